@@ -1,0 +1,8 @@
+"""ctstyle: contextual style transfer for the grey scales of spine CT, from DICOM files to the finished paper.
+
+The rooms follow the data: dicom -> cohorts -> slices -> styles -> encoders -> transfer -> augment -> segment ->
+metrics -> paper. Imports point down that flow only. `errors`, `settings`, `fit`, `device`, `job` and `provenance`
+are the tools every room uses.
+"""
+
+__version__ = "0.1.0"

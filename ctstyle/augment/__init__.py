@@ -1,0 +1,1 @@
+"""Labelled slices in other grey scales, and the controls beside them."""

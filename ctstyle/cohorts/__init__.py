@@ -1,0 +1,1 @@
+"""Where CT comes from: every cohort ends as a sheet of scans."""

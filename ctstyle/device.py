@@ -1,0 +1,38 @@
+"""Which device a job computes on, and how many threads it may use."""
+
+import os
+
+import torch
+
+from ctstyle.errors import CTStyleError
+
+
+class NoGPU(CTStyleError):
+    """A job was promised a GPU and sees none; it never falls back to the CPU in silence."""
+
+
+def select_device(gpus: int) -> torch.device:
+    """The device of a job that was given `gpus` cards by the scheduler (0: the CPU)."""
+    if gpus <= 0:
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise NoGPU(
+            "a GPU was asked for and CUDA sees none",
+            where=f"resources gpu={gpus}",
+            found=f"CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES', '(not set)')}",
+            expected="a CUDA device",
+            fix="Run with `--resources gpu=0` to compute on the CPU, or on a machine with a GPU.",
+        )
+    return torch.device("cuda")
+
+
+def configure_torch(threads: int, device: torch.device) -> None:
+    """Fix the number of threads (it changes rounding) and ask for deterministic kernels.
+
+    On CUDA a few backward kernels (reflection padding, nearest up-sampling) exist only in a non-deterministic form;
+    torch then warns and the results may differ in the last bits between runs.
+    """
+    torch.set_num_threads(threads)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
+    torch.backends.cudnn.benchmark = False

@@ -1,0 +1,1 @@
+"""Read and write CT, segmentations and their geometry."""

@@ -1,0 +1,1 @@
+"""Frozen classifiers whose feature levels (taps) carry content and style."""

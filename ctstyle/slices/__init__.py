@@ -1,0 +1,1 @@
+"""From a scan to labelled slices in Hounsfield units on one grid."""

@@ -1,0 +1,1 @@
+"""The style-transfer generator: AdaIN, decoder, losses, training and application."""
