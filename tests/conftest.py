@@ -1,0 +1,35 @@
+"""What every test may need: the real CT beside the checkout, one torch thread, and a fixed hypothesis profile."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+ROOT = Path(__file__).parents[1]
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+settings.register_profile("ctstyle", deadline=None, derandomize=True)
+settings.load_profile("ctstyle")
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The root of the checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real CT of public collections, laid beside the checkout on the development machines."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the folder ../shared/data with real CT is not beside this checkout")
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_torch_thread():
+    """Two torch processes with two threads each on two cores run many times slower than with one."""
+    import torch
+
+    torch.set_num_threads(1)
