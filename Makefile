@@ -1,0 +1,60 @@
+# ctstyle: everything a fresh machine needs is python3 (3.11 or newer), make and a package index.
+# `make` runs the quick configuration, `make test` the tests; both build .venv from the hashed lock first.
+
+SHELL := bash
+PYTHON ?= python3
+CORES ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count())")
+CONFIG ?=
+VENV := .venv
+SNAKEMAKE := $(VENV)/bin/snakemake --cores $(CORES)
+UV_VERSION := 0.13.9
+export PATH := $(abspath $(VENV))/bin:$(PATH)
+
+.PHONY: all venv test test-all tiny report clean lock lint
+
+all: venv
+	@echo "The quick run: phantom and one real CT, from DICOM to tables and figures; about 20 minutes on 2 cores."
+	@echo "+ $(SNAKEMAKE) $(CONFIG)"
+	@$(SNAKEMAKE) $(CONFIG)
+
+venv: $(VENV)/installed
+
+$(VENV)/installed: envs/requirements.lock
+	@echo "Setting up $(VENV) from envs/requirements.lock (6 GB, about 1 minute on a usual line)."
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet uv==$(UV_VERSION)
+	$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --require-hashes -r envs/requirements.lock
+	@touch $@
+
+test: venv lint
+	@echo "The tests, with a tiny end-to-end run of the workflow; about 10 minutes on 2 cores."
+	$(VENV)/bin/python -m pytest -m "not slow"
+
+test-all: venv lint
+	@echo "All tests, the slow ones too; about 30 minutes on 2 cores."
+	$(VENV)/bin/python -m pytest
+
+lint: venv
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/snakefmt --check Snakefile rules
+	$(VENV)/bin/snakemake --lint
+
+tiny: venv
+	@echo "The same workflow on the tiny configuration, into results/tiny; under 4 minutes on 2 cores."
+	@echo "+ $(SNAKEMAKE) --configfile tests/config/tiny.yaml"
+	@$(SNAKEMAKE) --configfile tests/config/tiny.yaml
+
+report: all
+	@echo "Snakemake's report of the run as one HTML file; about 20 seconds."
+	$(SNAKEMAKE) --report results/report.html $(CONFIG)
+
+lock: venv
+	@echo "Compiling envs/requirements.lock and envs/ctstyle.yaml from envs/requirements.in."
+	$(VENV)/bin/uv pip compile envs/requirements.in --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --quiet --custom-compile-command "make lock" -o envs/requirements.lock
+	$(VENV)/bin/python envs/conda_from_lock.py
+
+clean:
+	@echo "Removing results, logs and Snakemake's records; .venv stays (rm -r .venv removes it)."
+	rm -rf results logs benchmarks/jobs .snakemake

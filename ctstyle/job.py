@@ -1,0 +1,126 @@
+"""What every script shares: the rule's files and parameters, its log, its threads, its device and its errors.
+
+    with job(snakemake) as run:
+        ...
+
+Everything printed inside, by Python or by a native library, lands in the rule's log. An error that a user can cause
+is shown as one message on the terminal, with its traceback in the log; Snakemake then deletes the declared outputs.
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import random
+import sys
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ctstyle.errors import CTStyleError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One job: its files and parameters by name, its seed, its device and the place of its training state."""
+
+    rule: str
+    input: Any
+    output: Any
+    params: Any
+    wildcards: Any
+    seed: int
+    device: Any
+    fingerprint: str
+    state_path: Path
+
+
+@contextlib.contextmanager
+def job(snakemake: Any) -> Iterator[Run]:
+    """Run the body as one job of the workflow (see the module's docstring).
+
+    `params.compute` is the config section with `threads`; a rule that uses torch imports it before this call. Raises
+    SystemExit(1) after a CTStyleError, and lets every other exception through.
+    """
+    log_path = Path(snakemake.log[0])
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    with _output_to(log_path) as terminal:
+        logging.basicConfig(
+            level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True
+        )
+        try:
+            yield _prepare(snakemake)
+        except CTStyleError as error:
+            traceback.print_exc()
+            terminal.write(f"\n{snakemake.rule}: {error}\n")
+            terminal.flush()
+            raise SystemExit(1) from error
+        except BaseException:
+            traceback.print_exc()
+            raise
+
+
+def _prepare(snakemake: Any) -> Run:
+    compute = snakemake.params.get("compute", {"threads": 1})
+    seed = int(snakemake.wildcards.get("seed", 0))
+    random.seed(seed)
+    device = None
+    if "torch" in sys.modules:
+        from ctstyle import device as devices
+
+        device = devices.select_device(int(snakemake.resources.get("gpu", 0)))
+        devices.configure_torch(compute["threads"], device)
+    fingerprint = _fingerprint(snakemake)
+    log.info("%s: %s, threads %d, device %s", snakemake.rule, dict(snakemake.wildcards), compute["threads"], device)
+    first = Path(snakemake.output[0])
+    return Run(
+        rule=snakemake.rule,
+        input=snakemake.input,
+        output=snakemake.output,
+        params=snakemake.params,
+        wildcards=snakemake.wildcards,
+        seed=seed,
+        device=device,
+        fingerprint=fingerprint,
+        state_path=first.parent / f".{snakemake.rule}-{fingerprint[:16]}.state",
+    )
+
+
+def _fingerprint(snakemake: Any) -> str:
+    """SHA-256 over the rule, its wildcards, its parameters (code digest among them) and the bytes of its inputs."""
+    digest = hashlib.sha256()
+    known = {
+        "rule": snakemake.rule,
+        "wildcards": dict(snakemake.wildcards.items()),
+        "params": dict(snakemake.params.items()),
+    }
+    digest.update(json.dumps(known, sort_keys=True, default=str).encode())
+    for path in map(Path, snakemake.input):
+        if path.is_file():
+            with path.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _output_to(path: Path) -> Iterator[Any]:
+    """Send file descriptors 1 and 2 to `path`; yields a stream to the terminal's own stderr."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = os.dup(1), os.dup(2)
+    with path.open("wb") as target, os.fdopen(os.dup(saved[1]), "w") as terminal:
+        try:
+            os.dup2(target.fileno(), 1)
+            os.dup2(target.fileno(), 2)
+            yield terminal
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for number, descriptor in zip((1, 2), saved):
+                os.dup2(descriptor, number)
+                os.close(descriptor)

@@ -1,0 +1,69 @@
+"""The digest of the code a script runs: itself and every module of this package that it imports, directly or not.
+
+Snakemake does not notice an edited module behind an unchanged script; with this digest as a param it does.
+"""
+
+import ast
+import functools
+import hashlib
+from pathlib import Path
+
+from ctstyle.errors import CTStyleError
+
+PACKAGE = "ctstyle"
+
+
+class UnknownScript(CTStyleError):
+    """A rule asks for the code digest of a script that does not exist or imports nothing of the library."""
+
+
+def imported_modules(source: str, package: str = PACKAGE) -> set[str]:
+    """The dotted names inside `package` that a Python source imports, at any depth of nesting."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return {name for name in names if name.split(".")[0] == package}
+
+
+def modules_of(script: Path, root: Path) -> dict[str, Path]:
+    """Every module of the package that `script` needs, by dotted name, found by following the imports."""
+    found: dict[str, Path] = {}
+    waiting = list(imported_modules(script.read_text()))
+    while waiting:
+        name = waiting.pop()
+        path = _file_of(name, root)
+        if name in found or path is None:
+            continue
+        found[name] = path
+        waiting.extend(imported_modules(path.read_text()))
+        if "." in name:
+            waiting.append(name.rpartition(".")[0])
+    return found
+
+
+@functools.cache
+def code_digest(script: Path, root: Path) -> str:
+    """SHA-256 over the script and its modules, by name and content; where they lie does not matter."""
+    if not script.is_file():
+        raise UnknownScript("no such script", where=script, fix="Name the script as the rule that runs it.")
+    modules = modules_of(script, root)
+    if not modules:
+        raise UnknownScript(
+            "the script imports nothing of the library", where=script, found="no module", expected=f"import {PACKAGE}"
+        )
+    digest = hashlib.sha256(script.read_bytes())
+    for name in sorted(modules):
+        digest.update(name.encode() + b"\0" + hashlib.sha256(modules[name].read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _file_of(name: str, root: Path) -> Path | None:
+    path = root.joinpath(*name.split("."))
+    for candidate in (path / "__init__.py", path.with_suffix(".py")):
+        if candidate.is_file():
+            return candidate
+    return None

@@ -1,0 +1,107 @@
+"""From a config to settings: defaults, checks that name the key and the fix, and frozen dataclasses."""
+
+import copy
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import jsonschema
+
+from ctstyle.errors import CTStyleError
+
+S = TypeVar("S")
+
+
+class ConfigError(CTStyleError):
+    """A config key that is unknown, of the wrong type or out of range."""
+
+
+def with_defaults(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of `config` in which every missing key that has a `default` in the JSON schema carries it."""
+    filled = copy.deepcopy(dict(config))
+    for key, rule in schema.get("properties", {}).items():
+        if key not in filled and "default" in rule:
+            filled[key] = copy.deepcopy(rule["default"])
+        if isinstance(filled.get(key), Mapping) and "properties" in rule:
+            filled[key] = with_defaults(filled[key], rule)
+    return filled
+
+
+def check(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+    """Hold a config against its JSON schema; raises ConfigError for the first fault, in the order of the keys."""
+    errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(config), key=lambda e: list(map(str, e.path)))
+    if errors:
+        raise _explain(errors[0])
+
+
+def build(cls: type[S], section: Mapping[str, Any]) -> S:
+    """A frozen settings dataclass from a config section: lists become tuples, mappings nested dataclasses.
+
+    Raises ConfigError for a key that the dataclass does not have.
+    """
+    hints = typing.get_type_hints(cls)
+    values = {}
+    for key, value in section.items():
+        if key not in hints:
+            raise _unknown_key(key, list(hints), cls.__name__)
+        values[key] = _convert(hints[key], value)
+    return cls(**values)
+
+
+def _convert(hint: Any, value: Any) -> Any:
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    for option in options:
+        if dataclasses.is_dataclass(option) and isinstance(value, Mapping):
+            return build(option, value)
+    if isinstance(value, Mapping):
+        arguments = typing.get_args(options[0])
+        inner = arguments[1] if len(arguments) == 2 else Any
+        return {_key(arguments, key): _convert(inner, item) for key, item in value.items()}
+    if isinstance(value, list):
+        arguments = typing.get_args(options[0])
+        inner = arguments[0] if arguments else Any
+        return tuple(_convert(inner, item) for item in value)
+    return value
+
+
+def _key(arguments: tuple, key: Any) -> Any:
+    return int(key) if arguments and arguments[0] is int else key
+
+
+def _explain(error: jsonschema.ValidationError) -> ConfigError:
+    where = ": ".join(map(str, error.path)) or "config"
+    rule = error.schema
+    if error.validator == "additionalProperties":
+        unknown = next(key for key in error.instance if key not in rule.get("properties", {}))
+        return _unknown_key(unknown, list(rule.get("properties", {})), where)
+    if error.validator == "required":
+        missing = next(key for key in rule["required"] if key not in error.instance)
+        return ConfigError(
+            f"the key `{missing}` is missing", where=where, fix=_meaning(rule.get("properties", {}).get(missing, {}))
+        )
+    expected = {
+        "type": lambda: rule["type"],
+        "enum": lambda: "one of " + ", ".join(map(str, rule["enum"])),
+        "minimum": lambda: f"at least {rule['minimum']}",
+        "exclusiveMinimum": lambda: f"more than {rule['exclusiveMinimum']}",
+        "maximum": lambda: f"at most {rule['maximum']}",
+        "minItems": lambda: f"at least {rule['minItems']} entries",
+        "pattern": lambda: f"text like {rule['pattern']}",
+    }.get(error.validator, lambda: error.message)()
+    return ConfigError("this value cannot be", where=where, found=repr(error.instance), expected=expected, fix=_meaning(rule))
+
+
+def _unknown_key(key: str, known: list[str], where: str) -> ConfigError:
+    near = difflib.get_close_matches(str(key), known, n=1)
+    hint = f"Did you mean `{near[0]}`?" if near else "Remove it, or look the key up in config/config.yaml."
+    return ConfigError(f"unknown key `{key}`", where=where, expected="one of " + ", ".join(known), fix=hint)
+
+
+def _meaning(rule: Mapping[str, Any]) -> str | None:
+    text = rule.get("description")
+    if text and "default" in rule:
+        return f"{text.rstrip('.')}; the default is {rule['default']!r}."
+    return text
