@@ -1,0 +1,49 @@
+"""ctstyle: from DICOM to the paper's tables and figures. Read rules/ in the order of the includes."""
+
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: Path(workflow.current_basedir) / "config" / "config.yaml"
+
+
+pathvars:
+    cohorts="<results>/cohorts",
+    slices="<results>/slices",
+    styles="<results>/styles",
+    encoders="<results>/encoders",
+    transfer="<results>/transfer",
+    augmented="<results>/augmented",
+    segmentation="<results>/segmentation",
+    metrics="<results>/metrics",
+    paper="<results>/paper",
+    logs="<results>/logs",
+    benchmarks="<results>/benchmarks",
+
+
+resource_scopes:
+    gpu="local",
+
+
+report: "report/workflow.rst"
+
+
+include: "rules/common.smk"
+include: "rules/cohorts.smk"
+include: "rules/slices.smk"
+include: "rules/styles.smk"
+include: "rules/encoders.smk"
+include: "rules/transfer.smk"
+include: "rules/augment.smk"
+include: "rules/segment.smk"
+include: "rules/evaluate.smk"
+include: "rules/paper.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.rebuild_paper.input,

@@ -1,0 +1,54 @@
+"""Labelled slices in other grey scales, made by a generator, and the controls that need none."""
+
+
+rule generate_augmentation:
+    input:
+        split="<styles>/split.tsv",
+        slices=all_slices(),
+        weights=main_weights("safetensors"),
+        generator="<transfer>/{model}/seed{seed}/generator.safetensors",
+    output:
+        hu="<augmented>/{model}/seed{seed}.hu.npy",
+        labels="<augmented>/{model}/seed{seed}.labels.npy",
+        rows="<augmented>/{model}/seed{seed}.tsv",
+    log:
+        "<logs>/generate_augmentation/{model}-seed{seed}.log",
+    benchmark:
+        "<benchmarks>/generate_augmentation/{model}-seed{seed}.tsv"
+    threads: config["compute"]["threads"]
+    resources:
+        gpu=1,
+    conda:
+        "../envs/ctstyle.yaml"
+    params:
+        encoder=lookup("encoders/main", within=config),
+        transfer=lookup("transfer", within=config),
+        augment=lookup("augment", within=config),
+        slices=lookup("slices", within=config),
+        compute=lookup("compute", within=config),
+        code=fingerprint("generate_augmentation"),
+    script:
+        "../scripts/generate_augmentation.py"
+
+
+rule make_control:
+    input:
+        split="<styles>/split.tsv",
+        slices=all_slices(),
+    output:
+        hu="<augmented>/{control}/seed{seed}.hu.npy",
+        labels="<augmented>/{control}/seed{seed}.labels.npy",
+        rows="<augmented>/{control}/seed{seed}.tsv",
+    log:
+        "<logs>/make_control/{control}-seed{seed}.log",
+    benchmark:
+        "<benchmarks>/make_control/{control}-seed{seed}.tsv"
+    threads: 1
+    conda:
+        "../envs/ctstyle.yaml"
+    params:
+        augment=lookup("augment", within=config),
+        slices=lookup("slices", within=config),
+        code=fingerprint("make_control"),
+    script:
+        "../scripts/make_control.py"

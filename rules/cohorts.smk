@@ -1,0 +1,55 @@
+"""Where CT comes from: virtual patients, and one real scan out of a package index."""
+
+
+rule make_patient:
+    output:
+        patient="<cohorts>/phantom/{patient}.npz",
+    log:
+        "<logs>/make_patient/{patient}.log",
+    benchmark:
+        "<benchmarks>/make_patient/{patient}.tsv"
+    threads: 1
+    conda:
+        "../envs/ctstyle.yaml"
+    params:
+        phantom=lookup("phantom", within=config),
+        code=fingerprint("make_patient"),
+    script:
+        "../scripts/make_patient.py"
+
+
+rule scan_patient:
+    input:
+        patient="<cohorts>/phantom/{patient}.npz",
+    output:
+        scan="<cohorts>/phantom/{patient}-{scanner}.zip",
+    log:
+        "<logs>/scan_patient/{patient}-{scanner}.log",
+    benchmark:
+        "<benchmarks>/scan_patient/{patient}-{scanner}.tsv"
+    threads: 1
+    conda:
+        "../envs/ctstyle.yaml"
+    params:
+        phantom=lookup("phantom", within=config),
+        code=fingerprint("scan_patient"),
+    script:
+        "../scripts/scan_patient.py"
+
+
+rule fetch_lidc0001:
+    output:
+        ct="<cohorts>/lidc0001/ct.zip",
+        labels="<cohorts>/lidc0001/labels.nii.gz",
+    log:
+        "<logs>/fetch_lidc0001.log",
+    benchmark:
+        "<benchmarks>/fetch_lidc0001.tsv"
+    threads: 1
+    conda:
+        "../envs/ctstyle.yaml"
+    params:
+        wheels=lookup("wheels", within=config),
+        code=fingerprint("fetch_lidc0001"),
+    script:
+        "../scripts/fetch_lidc0001.py"

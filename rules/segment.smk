@@ -1,0 +1,53 @@
+"""The U-Net of every arm: trained for the same number of steps, applied to the same test slices."""
+
+
+rule train_unet:
+    input:
+        unpack(augmented_of),
+        split="<styles>/split.tsv",
+        slices=all_slices(),
+    output:
+        unet="<segmentation>/{arm}/seed{seed}/unet.safetensors",
+        history="<segmentation>/{arm}/seed{seed}/history.tsv",
+    log:
+        "<logs>/train_unet/{arm}-seed{seed}.log",
+    benchmark:
+        "<benchmarks>/train_unet/{arm}-seed{seed}.tsv"
+    threads: config["compute"]["threads"]
+    resources:
+        gpu=1,
+    conda:
+        "../envs/ctstyle.yaml"
+    params:
+        segment=lookup("segment", within=config),
+        slices=lookup("slices", within=config),
+        compute=lookup("compute", within=config),
+        code=fingerprint("train_unet"),
+    script:
+        "../scripts/train_unet.py"
+
+
+rule predict_test:
+    input:
+        split="<styles>/split.tsv",
+        slices=all_slices(),
+        unet="<segmentation>/{arm}/seed{seed}/unet.safetensors",
+    output:
+        predictions="<segmentation>/{arm}/seed{seed}/predictions.npy",
+        rows="<segmentation>/{arm}/seed{seed}/predictions.tsv",
+    log:
+        "<logs>/predict_test/{arm}-seed{seed}.log",
+    benchmark:
+        "<benchmarks>/predict_test/{arm}-seed{seed}.tsv"
+    threads: config["compute"]["threads"]
+    resources:
+        gpu=1,
+    conda:
+        "../envs/ctstyle.yaml"
+    params:
+        segment=lookup("segment", within=config),
+        slices=lookup("slices", within=config),
+        compute=lookup("compute", within=config),
+        code=fingerprint("predict_test"),
+    script:
+        "../scripts/predict_test.py"

@@ -1,0 +1,24 @@
+"""The grey-scale styles of the cohort, and which patients train, tune and test."""
+
+
+rule find_styles:
+    input:
+        slices=all_slices(),
+    output:
+        styles="<styles>/styles.tsv",
+        split="<styles>/split.tsv",
+    log:
+        "<logs>/find_styles.log",
+    benchmark:
+        "<benchmarks>/find_styles.tsv"
+    threads: 1
+    conda:
+        "../envs/ctstyle.yaml"
+    params:
+        scans=SCANS.to_dict("records"),
+        styles=lookup("styles", within=config),
+        split=lookup("split", within=config),
+        window_hu=lookup("slices/window_hu", within=config),
+        code=fingerprint("find_styles"),
+    script:
+        "../scripts/find_styles.py"
