@@ -69,7 +69,7 @@ def fit(
         for i in range(first, steps):
             rng = step_rng(seed, i)
             torch.manual_seed(int(rng.integers(2**62)))
-            losses = {key: float(value) for key, value in step(i, rng).items()}
+            losses = {key: torch.as_tensor(value).detach().item() for key, value in step(i, rng).items()}
             bad = [key for key, value in losses.items() if not math.isfinite(value)]
             if bad:
                 raise TrainingDiverged(

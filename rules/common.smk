@@ -34,3 +34,46 @@ try:
     SCANS = list_scans(config)
 except CTStyleError as error:
     raise WorkflowError(str(error)) from None
+
+
+def fingerprint(script):
+    """The digest of the code that a rule's script runs (Snakemake does not see edited modules)."""
+    return code_digest(ROOT / "scripts" / f"{script}.py", ROOT)
+
+
+def all_slices():
+    """The slice archives of all scans; jobs select by the split table."""
+    return collect("<slices>/{scan}.{part}", scan=SCANS.scan, part=["hu.npy", "labels.npy", "tsv", "json"])
+
+
+def scan_row(wildcards):
+    """The sheet's row of one scan as a dict."""
+    return SCANS.set_index("scan", drop=False).loc[wildcards.scan].to_dict()
+
+
+def scan_files(wildcards):
+    """The series of one scan, and its mask where that is a file of its own."""
+    row = scan_row(wildcards)
+    files = {"series": row["series"]}
+    if row["mask"] and row["mask"] != row["series"]:
+        files["mask"] = row["mask"]
+    return files
+
+
+def main_weights(suffix):
+    """The weights of the encoder that the main models use."""
+    main = config["encoders"]["main"]
+    return f"<encoders>/{main['name']}/{main['weights']}.{suffix}"
+
+
+def lpips_trunk(suffix):
+    """The VGG16 trunk of LPIPS."""
+    return f"<encoders>/vgg16/{config['metrics']['lpips_trunk']}.{suffix}"
+
+
+def augmented_of(wildcards):
+    """The augmented archive that an arm adds to its training slices; none for `plain` and `oracle`."""
+    if wildcards.arm in ("plain", "oracle"):
+        return {}
+    stem = f"<augmented>/{wildcards.arm}/seed{wildcards.seed}"
+    return {"hu": f"{stem}.hu.npy", "labels": f"{stem}.labels.npy", "rows": f"{stem}.tsv"}
