@@ -1,0 +1,189 @@
+"""Tables as CSV, Markdown and LaTeX: the same bytes for the same numbers, each file whole or not there."""
+
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import pandas as pd
+
+from ctstyle.paper.measures import MEASURES, Measure, PaperInputError
+from ctstyle.paper.tables import Table
+
+ABSENT = "–"
+ARROWS = {"lower": "↓", "higher": "↑", None: ""}
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "–": "--",
+    "−": "$-$",
+    "×": r"$\times$",
+    "±": r"$\pm$",
+    "≥": r"$\geq$",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "<": r"$<$",
+    ">": r"$>$",
+}
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What stands with a table: its title (the caption) and sentences under it."""
+
+    title: str
+    sentences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One printed cell; `best` is set where no other row of the group is better."""
+
+    text: str
+    best: bool = False
+
+
+def write_table(table: Table, stem: Path, notes: Notes) -> tuple[Path, Path, Path]:
+    """Write `<stem>.csv`, `.md` and `.tex` and return their paths.
+
+    The CSV holds every column with six digits after the point; Markdown and LaTeX (booktabs, one `table` environment)
+    hold the printed measures with interval and direction, the best row of each group in bold, and the notes.
+    """
+    texts = {".csv": to_csv(table), ".md": to_markdown(table, notes), ".tex": to_latex(table, notes)}
+    stem = Path(stem)
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for suffix, text in texts.items():
+        path = stem.with_name(stem.name + suffix)
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.replace(path)
+        paths.append(path)
+    return tuple(paths)
+
+
+def to_csv(table: Table) -> str:
+    """All columns, unit and direction in `measures.MEASURES`; floats with six digits, empty where not measured."""
+    return table.frame.to_csv(index=False, float_format="%.6f", lineterminator="\n")
+
+
+def to_markdown(table: Table, notes: Notes) -> str:
+    """A pipe table under its title, the notes as a list below."""
+    header, body = printed_cells(table)
+    body = [row for _, rows in body for row in rows]
+    lines = [f"**{notes.title}**", "", _pipe(header), _pipe(["---"] * len(header))]
+    lines += [_pipe([f"**{cell.text}**" if cell.best else cell.text for cell in row]) for row in body]
+    lines += ["", *(f"- {sentence}" for sentence in (*notes.sentences, _legend(table)))]
+    return "\n".join(lines) + "\n"
+
+
+def to_latex(table: Table, notes: Notes) -> str:
+    r"""One `table` environment with booktabs rules; groups are set apart by `\midrule` and a heading of their own."""
+    header, groups = printed_cells(table)
+    heading_column = 0 if not table.measures_as_rows else None
+    shown = [name for i, name in enumerate(header) if i != heading_column]
+    lines = [
+        r"\begin{table}",
+        r"\centering\scriptsize\setlength{\tabcolsep}{3pt}",
+        rf"\caption{{{latex(notes.title)}}}",
+    ]
+    lines += [rf"\begin{{tabular}}{{l{'r' * (len(shown) - 1)}}}", r"\toprule", _latex_row(shown)]
+    for name, rows in groups:
+        lines.append(r"\midrule")
+        if heading_column is not None:
+            lines.append(rf"\multicolumn{{{len(shown)}}}{{l}}{{\textit{{{latex(name)}}}}} \\")
+        for row in rows:
+            cells = [cell for i, cell in enumerate(row) if i != heading_column]
+            lines.append(_latex_row([cell.text for cell in cells], [cell.best for cell in cells]))
+    lines += [r"\bottomrule", r"\end{tabular}", r"\par\smallskip\raggedright"]
+    lines += [latex(sentence) + r"\par" for sentence in (*notes.sentences, _legend(table))]
+    return "\n".join([*lines, r"\end{table}"]) + "\n"
+
+
+def latex(text: str) -> str:
+    """`text` with every character escaped that LaTeX would read as a command or not know."""
+    return "".join(LATEX.get(character, character) for character in text)
+
+
+def printed_cells(table: Table) -> tuple[list[str], list[tuple[str, list[list[Cell]]]]]:
+    """The header and the groups of rows as they are printed, turned where the table asks for measures as rows."""
+    unknown = [name for name in table.printed if name not in MEASURES or name not in table.frame]
+    if unknown:
+        raise PaperInputError(
+            "a printed measure is not in the table",
+            where="write_table",
+            found=list(table.frame.columns),
+            expected=unknown,
+        )
+    best = {name: _best(table, name) for name in table.printed}
+    columns = {name: [_cell(table, i, name, best[name][i]) for i in range(len(table.frame))]
+               for name in table.printed}  # fmt: skip
+    counts = {name: [Cell(str(value)) for value in table.frame[name]] for name in table.counts}
+    if table.measures_as_rows:
+        names = [f"{row[table.row]}, {row[table.group]}" for _, row in table.frame.iterrows()]
+        rows = [[Cell(_heading(MEASURES[name])), *cells] for name, cells in columns.items()]
+        rows += [[Cell(name.replace("_", " ").capitalize()), *cells] for name, cells in counts.items()]
+        return ["Measure", *names], [("", rows)]
+    header = [table.group.capitalize(), table.row.capitalize(), *(name.replace("_", " ") for name in counts)]
+    header += [_heading(MEASURES[name]) for name in table.printed]
+    rows = []
+    for i, (_, row) in enumerate(table.frame.iterrows()):
+        cells = [Cell(str(row[table.group])), Cell(str(row[table.row]))]
+        rows.append(cells + [of[i] for of in counts.values()] + [of[i] for of in columns.values()])
+    return header, [(name, list(members)) for name, members in groupby(rows, key=lambda row: row[0].text)]
+
+
+def _heading(measure: Measure) -> str:
+    return f"{measure.heading} {ARROWS[measure.better]}".strip()
+
+
+def _best(table: Table, measure: str) -> list[bool]:
+    """Which rows no competitor of their group beats, compared as printed; all False where direction is open."""
+    spec, frame = MEASURES[measure], table.frame
+    if spec.better is None:
+        return [False] * len(frame)
+    contest = frame[measure].where(~frame[table.row].isin(table.no_contest)).round(table.digits or spec.digits)
+    grouped = contest.groupby(frame[table.group], sort=False)
+    winner = grouped.transform("min" if spec.better == "lower" else "max")
+    rivals = grouped.transform("count")
+    return ((contest == winner) & (rivals > 1)).tolist()
+
+
+def _cell(table: Table, i: int, measure: str, best: bool) -> Cell:
+    """`0.412 [0.398, 0.431]`; without an interval the value alone, a dash where nothing was measured."""
+    spec, row = MEASURES[measure], table.frame.iloc[i]
+    if pd.isna(row[measure]):
+        return Cell(ABSENT)
+    number = f"{{:{'+' if spec.signed else ''}.{table.digits or spec.digits}f}}"
+    text = number.format(row[measure])
+    low, high = row.get(f"{measure}_low"), row.get(f"{measure}_high")
+    if low is not None and not pd.isna(low):
+        text += f" [{number.format(low)}, {number.format(high)}]"
+    return Cell(text, best)
+
+
+def _legend(table: Table) -> str:
+    with_interval = any(f"{name}_low" in table.frame for name in table.printed)
+    parts = ["↓ lower is better, ↑ higher is better, bold: best of its group"]
+    if table.no_contest:
+        parts[0] += f" ({', '.join(table.no_contest)} not in the contest)"
+    if with_interval:
+        parts.append("brackets: interval over patients, none where there is one patient")
+    parts.append(f"{ABSENT}: not measured or not defined")
+    return "; ".join(parts) + "."
+
+
+def _pipe(cells: list[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+
+
+def _latex_row(cells: list[str], best: list[bool] | None = None) -> str:
+    marked = [rf"\textbf{{{latex(cell)}}}" if best and best[i] else latex(cell) for i, cell in enumerate(cells)]
+    return " & ".join(marked) + r" \\"
