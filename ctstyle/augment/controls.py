@@ -1,0 +1,53 @@
+"""Controls for the augmented arms: what histograms alone are worth, without a trained network.
+
+Both are painters for `generate.generate`, as a style-transfer network is.
+"""
+
+import numpy as np
+from scipy import ndimage
+from skimage.exposure import match_histograms
+
+from ctstyle.augment.generate import Painter
+from ctstyle.slices.body import body_mask
+from ctstyle.slices.window import Window
+
+
+def noise_painter(window: Window, *, smooth_px: float = 3.0) -> Painter:
+    """Structureless slices with the target's histogram: the control arm `noise` (method.md, 4).
+
+    Inside the content's body a smooth random field (white noise under a Gaussian of `smooth_px`) is mapped by rank to
+    the body histogram of the style slice; outside there is air. Outline and histogram are right, anatomy is not there;
+    what a U-Net gains from these slices is no merit of a style transfer.
+    """
+
+    def paint(content_hu: np.ndarray, style_hu: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        bodies, style_bodies = body_mask(content_hu, window), body_mask(style_hu, window)
+        result = np.full(content_hu.shape, window.low, dtype=np.float64)
+        for image, body, style, style_body in zip(result, bodies, style_hu, style_bodies):
+            field = ndimage.gaussian_filter(rng.standard_normal(image.shape), smooth_px, mode="reflect")
+            values = style[style_body] if style_body.any() else style.ravel()
+            image[body] = by_rank(field[body], values)
+        return result
+
+    return paint
+
+
+def histogram_painter(window: Window) -> Painter:
+    """Histogram matching to the style slice inside the body (scikit-image); air around stays: the arm `histogram`."""
+
+    def paint(content_hu: np.ndarray, style_hu: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        bodies, style_bodies = body_mask(content_hu, window), body_mask(style_hu, window)
+        result = np.clip(content_hu, window.low, window.high).astype(np.float64)
+        for image, body, style, style_body in zip(result, bodies, style_hu, style_bodies):
+            if body.any() and style_body.any():
+                image[body] = match_histograms(image[body], style[style_body].astype(np.float64))
+        return result
+
+    return paint
+
+
+def by_rank(field: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """`field` (1-D, no ties) mapped by rank to the distribution of `values` (1-D), interpolating its quantiles."""
+    ranks = np.empty(len(field))
+    ranks[np.argsort(field, kind="stable")] = (np.arange(len(field)) + 0.5) / max(len(field), 1)
+    return np.quantile(values, ranks)

@@ -1,0 +1,71 @@
+"""The rejection guard: a generated slice keeps its content's masks only where the anatomy is still under them."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ctstyle.metrics.segmentation import require_same_shape
+from ctstyle.metrics.structure import gradient_ssim
+from ctstyle.metrics.style import wasserstein1_hu
+from ctstyle.slices.body import body_mask
+from ctstyle.slices.window import Window
+
+NOT_FINITE = "not finite"
+CONSTANT = "nearly constant"
+BODY = "body outline lost"
+STRUCTURE = "structure lost"
+STYLE = "style not reached"
+REASONS = (NOT_FINITE, CONSTANT, BODY, STRUCTURE, STYLE)
+
+
+@dataclass(frozen=True)
+class GuardSettings:
+    """Limits a generated slice must keep; each can be switched off by its neutral value.
+
+    `min_deviation_hu` deviation of HU inside the content's body (0 off); `min_body_iou` IoU of the body outlines of
+    generated and content slice (0 off); `min_gradient_ssim` structure score inside the body (-1 off);
+    `max_style_ratio` the body histogram's Wasserstein distance to the style slice, over that of the content slice
+    (infinity off). A content slice that lies within `style_floor_hu` of the style needs no approach.
+    """
+
+    min_deviation_hu: float = 10.0
+    min_body_iou: float = 0.8
+    min_gradient_ssim: float = 0.4
+    max_style_ratio: float = 1.0
+    style_floor_hu: float = 10.0
+
+
+def refusal(
+    generated_hu: np.ndarray, content_hu: np.ndarray, style_hu: np.ndarray, *, window: Window, settings: GuardSettings
+) -> str:
+    """Why a generated slice is refused, one of `REASONS`, or "" where it is accepted; the first broken limit counts.
+
+    All three slices are `[H, W]` in HU; `generated_hu` may be of a float type, and hold NaN.
+    """
+    require_same_shape(generated_hu, content_hu, what="generated and content slice")
+    if not np.isfinite(generated_hu).all():
+        return NOT_FINITE
+    body, style_body = body_mask(content_hu, window), body_mask(style_hu, window)
+    inside = generated_hu[body] if body.any() else generated_hu.ravel()
+    if inside.std() < settings.min_deviation_hu:
+        return CONSTANT
+    outline = body_mask(np.round(generated_hu).astype(np.int16), window)
+    union = np.count_nonzero(outline | body)
+    if union and np.count_nonzero(outline & body) / union < settings.min_body_iou:
+        return BODY
+    structure = gradient_ssim(window.to_unit(content_hu), window.to_unit(generated_hu), body)
+    if structure < settings.min_gradient_ssim:
+        return STRUCTURE
+    before = wasserstein1_hu(content_hu[body], style_hu[style_body])
+    after = wasserstein1_hu(inside, style_hu[style_body])
+    if after > max(settings.max_style_ratio * before, settings.style_floor_hu):
+        return STYLE
+    return ""
+
+
+def counts(reasons: Sequence[str]) -> dict[str, int]:
+    """How many slices were accepted and how many refused for each reason, every reason named, for log and caption."""
+    found = Counter(reasons)
+    return {"accepted": found[""], **{reason: found[reason] for reason in REASONS}}

@@ -1,0 +1,149 @@
+"""The metric tables of a run: predictions and generated slices in, one row per scan or slice out."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ctstyle.metrics import structure, target
+from ctstyle.metrics.perceptual import Perceptual
+from ctstyle.metrics.segmentation import COUNTS, confusion, require_same_shape, scores
+from ctstyle.metrics.style import wasserstein1_hu
+from ctstyle.slices.body import body_mask
+from ctstyle.slices.window import Window
+
+# (scan, index) -> (hu int16 [H, W], labels uint8 [H, W])
+SliceLookup = Callable[[str, int], tuple[np.ndarray, np.ndarray]]
+# hu int16 [n, H, W] -> labels uint8 [n, H, W]
+Segmenter = Callable[[np.ndarray], np.ndarray]
+
+SEGMENTATION_COLUMNS = ["arm", "seed", "scan", "patient", "cohort", "style", "domain", "slices", *COUNTS]
+DIVERSITY_COLUMNS = ["content_scan", "content_index", "lpips_diversity"]
+SOURCE_STYLE = "s1"
+
+
+def domains(split: pd.DataFrame) -> pd.Series:
+    """The domain of each scan, by scan: `real` | `in_style` | `out_of_style`.
+
+    `split` has the columns `scan, cohort, style, side`. A scan of a cohort without any training scan is `real` (in the
+    quick run the real CT beside the phantoms); else it is `in_style` where its style is the source style.
+    """
+    trained = set(split.loc[split["side"] == "train", "cohort"])
+    in_style = np.where(split["style"] == SOURCE_STYLE, "in_style", "out_of_style")
+    domain = np.where(split["cohort"].isin(trained), in_style, "real")
+    return pd.Series(domain, index=split["scan"].to_numpy(), name="domain")
+
+
+def segmentation_frame(
+    predictions: np.ndarray, labels: np.ndarray, rows: pd.DataFrame, *, arm: str, seed: int
+) -> pd.DataFrame:
+    """Pooled confusion counts per test scan, one row each, ordered by scan.
+
+    `predictions` and `labels` are uint8 `[n, H, W]`; `rows` has one row per slice in the same order, with `scan,
+    patient, cohort, style, domain`. Columns of the result: `SEGMENTATION_COLUMNS`.
+    """
+    require_same_shape(predictions, labels, what="predictions and labels")
+    rows = rows.reset_index(drop=True)
+    result = []
+    for _, of_scan in rows.groupby("scan", sort=True):
+        counts = confusion(predictions[of_scan.index], labels[of_scan.index])
+        first = of_scan.iloc[0]
+        about = {key: first[key] for key in ("scan", "patient", "cohort", "style", "domain")}
+        result.append({"arm": arm, "seed": seed, **about, "slices": len(of_scan), **vars(counts)})
+    return pd.DataFrame(result, columns=SEGMENTATION_COLUMNS)
+
+
+def transfer_frame(
+    generated_hu: np.ndarray,
+    rows: pd.DataFrame,
+    *,
+    lookup: SliceLookup,
+    window: Window,
+    perceptual: Perceptual,
+    segmenter: Segmenter,
+) -> pd.DataFrame:
+    """Scores of generated test slices: the columns of `rows` (test.tsv of the transfer) and one column per measure.
+
+    `generated_hu` is int16 `[n, H, W]` in the order of `rows`. Against the content slice X: `lpips_content,
+    gradient_ssim, edge_f1`, and the Dice of the frozen `segmenter` against X's mask on X (`dice_content`) and on G
+    (`dice_generated`). Against the style slice Y: `lpips_style`, and the body histogram's Wasserstein-1 distance in HU
+    before (`wasserstein_content_hu`) and after (`wasserstein_generated_hu`). Against the true target, where there is
+    one: `ssim_target, hu_error_target` within the body, else NaN. X's body mask holds for X, G and the target.
+    """
+    rows = rows.reset_index(drop=True)
+    if rows.empty:
+        return rows.assign(**dict.fromkeys(TRANSFER_MEASURES, pd.Series(dtype=float)))
+    content, masks = _stack(lookup, rows["content_scan"], rows["content_index"])
+    style, _ = _stack(lookup, rows["style_scan"], rows["style_index"])
+    require_same_shape(generated_hu, content, what="generated and content slices")
+    bodies, style_bodies = body_mask(content, window), body_mask(style, window)
+    unit = {name: window.to_unit(hu) for name, hu in (("x", content), ("g", generated_hu), ("y", style))}
+    tensors = {name: torch.from_numpy(np.asarray(value, dtype=np.float32))[:, None] for name, value in unit.items()}
+    lpips_content = perceptual.distance(tensors["g"], tensors["x"])
+    lpips_style = perceptual.distance(tensors["g"], tensors["y"])
+    on_content, on_generated = segmenter(content), segmenter(generated_hu)
+    measures = []
+    for i, row in rows.iterrows():
+        body = bodies[i]
+        style_values = style[i][style_bodies[i]]
+        measures.append(
+            {
+                "lpips_content": lpips_content[i],
+                "lpips_style": lpips_style[i],
+                **_against_target(generated_hu[i], row, lookup, window, body),
+                "gradient_ssim": structure.gradient_ssim(unit["x"][i], unit["g"][i], body),
+                "edge_f1": structure.edge_f1(unit["x"][i], unit["g"][i], body),
+                "dice_content": scores(confusion(on_content[i], masks[i]))["dice"],
+                "dice_generated": scores(confusion(on_generated[i], masks[i]))["dice"],
+                "wasserstein_content_hu": wasserstein1_hu(content[i][body], style_values),
+                "wasserstein_generated_hu": wasserstein1_hu(generated_hu[i][body], style_values),
+            }
+        )
+    return pd.concat([rows, pd.DataFrame(measures, columns=TRANSFER_MEASURES)], axis=1)
+
+
+TRANSFER_MEASURES = [
+    "lpips_content",
+    "lpips_style",
+    "ssim_target",
+    "hu_error_target",
+    "gradient_ssim",
+    "edge_f1",
+    "dice_content",
+    "dice_generated",
+    "wasserstein_content_hu",
+    "wasserstein_generated_hu",
+]
+
+
+def diversity_frame(
+    generated_hu: np.ndarray, rows: pd.DataFrame, *, window: Window, perceptual: Perceptual
+) -> pd.DataFrame:
+    """LPIPS diversity of the outputs of each content slice (rows of kind `transfer`), NaN where it has just one."""
+    rows = rows.reset_index(drop=True)
+    result = []
+    chosen = rows[rows["kind"] == "transfer"]
+    for (scan, index), group in chosen.groupby(["content_scan", "content_index"], sort=True):
+        outputs = np.asarray(window.to_unit(generated_hu[group.index]), dtype=np.float32)
+        value = perceptual.diversity(torch.from_numpy(outputs)[:, None])
+        result.append({"content_scan": scan, "content_index": index, "lpips_diversity": value})
+    return pd.DataFrame(result, columns=DIVERSITY_COLUMNS)
+
+
+def _stack(lookup: SliceLookup, scans: pd.Series, indices: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    pairs = [lookup(scan, int(index)) for scan, index in zip(scans, indices)]
+    return np.stack([hu for hu, _ in pairs]), np.stack([labels for _, labels in pairs])
+
+
+def _against_target(
+    generated_hu: np.ndarray, row: pd.Series, lookup: SliceLookup, window: Window, body: np.ndarray
+) -> dict[str, float]:
+    if pd.isna(row["target_scan"]) or row["target_scan"] == "":
+        return {"ssim_target": float("nan"), "hu_error_target": float("nan")}
+    truth, _ = lookup(row["target_scan"], int(row["target_index"]))
+    truth = np.clip(truth, window.low, window.high)
+    return {
+        "ssim_target": target.ssim(generated_hu, truth, range_hu=window.high - window.low, body=body),
+        "hu_error_target": target.hu_error(generated_hu, truth, body),
+    }

@@ -1,0 +1,120 @@
+"""LPIPS with a trunk that always carries its true name (Zhang et al. 2018, linear heads version 0.1).
+
+The `lpips` wheel holds the calibrated linear heads only; its trunk would come from a hub. Here the trunk's weights are
+always given, checked to be complete, and named in every result, so an untrained trunk can never pass as a trained one.
+"""
+
+import hashlib
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ctstyle.errors import CTStyleError
+
+VERSION = "0.1"
+NETS = ("alex", "vgg", "squeeze")
+# the first eight hex digits of torchvision's weight files stand in their names (datasets.md, Weights)
+TORCHVISION_PREFIX = {"alex": "7be5be79", "vgg": "397923af", "squeeze": "b8a52dc0"}
+
+
+class NoTrunk(CTStyleError):
+    """The trunk weights of LPIPS are missing, unreadable or incomplete."""
+
+
+class Perceptual:
+    """LPIPS on slices in [0, 1]; `net` is the architecture, `trunk` the true name of its weights.
+
+    Slices `[B, 1, H, W]` are mapped to [-1, 1] and the grey is repeated to three channels; the window behind [0, 1] is
+    the run's one fixed window, never a per-image scale. Distances are float64 numpy.
+    """
+
+    def __init__(self, network: torch.nn.Module, *, net: str, trunk: str, device: torch.device | str):
+        self.network, self.net, self.trunk, self.device = network.to(device), net, trunk, device
+
+    @property
+    def name(self) -> str:
+        """What a caption must print: `LPIPS 0.1 vgg (trunk ...)`."""
+        return f"LPIPS {VERSION} {self.net} ({self.trunk})"
+
+    @torch.no_grad()
+    def distance(self, first: Tensor, second: Tensor, *, batch: int = 16) -> np.ndarray:
+        """LPIPS of the pairs of two stacks `[B, 1, H, W]` in [0, 1]: `[B]`, 0 for equal slices."""
+        if first.shape != second.shape or first.ndim != 4 or first.shape[1] != 1:
+            raise ValueError(f"LPIPS compares two stacks [B, 1, H, W], not {first.shape} with {second.shape}")
+        results = []
+        for one, two in zip(first.split(batch), second.split(batch)):
+            pair = (2 * x.to(self.device, torch.float32).expand(-1, 3, -1, -1) - 1 for x in (one, two))
+            results.append(self.network(*pair)[:, 0, 0, 0].double().cpu().numpy())
+        return np.concatenate(results) if results else np.zeros(0)
+
+    def diversity(self, outputs: Tensor) -> float:
+        """Mean LPIPS over all pairs of the outputs `[K, 1, H, W]` of one input (Huang et al. 2018); NaN for K < 2."""
+        pairs = list(itertools.combinations(range(len(outputs)), 2))
+        if not pairs:
+            return float("nan")
+        first, second = (list(side) for side in zip(*pairs))
+        return float(self.distance(outputs[first], outputs[second]).mean())
+
+
+def build_lpips(
+    net: str, trunk_state: Mapping[str, Tensor], *, trunk: str, device: torch.device | str = "cpu"
+) -> Perceptual:
+    """LPIPS of architecture `net` (alex, vgg, squeeze) with the trunk `trunk_state`, truly named `trunk`.
+
+    `trunk_state` has torchvision's keys (`features.N.weight`, `.bias`, ...); other keys (the classifier) are ignored.
+    HED's convolutions in VGG16 are `net="vgg"` with a `trunk` that says so. A trunk trained on inputs other than
+    ImageNet's standardised ones brings `preprocessing.mean` and `.std` (for RGB in [0, 1], as `encoders.weights`
+    writes them); they replace those of LPIPS. Raises NoTrunk where a weight of the trunk is missing or misshapen.
+    """
+    from lpips import LPIPS
+
+    if net not in NETS:
+        raise NoTrunk("unknown LPIPS network", where="metrics: lpips", found=net, expected=f"one of {', '.join(NETS)}")
+    with torch.random.fork_rng(devices=[]):
+        network = LPIPS(net=net, version=VERSION, pnet_rand=True, verbose=False)
+    # lpips keeps torchvision's layer number as the last part of its own: net.slice2.7.weight is features.7.weight
+    source = {key: "features." + key.split(".", 1)[1] for key in network.net.state_dict()}
+    for key, value in network.net.state_dict().items():
+        given = trunk_state.get(source[key])
+        if given is None or given.shape != value.shape:
+            raise NoTrunk(
+                f"the LPIPS trunk `{trunk}` lacks a weight of {net}",
+                where=source[key],
+                found=None if given is None else tuple(given.shape),
+                expected=tuple(value.shape),
+                fix="Give the whole convolutional part of the network, under torchvision's names.",
+            )
+    network.net.load_state_dict({key: trunk_state[name] for key, name in source.items()}, strict=True)
+    if "preprocessing.mean" in trunk_state:
+        # for x in [-1, 1]: ((x + 1) / 2 - mean) / std = (x - (2 mean - 1)) / (2 std)
+        network.scaling_layer.shift = (2 * trunk_state["preprocessing.mean"].float() - 1).reshape(1, 3, 1, 1)
+        network.scaling_layer.scale = (2 * trunk_state["preprocessing.std"].float()).reshape(1, 3, 1, 1)
+    return Perceptual(network.eval(), net=net, trunk=trunk, device=device)
+
+
+def trunk_from_file(net: str, path: Path) -> tuple[dict[str, Tensor], str]:
+    """The trunk weights of a torchvision file (.pth) and their true name.
+
+    The name is torchvision's where the file's SHA-256 begins with the published digits, and the digest itself
+    otherwise. The file is read with `weights_only`. Raises NoTrunk where it is missing or unreadable.
+    """
+    if not path.is_file():
+        raise NoTrunk(
+            "the LPIPS trunk weights are not there",
+            where=path,
+            expected=f"torchvision's {net} weights, SHA-256 {TORCHVISION_PREFIX.get(net, '?')}...",
+            fix="Download the file once by hand (docs: weights), or set the LPIPS trunk to `hed`.",
+        )
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as fault:
+        raise NoTrunk(
+            "this file holds no readable weights", where=path, found=fault, expected="a torch state dict"
+        ) from fault
+    known = digest.startswith(TORCHVISION_PREFIX.get(net, "?"))
+    return state, f"torchvision ImageNet {net}" if known else f"{net} weights of file sha256 {digest[:12]}"

@@ -1,0 +1,178 @@
+"""Training of a segmentation U-Net on labelled slices; every arm differs in its slices alone."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from monai.losses import DiceCELoss
+from monai.networks.nets import UNet
+from torch import Tensor
+
+from ctstyle.errors import CTStyleError
+from ctstyle.fit import fit
+from ctstyle.metrics.segmentation import confusion, require_same_shape, scores
+from ctstyle.segment.geometry import GeometrySettings, random_grid, transform
+from ctstyle.segment.predict import predict
+from ctstyle.segment.unet import UNetSettings, build_unet, require_size
+from ctstyle.slices.window import Window
+
+SCHEDULES = ("cosine", "constant")
+
+
+class NoTrainingSlices(CTStyleError):
+    """An arm without slices, or without a single vertebra, to train its U-Net on."""
+
+
+@dataclass(frozen=True)
+class SegmentSettings:
+    """How every arm's U-Net is trained: steps, batch, AdamW rate and its schedule, the network and the geometry.
+
+    There is no intensity augmentation: grey-scale variety is what the arms are compared by.
+    """
+
+    steps: int = 400
+    batch: int = 8
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-4
+    schedule: str = "cosine"
+    validate_every: int = 100
+    unet: UNetSettings = field(default_factory=UNetSettings)
+    geometry: GeometrySettings = field(default_factory=GeometrySettings)
+
+    def __post_init__(self):
+        if self.schedule not in SCHEDULES:
+            raise CTStyleError(
+                "unknown schedule",
+                where="segment: schedule",
+                found=self.schedule,
+                expected=" or ".join(SCHEDULES),
+            )
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Labelled slices of one kind: `hu` int16 and `labels` uint8, both `[n, H, W]` (memory-mapped or not)."""
+
+    hu: np.ndarray
+    labels: np.ndarray
+
+    def __post_init__(self):
+        require_same_shape(self.hu, self.labels, what="pool of training slices")
+
+
+def train(
+    pools: Sequence[Pool],
+    window: Window,
+    settings: SegmentSettings,
+    *,
+    seed: int,
+    device: torch.device | str = "cpu",
+    validation: Pool | None = None,
+    state_path: Path | None = None,
+    fingerprint: str = "",
+    name: str = "unet",
+) -> tuple[UNet, pd.DataFrame]:
+    """Train a U-Net and return it (evaluation mode) with its history (`step, loss` and, at times, `validation_iou`).
+
+    Each batch takes equal shares of all pools: the plain arm has one pool, an augmented arm the same source slices and
+    the generated ones, half and half, so all arms take the same number of optimiser steps on batches of one size.
+    Loss: cross entropy + Dice over the batch (MONAI DiceCELoss). The network of one `seed` starts from the same weights
+    in every arm. `validation` slices are scored (foreground IoU) every `validate_every` steps and choose nothing.
+
+    Raises NoTrainingSlices for an empty pool or no foreground, UNetError for slices of a size that does not fit,
+    and what `fit` raises.
+    """
+    _check(pools, settings)
+    device = torch.device(device)
+    network = build_unet(settings.unet, seed=seed).to(device, memory_format=torch.channels_last).train()
+    optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    loss_of = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
+
+    def step(i: int, rng: np.random.Generator) -> dict[str, Tensor | float]:
+        for group in optimiser.param_groups:
+            group["lr"] = rate(i, settings)
+        images, labels = sample(pools, window, settings, rng)
+        images = images.to(device, memory_format=torch.channels_last)
+        optimiser.zero_grad(set_to_none=True)
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            logits = network(images)
+        loss = loss_of(logits.float(), labels.to(device))
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 10.0)
+        optimiser.step()
+        result = {"loss": loss.detach()}
+        last = i + 1 == settings.steps
+        if validation is not None and (last or (i + 1) % settings.validate_every == 0):
+            found = predict(network, validation.hu, window, device=device)
+            iou = scores(confusion(found, validation.labels))["foreground_iou"]
+            network.train()
+            if math.isfinite(iou):
+                result["validation_iou"] = iou
+        return result
+
+    history = fit(
+        step,
+        parts={"network": network, "optimiser": optimiser},
+        steps=settings.steps,
+        seed=seed,
+        name=name,
+        state_path=state_path,
+        fingerprint=fingerprint,
+    )
+    return network.eval(), history
+
+
+def rate(step: int, settings: SegmentSettings) -> float:
+    """Learning rate of step `step` (from 0): a linear rise over the first 5 %, then constant or a half cosine to 0."""
+    rise = max(1, round(0.05 * settings.steps))
+    if step < rise:
+        return settings.learning_rate * (step + 1) / rise
+    if settings.schedule == "constant":
+        return settings.learning_rate
+    progress = (step - rise) / max(1, settings.steps - rise)
+    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def sample(
+    pools: Sequence[Pool], window: Window, settings: SegmentSettings, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """One batch: images float32 `[B, 1, H, W]` in [0, 1] and labels int64 `[B, 1, H, W]` in {0, 1}.
+
+    Equal shares of the pools (what does not divide goes to pools in turn, by lot), each slice drawn uniformly, all
+    moved by one random geometry per slice.
+    """
+    shares = np.full(len(pools), settings.batch // len(pools))
+    shares[rng.permutation(len(pools))[: settings.batch % len(pools)]] += 1
+    chosen = [rng.integers(len(pool.hu), size=share) for pool, share in zip(pools, shares)]
+    hu = np.concatenate([pool.hu[which] for pool, which in zip(pools, chosen)])
+    marks = np.concatenate([pool.labels[which] for pool, which in zip(pools, chosen)])
+    images = torch.from_numpy(np.asarray(window.to_unit(hu), dtype=np.float32))[:, None]
+    labels = torch.from_numpy((marks > 0).astype(np.int64))[:, None]
+    count, _, height, width = images.shape
+    grid = random_grid(count, height, width, settings.geometry, rng)
+    return transform(images, labels, grid)
+
+
+def _check(pools: Sequence[Pool], settings: SegmentSettings) -> None:
+    if not pools or not all(len(pool.hu) for pool in pools):
+        raise NoTrainingSlices(
+            "there are no slices to train the U-Net on",
+            where="segment",
+            found=", ".join(f"{len(pool.hu)} slices" for pool in pools) or "no pool",
+            expected="labelled training slices of the source style, and generated ones in an augmented arm",
+            fix="Look at split.tsv for the training side, and at the reasons in the arm's augmented .tsv.",
+        )
+    if not any(np.any(pool.labels) for pool in pools):
+        raise NoTrainingSlices(
+            "no training slice shows a labelled vertebra",
+            where="segment",
+            found="masks that are empty everywhere",
+            expected="at least one vertebra pixel",
+            fix="Check the masks of the training scans, and that masks and scans lie on one place.",
+        )
+    for pool in pools:
+        require_size(*pool.hu.shape[1:], settings.unet)

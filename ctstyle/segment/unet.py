@@ -1,0 +1,106 @@
+"""The U-Net of every arm (Ronneberger et al. 2015; MONAI's residual form), and its file."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from monai.networks.nets import UNet
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from ctstyle.errors import CTStyleError
+
+CLASSES = 2
+
+
+class UNetError(CTStyleError):
+    """A U-Net that cannot be built, read or applied to slices of this size."""
+
+
+@dataclass(frozen=True)
+class UNetSettings:
+    """Width of each level, stride between levels (one less) and residual units per level; dropout in [0, 1).
+
+    The default halves the slice four times, the first convolution included: 1.6 M parameters.
+    """
+
+    channels: tuple[int, ...] = (16, 32, 64, 128, 256)
+    strides: tuple[int, ...] = (2, 2, 2, 2)
+    residual_units: int = 2
+    dropout: float = 0.0
+
+    def __post_init__(self):
+        if len(self.channels) < 2 or len(self.strides) != len(self.channels) - 1 or min(self.channels) < 1:
+            raise UNetError(
+                "these levels make no U-Net",
+                where="segment: unet",
+                found=f"channels {self.channels}, strides {self.strides}",
+                expected="two or more levels and one stride less than levels",
+            )
+
+    @property
+    def multiple(self) -> int:
+        """Height and width of a slice must be a multiple of this, so that both ends of every skip fit."""
+        product = 1
+        for stride in self.strides:
+            product *= stride
+        return product
+
+
+def build_unet(settings: UNetSettings, *, seed: int) -> UNet:
+    """A new U-Net: float32 `[B, 1, H, W]` in [0, 1] to logits `[B, 2, H, W]` (background, vertebra).
+
+    Instance norm, so that a slice's result does not depend on its batch mates; the first weights come from `seed`
+    alone and the caller's random state is left as it was.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return UNet(
+            spatial_dims=2,
+            in_channels=1,
+            out_channels=CLASSES,
+            channels=settings.channels,
+            strides=settings.strides,
+            num_res_units=settings.residual_units,
+            norm="instance",
+            dropout=settings.dropout,
+        )
+
+
+def require_size(height: int, width: int, settings: UNetSettings) -> None:
+    """Raise UNetError where slices `height` x `width` do not fit the levels."""
+    if height % settings.multiple or width % settings.multiple:
+        raise UNetError(
+            "slices of this size do not fit the levels of the U-Net",
+            where="slices: size_px",
+            found=f"{height} x {width}",
+            expected=f"multiples of {settings.multiple}",
+            fix="Change `slices: size_px`, or take a U-Net with fewer levels (`segment: unet`).",
+        )
+
+
+def save_unet(network: UNet, settings: UNetSettings, path: Path) -> None:
+    """Write the weights as safetensors; the settings stand in its metadata, so the file alone rebuilds the network."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    save_file(tensors, str(path), metadata={"unet": json.dumps(asdict(settings), sort_keys=True)})
+
+
+def load_unet(path: Path) -> tuple[UNet, UNetSettings]:
+    """The network (on the CPU, in evaluation mode) and the settings from a file of `save_unet`; raises UNetError."""
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            about = json.loads((file.metadata() or {})["unet"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as fault:
+        raise UNetError(
+            "this file holds no U-Net of this workflow",
+            where=path,
+            found=f"{type(fault).__name__}: {fault}",
+            expected="safetensors written by `train_unet`",
+            fix="Delete it and run again.",
+        ) from fault
+    settings = UNetSettings(**{k: tuple(v) if isinstance(v, list) else v for k, v in about.items()})
+    network = build_unet(settings, seed=0)
+    network.load_state_dict(tensors, strict=True)
+    return network.eval(), settings
