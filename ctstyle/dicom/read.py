@@ -1,0 +1,116 @@
+"""Read one CT series (DICOM in a folder or zip) or one volume file (NIfTI, NRRD, MHA) as Hounsfield units."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from ctstyle.dicom import pixels
+from ctstyle.dicom.acquisition import acquisition
+from ctstyle.dicom.geometry import grid
+from ctstyle.dicom.index import SourceMissing, TruncatedFile, index
+from ctstyle.dicom.volume import AIR_HU, Volume
+from ctstyle.errors import CTStyleError
+
+VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+"""Names of files that hold a whole volume and are read by SimpleITK."""
+GREY_VALUES = ("reject", "as_display")
+
+
+class NotThreeDimensional(CTStyleError):
+    """A volume file with another number of dimensions or with several values per voxel."""
+
+
+def read_volume(
+    source: Path | str, *, grey_values: str = "reject", window_hu: tuple[float, float] = (-250, 750)
+) -> Volume:
+    """The CT volume of `source`: a folder or `.zip` with one DICOM series, or a NIfTI, NRRD or MHA file.
+
+    Slices are sorted by their position along the normal; z grows along the normal. `hu` is int16, never below -1024.
+    A display export (values 0..255 with the window burnt in) is refused where `grey_values` is "reject"; where it is
+    "as_display" its values are laid linearly onto `window_hu` and the volume says `grey_values="display"`.
+
+    Raises a CTStyleError of its own for each fault: SourceMissing, NoCT, MixedSeries, TruncatedFile, UnsafeArchive
+    (`index`); MissingTag, MultiFrame, MixedOrientation, DuplicatedSlices, MissingSlices, UnequalSpacing, GantryTilt
+    (`geometry`); UnsupportedPixels, MissingRescale, NotHounsfield, DisplayExport (`pixels`); NotThreeDimensional.
+    """
+    if grey_values not in GREY_VALUES:
+        raise CTStyleError(
+            "unknown value", where="slices: grey_values", found=grey_values, expected=" or ".join(GREY_VALUES)
+        )
+    source = Path(source)
+    if source.name.lower().endswith(VOLUME_SUFFIXES):
+        return _read_file(source, grey_values=grey_values, window_hu=window_hu)
+    with index(source) as found:
+        series = grid(found.single_series())
+        stored = [pixels.stored_values(file) for file in series.files]
+    headers = [file.header for file in series.files]
+    as_display = pixels.is_display_export(stored, series.files)
+    if as_display and grey_values == "reject":
+        raise pixels.display_export_error(series.files[0])
+    if as_display:
+        hu = pixels.display_as_hounsfield(stored, series.files, window_hu)
+    else:
+        hu = pixels.hounsfield(stored, series.files)
+    return Volume(
+        hu=hu,
+        origin_mm=series.origin_mm,
+        spacing_mm=series.spacing_mm,
+        direction=series.direction,
+        sop_instance_uids=tuple(str(header.get("SOPInstanceUID") or "") for header in headers),
+        acquisition=acquisition(headers),
+        grey_values="display" if as_display else "hounsfield",
+        frame_of_reference_uid=str(headers[0].get("FrameOfReferenceUID") or ""),
+        patient_id=str(headers[0].get("PatientID") or ""),
+    )
+
+
+def _read_file(source: Path, *, grey_values: str, window_hu: tuple[float, float]) -> Volume:
+    image = read_image(source)
+    volume = Volume.from_sitk(image, acquisition={"modality": "CT"})
+    if volume.hu.min() < 0:
+        return dataclasses.replace(volume, hu=np.maximum(volume.hu, AIR_HU).astype(np.int16))
+    if volume.hu.max() > pixels.DISPLAY_MAXIMUM or volume.hu.max() <= 1:
+        raise pixels.NotHounsfield(
+            "the values are no Hounsfield units",
+            where=source,
+            found=f"{volume.hu.min()} to {volume.hu.max()}",
+            expected="values below 0 (air, fat)",
+            fix="Convert the original series again without rescaling its values.",
+        )
+    if grey_values == "reject":
+        raise pixels.DisplayExport(
+            "a display export, its grey values are no Hounsfield units",
+            where=source,
+            found=f"values {volume.hu.min()} to {volume.hu.max()}",
+            expected="values below 0 (air, fat)",
+            fix="Convert the original series, or accept grey values as they are shown with the config key "
+            "`slices: grey_values: as_display`.",
+        )
+    low, high = window_hu
+    shown = np.rint(low + volume.hu / pixels.DISPLAY_MAXIMUM * (high - low)).astype(np.int16)
+    return dataclasses.replace(volume, hu=shown, grey_values="display")
+
+
+def read_image(source: Path):
+    """A three-dimensional scalar image file as a SimpleITK image. Raises SourceMissing, TruncatedFile, NotThreeDimensional."""
+    import SimpleITK
+
+    if not source.is_file():
+        raise SourceMissing("no such file", where=source, fix="Correct the path in the sheet of scans.")
+    try:
+        image = SimpleITK.ReadImage(str(source))
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise TruncatedFile(
+            "the file cannot be read", where=source, found=reason, expected="NIfTI, NRRD or MHA", fix="Copy it again."
+        ) from error
+    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
+        raise NotThreeDimensional(
+            "not a volume of single values",
+            where=source,
+            found=f"{image.GetDimension()} dimensions, {image.GetNumberOfComponentsPerPixel()} values per voxel",
+            expected="3 dimensions, 1 value",
+            fix="Store one three-dimensional volume per file.",
+        )
+    return image
