@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from ctstyle.metrics.segmentation import COUNTS, Counts, scores
 from ctstyle.paper.bootstrap import Bootstrap, Estimate, estimate, mean_over_patients, resamples
 from ctstyle.paper.measures import (
     ARM_LABELS,
@@ -22,7 +23,6 @@ from ctstyle.paper.measures import (
 )
 
 CHECKS = {"transfer": "X to Y", "identity": "X to X"}
-COUNTS = ["tp", "fp", "fn", "tn"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,21 +156,6 @@ def table2(segmentation: Sequence[pd.DataFrame], bootstrap: Bootstrap) -> Table:
     )
 
 
-def binary_scores(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray, tn: np.ndarray) -> dict[str, np.ndarray]:
-    """PA, MIoU (mean of foreground and background IoU), foreground IoU and Dice in percent, any shape of counts.
-
-    NaN where a score is not defined (no foreground in reference and prediction).
-    """
-    with np.errstate(invalid="ignore", divide="ignore"):
-        foreground, background = tp / (tp + fp + fn), tn / (tn + fp + fn)
-        return {
-            "pa": 100 * (tp + tn) / (tp + fp + fn + tn),
-            "miou": 100 * (foreground + background) / 2,
-            "foreground_iou": 100 * foreground,
-            "dice": 100 * 2 * tp / (2 * tp + fp + fn),
-        }
-
-
 def _cells(measure: str, made: Estimate) -> dict[str, float]:
     return {measure: made.value, f"{measure}_low": made.low, f"{measure}_high": made.high}
 
@@ -267,10 +252,15 @@ def _pooled(
         raise PaperInputError(
             f"arm {arm} has no scan here", where=f"Table 2, {domain}", found="0 scans", expected=f"{len(scans)} scans"
         )
-    totals = rows.groupby(["seed", "patient"], sort=True)[COUNTS].sum().astype(np.float64)
+    totals = rows.groupby(["seed", "patient"], sort=True)[COUNTS].sum()
     seeds, patients = per_seed.ngroups, rows["patient"].nunique()
     cube = totals.to_numpy().reshape(seeds, patients, len(COUNTS))
     drawn = np.einsum("rp,spc->rsc", resamples(patients, bootstrap), cube)
-    value = {name: score.mean() for name, score in binary_scores(*np.moveaxis(cube.sum(1), -1, 0)).items()}
-    replicates = {name: score.mean(1) for name, score in binary_scores(*np.moveaxis(drawn, -1, 0)).items()}
-    return value, replicates
+    value, replicates = _percent(cube.sum(1)), _percent(drawn)
+    return {name: float(score) for name, score in value.items()}, replicates
+
+
+def _percent(counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Scores in percent of counts `[..., seeds, 4]`, the mean over seeds; one definition of a score for all tables."""
+    made = pd.DataFrame([scores(Counts(*row)) for row in counts.reshape(-1, len(COUNTS)).tolist()])
+    return {name: 100 * made[name].to_numpy().reshape(counts.shape[:-1]).mean(-1) for name in SEGMENTATION_MEASURES}

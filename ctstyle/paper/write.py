@@ -36,10 +36,11 @@ LATEX = {
 
 @dataclass(frozen=True)
 class Notes:
-    """What stands with a table: its title (the caption) and sentences under it."""
+    """What stands with a table: its title (the caption), sentences under it, and its number ("Table 1")."""
 
     title: str
     sentences: tuple[str, ...] = ()
+    number: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ def to_markdown(table: Table, notes: Notes) -> str:
     """A pipe table under its title, the notes as a list below."""
     header, body = printed_cells(table)
     body = [row for _, rows in body for row in rows]
-    lines = [f"**{notes.title}**", "", _pipe(header), _pipe(["---"] * len(header))]
+    title = f"{notes.number}. {notes.title}" if notes.number else notes.title
+    lines = [f"**{title}**", "", _pipe(header), _pipe(["---"] * len(header))]
     lines += [_pipe([f"**{cell.text}**" if cell.best else cell.text for cell in row]) for row in body]
     lines += ["", *(f"- {sentence}" for sentence in (*notes.sentences, _legend(table)))]
     return "\n".join(lines) + "\n"
@@ -90,6 +92,7 @@ def to_latex(table: Table, notes: Notes) -> str:
     heading_column = 0 if not table.measures_as_rows else None
     shown = [name for i, name in enumerate(header) if i != heading_column]
     lines = [
+        r"% needs \usepackage{booktabs}",
         r"\begin{table}",
         r"\centering\scriptsize\setlength{\tabcolsep}{3pt}",
         rf"\caption{{{latex(notes.title)}}}",
@@ -131,13 +134,21 @@ def printed_cells(table: Table) -> tuple[list[str], list[tuple[str, list[list[Ce
         rows = [[Cell(_heading(MEASURES[name])), *cells] for name, cells in columns.items()]
         rows += [[Cell(name.replace("_", " ").capitalize()), *cells] for name, cells in counts.items()]
         return ["Measure", *names], [("", rows)]
-    header = [table.group.capitalize(), table.row.capitalize(), *(name.replace("_", " ") for name in counts)]
+    header = [
+        table.group.capitalize(),
+        table.row.capitalize(),
+        *(name.replace("_", " ").capitalize() for name in counts),
+    ]
     header += [_heading(MEASURES[name]) for name in table.printed]
     rows = []
     for i, (_, row) in enumerate(table.frame.iterrows()):
         cells = [Cell(str(row[table.group])), Cell(str(row[table.row]))]
         rows.append(cells + [of[i] for of in counts.values()] + [of[i] for of in columns.values()])
     return header, [(name, list(members)) for name, members in groupby(rows, key=lambda row: row[0].text)]
+
+
+def _digits(table: Table, measure: str) -> int:
+    return table.digits.get(measure, MEASURES[measure].digits)
 
 
 def _heading(measure: Measure) -> str:
@@ -149,7 +160,7 @@ def _best(table: Table, measure: str) -> list[bool]:
     spec, frame = MEASURES[measure], table.frame
     if spec.better is None:
         return [False] * len(frame)
-    contest = frame[measure].where(~frame[table.row].isin(table.no_contest)).round(table.digits or spec.digits)
+    contest = frame[measure].where(~frame[table.row].isin(table.no_contest)).round(_digits(table, measure))
     grouped = contest.groupby(frame[table.group], sort=False)
     winner = grouped.transform("min" if spec.better == "lower" else "max")
     rivals = grouped.transform("count")
@@ -161,12 +172,16 @@ def _cell(table: Table, i: int, measure: str, best: bool) -> Cell:
     spec, row = MEASURES[measure], table.frame.iloc[i]
     if pd.isna(row[measure]):
         return Cell(ABSENT)
-    number = f"{{:{'+' if spec.signed else ''}.{table.digits or spec.digits}f}}"
-    text = number.format(row[measure])
+    number = f"{{:{'+' if spec.signed else ''}.{_digits(table, measure)}f}}"
+    text = _minus(number.format(row[measure]))
     low, high = row.get(f"{measure}_low"), row.get(f"{measure}_high")
     if low is not None and not pd.isna(low):
-        text += f" [{number.format(low)}, {number.format(high)}]"
+        text += f" [{_minus(number.format(low))}, {_minus(number.format(high))}]"
     return Cell(text, best)
+
+
+def _minus(number: str) -> str:
+    return number.replace("-", "−")
 
 
 def _legend(table: Table) -> str:

@@ -1,0 +1,136 @@
+"""Training curves and the space of grey-scale styles."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
+
+from ctstyle.paper.drawing import LINES, OKABE_ITO, STYLE_COLOURS, STYLE_MARKERS, Look, Sheet, drawing, require_some
+from ctstyle.paper.measures import ARM_LABELS, MODEL_LABELS, PaperInputError, in_order
+
+History = Sequence[pd.DataFrame]
+COLUMNS = 3
+MOST_LINES_INSIDE = 3
+
+
+def training_curves(
+    warm_up: History, transfer: Mapping[str, History], unet: Mapping[str, History], look: Look
+) -> Figure:
+    """Every loss of every training against its step: the decoder's warm-up, the transfer models, the U-Nets.
+
+    Each history is a frame per seed with `step` and one column per loss (`history.tsv`). One panel per loss, thin
+    lines the steps, thick lines their running mean; the scale is logarithmic where every loss is positive. Content
+    losses of different models are different quantities and are not to be compared.
+    """
+    panels: list[tuple[str, dict[str, History], dict[str, str]]] = []
+    panels += [(f"Warm-up: {loss}", {"decoder": _only(warm_up, loss)}, {}) for loss in _losses(warm_up)]
+    for stage, histories, labels in (("Transfer", transfer, MODEL_LABELS), ("U-Net", unet, ARM_LABELS)):
+        everything = [frame for history in histories.values() for frame in history]
+        for loss in _losses(everything):
+            lines = {name: _only(histories[name], loss) for name in in_order(set(histories), labels)}
+            panels.append((f"{stage}: {loss}", {name: line for name, line in lines.items() if line}, labels))
+    require_some("Training curves", panels, "history with losses")
+    width, tall = look.width_mm / COLUMNS, 42.0
+    cells = _cells([len(histories) for _, histories, _ in panels])
+    with drawing():
+        sheet = Sheet(look, (cells[-1] // COLUMNS + 1) * (tall + 12))
+        for cell, (title, histories, labels) in zip(cells, panels):
+            left, top = 9 + (cell % COLUMNS) * width, 5 + (cell // COLUMNS) * (tall + 12)
+            axes = sheet.axes(left, top, width - 13, tall - 2)
+            for name, history in histories.items():
+                colour, line = LINES.get(name, (OKABE_ITO["black"], "-"))
+                for seed, frame in enumerate(history):
+                    _curve(axes, frame, colour, line, labels.get(name, name) if seed == 0 else None)
+            if all((frame["loss"] > 0).all() for history in histories.values() for frame in history):
+                axes.set_yscale("log")
+                axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+                axes.yaxis.set_minor_formatter(FuncFormatter(_minor_label))
+            axes.set(xlabel="step")
+            axes.set_title(title, loc="left", pad=3, weight="bold")
+            if len(histories) > MOST_LINES_INSIDE:
+                axes.legend(loc="center left", bbox_to_anchor=(1.03, 0.5), handlelength=2.2)
+            elif len(histories) > 1:
+                axes.legend(loc="upper right", handlelength=2.2)
+    return sheet.figure
+
+
+def style_space(features: pd.DataFrame, columns: Sequence[str], look: Look) -> Figure:
+    """The scans in the plane of the first two principal components of their standardised style features.
+
+    `features` has one row per scan with `style` and the numeric `columns`. Raises PaperInputError for fewer than two
+    usable columns or three scans.
+    """
+    numbers = features[list(columns)].astype(np.float64)
+    numbers = numbers.loc[:, numbers.notna().all() & (numbers.std() > 0)]
+    if numbers.shape[1] < 2 or len(numbers) < 3:
+        raise PaperInputError(
+            "too little to span a plane",
+            where="style space",
+            found=f"{len(numbers)} scans, {numbers.shape[1]} features that vary",
+            expected="at least 3 scans and 2 features that vary",
+        )
+    pca = PCA(n_components=2, svd_solver="full")
+    points = pca.fit_transform(StandardScaler().fit_transform(numbers))
+    with drawing():
+        sheet = Sheet(look, 80)
+        axes = sheet.axes(14, 6, 80, 62)
+        styles = features["style"].to_numpy()
+        for i, style in enumerate(sorted(set(styles))):
+            marker, colour = STYLE_MARKERS[i % len(STYLE_MARKERS)], STYLE_COLOURS[i % len(STYLE_COLOURS)]
+            chosen = points[styles == style]
+            label = f"{style} ({len(chosen)} scans)"
+            axes.scatter(*chosen.T, s=16, marker=marker, color=colour, alpha=0.8, linewidth=0, label=label)
+        shares = 100 * pca.explained_variance_ratio_
+        axes.set(xlabel=f"component 1 ({shares[0]:.0f} % of variance)", ylabel=f"component 2 ({shares[1]:.0f} %)")
+        axes.legend(loc="best")
+        loads = sheet.axes(125, 6, 40, 62)
+        order = np.argsort(-np.abs(pca.components_).max(axis=0), kind="stable")[:12][::-1]
+        place = np.arange(len(order))
+        for component, colour, shift in ((0, OKABE_ITO["black"], 0.2), (1, "0.6", -0.2)):
+            weights = pca.components_[component, order]
+            loads.barh(place + shift, weights, height=0.38, color=colour, label=f"component {component + 1}")
+        loads.set_yticks(place, [str(numbers.columns[j]).replace("_", " ") for j in order])
+        loads.axvline(0, color="black", linewidth=0.5)
+        loads.set_xlabel("weight of the feature")
+        loads.legend(loc="upper center", bbox_to_anchor=(0.5, 1.09), ncols=2, handlelength=1)
+    return sheet.figure
+
+
+def _cells(lines: Sequence[int]) -> list[int]:
+    """The grid cell of each panel; a panel with many lines takes two cells of one row, the second for its legend."""
+    cells, free = [], 0
+    for count in lines:
+        wide = count > MOST_LINES_INSIDE
+        if wide and free % COLUMNS == COLUMNS - 1:
+            free += 1
+        cells.append(free)
+        free += 2 if wide else 1
+    return cells
+
+
+def _minor_label(value: float, _: int) -> str:
+    """Name 2 and 5 within each decade; every minor tick would overlap."""
+    leading = f"{value:.0e}"[0]
+    return f"{value:g}" if leading in "25" else ""
+
+
+def _losses(history: History) -> list[str]:
+    names: dict[str, None] = {}
+    for frame in history:
+        names |= {name: None for name in frame.columns if name != "step"}
+    return list(names)
+
+
+def _only(history: History, loss: str) -> list[pd.DataFrame]:
+    return [frame[["step", loss]].dropna().set_axis(["step", "loss"], axis=1) for frame in history if loss in frame]
+
+
+def _curve(axes: Axes, frame: pd.DataFrame, colour: str, line: str, label: str | None) -> None:
+    axes.plot(frame["step"], frame["loss"], color=colour, linewidth=0.4, alpha=0.3)
+    smooth = frame["loss"].rolling(max(len(frame) // 20, 1), min_periods=1).mean()
+    axes.plot(frame["step"], smooth, color=colour, linestyle=line, label=label)
