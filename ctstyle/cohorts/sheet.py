@@ -1,0 +1,111 @@
+"""The sheet of scans: one row per scan, the same for every cohort."""
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from ctstyle.errors import CTStyleError
+
+SPLIT_HINTS = ("", "train", "val", "test")
+LABEL_MAPS = ("", "totalsegmentator", "verse", "vertebrae")
+NEEDED = ("scan", "patient", "series")
+"""Columns that need a value in every row; the others may be empty or missing."""
+NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+"""Scan and patient names become file names and wildcards."""
+
+
+class BadSheet(CTStyleError):
+    """A sheet of scans that cannot be used."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Scan:
+    """One scan; every field a string, empty where unknown.
+
+    `scan` (unique) and `patient` are pseudonyms; `cohort` the source; `series` the folder, zip or volume file of the
+    CT; `mask` that of the vertebra labels (empty: none) and `label_map` their meaning ("totalsegmentator", "verse" or
+    "vertebrae"); `style_hint` what is known of the grey scale; `split_hint` "", "train", "val" or "test"; `licence`;
+    `source_digest` the digest of what was downloaded or "".
+    """
+
+    scan: str
+    patient: str
+    cohort: str = ""
+    series: str
+    mask: str = ""
+    label_map: str = ""
+    style_hint: str = ""
+    split_hint: str = ""
+    licence: str = ""
+    source_digest: str = ""
+
+
+COLUMNS = tuple(field.name for field in dataclasses.fields(Scan))
+
+
+def sheet_frame(scans: Iterable[Scan]) -> pd.DataFrame:
+    """The scans as a table of strings with the columns of `Scan`, in the order given."""
+    return pd.DataFrame([dataclasses.asdict(scan) for scan in scans], columns=list(COLUMNS), dtype=str)
+
+
+def write_sheet(scans: Iterable[Scan], path: Path | str) -> None:
+    """Write the scans as a TSV that `read_sheet` reads back unchanged."""
+    sheet_frame(scans).to_csv(path, sep="\t", index=False, lineterminator="\n")
+
+
+def read_sheet(path: Path | str) -> list[Scan]:
+    """The scans of a TSV. Lines that begin with `#` are comments.
+
+    Raises BadSheet for a missing file, unknown or missing columns, empty names, names that are no file names, a scan
+    given twice, a mask without its label map, and values outside their lists; it names row and column.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise BadSheet("no such sheet of scans", where=path, fix="Write one with `python -m ctstyle.sheet DICOM_DIR`.")
+    try:
+        frame = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, comment="#", skip_blank_lines=True)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise BadSheet("not a tab-separated table", where=path, found=str(error).strip()) from error
+    unknown = [column for column in frame.columns if column not in COLUMNS]
+    missing = [column for column in NEEDED if column not in frame.columns]
+    if unknown or missing:
+        raise BadSheet(
+            "wrong columns",
+            where=path,
+            found=", ".join(frame.columns),
+            expected=f"{', '.join(NEEDED)} and any of {', '.join(c for c in COLUMNS if c not in NEEDED)}",
+            fix="Separate the columns by tabs and name them as listed.",
+        )
+    scans = [Scan(**{key: value.strip() for key, value in row.items()}) for row in frame.to_dict("records")]
+    if not scans:
+        raise BadSheet("no scan in it", where=path, expected="one row per scan")
+    seen: set[str] = set()
+    for number, scan in enumerate(scans, start=1):
+        _check(scan, where=f"{path}, scan {number}", seen=seen)
+    return scans
+
+
+def _check(scan: Scan, *, where: str, seen: set[str]) -> None:
+    for column in ("scan", "patient"):
+        value = getattr(scan, column)
+        if not pd.Series([value]).str.fullmatch(NAME_PATTERN).item():
+            raise BadSheet(
+                f"{column} is no name",
+                where=where,
+                found=repr(value),
+                expected="letters, digits, '.', '_' and '-'",
+                fix="Use a pseudonym without spaces; it becomes part of file names.",
+            )
+    if not scan.series:
+        raise BadSheet("series is empty", where=where, expected="the folder, zip or file of the CT")
+    if scan.scan in seen:
+        raise BadSheet("a scan is given twice", where=where, found=scan.scan, expected="one row per scan")
+    seen.add(scan.scan)
+    for column, allowed in (("label_map", LABEL_MAPS), ("split_hint", SPLIT_HINTS)):
+        if getattr(scan, column) not in allowed:
+            expected = ", ".join(value or "(empty)" for value in allowed)
+            raise BadSheet(f"unknown {column}", where=where, found=getattr(scan, column), expected=expected)
+    if scan.mask and not scan.label_map:
+        raise BadSheet("a mask without its label_map", where=where, found=scan.mask, expected=", ".join(LABEL_MAPS[1:]))
