@@ -108,7 +108,9 @@ def network_painter(
     def paint(content_hu: np.ndarray, style_hu: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         pair = (np.asarray(window.to_unit(hu), dtype=np.float32)[:, None] for hu in (content_hu, style_hu))
         content, style = (torch.from_numpy(unit).to(device) for unit in pair)
-        return window.to_hu(stylise(content, style, alpha).float().cpu().numpy()[:, 0])
+        unit = stylise(content, style, alpha).double().cpu().numpy()[:, 0]
+        # not window.to_hu: integers would hide a NaN from the guard
+        return window.low + unit * (window.high - window.low)
 
     return paint
 
