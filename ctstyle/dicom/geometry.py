@@ -15,6 +15,10 @@ GAP_TOLERANCE_MM = 0.1
 """Distances between slices that differ by less count as equal: vendors round positions."""
 MISSING_FACTOR = 1.5
 """A distance this many times the usual one means that a slice is missing."""
+TILT_TOLERANCE_DEG = 0.2
+"""A stack that leans less against its normal counts as straight."""
+WANDER_TOLERANCE_MM = 1.0
+"""No slice may lie further beside the line through the first and the last."""
 
 
 class MissingTag(CTStyleError):
@@ -71,7 +75,7 @@ def grid(files: Sequence[DicomFile]) -> Grid:
                 expected="one slice per file (CT Image Storage)",
                 fix="Convert it to single-frame CT, for example with dcm4che's emf2sf.",
             )
-    shape, spacing, axes = _common_plane(files)
+    spacing, axes = _common_plane(files)
     row, column = axes
     normal = np.cross(row, column)
     positions = np.array([numbers(file, "ImagePositionPatient", 3) for file in files])
@@ -122,8 +126,8 @@ def tag_name(keyword: str) -> str:
     return f"{keyword} ({tag >> 16:04X},{tag & 0xFFFF:04X})"
 
 
-def _common_plane(files: Sequence[DicomFile]) -> tuple[tuple[int, int], np.ndarray, np.ndarray]:
-    """(rows, columns), (row spacing, column spacing) and the two in-plane unit vectors, equal in all files."""
+def _common_plane(files: Sequence[DicomFile]) -> tuple[np.ndarray, np.ndarray]:
+    """(row spacing, column spacing) in mm and the two in-plane unit vectors, equal in all files."""
     first: dict[str, np.ndarray] = {}
     counts = {"Rows": 1, "Columns": 1, "PixelSpacing": 2, "ImageOrientationPatient": 6}
     for file in files:
@@ -144,7 +148,7 @@ def _common_plane(files: Sequence[DicomFile]) -> tuple[tuple[int, int], np.ndarr
         raise missing_tag(files[0], "ImageOrientationPatient", "two orthogonal unit vectors")
     if (first["PixelSpacing"] <= 0).any():
         raise missing_tag(files[0], "PixelSpacing", "two numbers above 0")
-    return (int(first["Rows"][0]), int(first["Columns"][0])), first["PixelSpacing"], cosines / lengths[:, None]
+    return first["PixelSpacing"], cosines / lengths[:, None]
 
 
 def _step(files: Sequence[DicomFile], along: np.ndarray) -> float:
@@ -154,7 +158,7 @@ def _step(files: Sequence[DicomFile], along: np.ndarray) -> float:
     if gaps[closest] < GAP_TOLERANCE_MM:
         twins = int((gaps < GAP_TOLERANCE_MM).sum())
         raise DuplicatedSlices(
-            f"{twins + 1 if twins == 1 else twins} slices share their position; ImagePositionPatient (0020,0032)",
+            f"{twins} slice{'s lie' if twins > 1 else ' lies'} where another one does; ImagePositionPatient (0020,0032)",
             where=files[closest + 1].name,
             found=f"{along[closest + 1]:.3f} mm along the normal, as {files[closest].name}",
             expected="one file per position",
@@ -184,19 +188,19 @@ def _step(files: Sequence[DicomFile], along: np.ndarray) -> float:
 
 
 def _check_tilt(files: Sequence[DicomFile], positions: np.ndarray, axes: np.ndarray, step: float) -> None:
-    shift = (positions[-1] - positions[0]) @ axes.T
-    per_slice = float(np.linalg.norm(shift)) / (len(files) - 1)
+    """The origins of the slices must lie on one line along their normal; what the headers say of a tilt is not asked."""
     drift = (positions - positions[0]) @ axes.T
-    straight = np.outer(np.arange(len(files)) / (len(files) - 1), shift)
+    straight = np.outer(np.arange(len(files)) / (len(files) - 1), drift[-1])
     wander = float(abs(drift - straight).max())
-    if per_slice * (len(files) - 1) <= GAP_TOLERANCE_MM * 10 and wander <= GAP_TOLERANCE_MM * 10:
+    angle = float(np.degrees(np.arctan2(np.linalg.norm(drift[-1]) / (len(files) - 1), step)))
+    if angle <= TILT_TOLERANCE_DEG and wander <= WANDER_TOLERANCE_MM:
         return
-    tilt = files[-1].header.get("GantryDetectorTilt")
+    said = files[-1].header.get("GantryDetectorTilt")
     raise GantryTilt(
         "the slices are shifted against each other: gantry tilt; ImagePositionPatient (0020,0032)",
         where=files[-1].name,
-        found=f"{max(per_slice, wander):.3f} mm shift per slice ({np.degrees(np.arctan2(per_slice, step)):.1f} degrees),"
-        f" GantryDetectorTilt (0018,1120) {tilt if tilt not in (None, '') else 'not given'}",
+        found=f"{angle:.1f} degrees off the normal, up to {wander:.1f} mm off a line; GantryDetectorTilt (0018,1120) "
+        f"{'not given' if said in (None, '') else said}",
         expected="slices stacked along their normal",
         fix="Resample the series to a straight grid first, for example with dcm2niix, and give the NIfTI file instead.",
     )

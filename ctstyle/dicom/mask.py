@@ -86,7 +86,8 @@ def _from_image(source: Path, volume: Volume, label_map: str) -> np.ndarray:
 
     image = read_image(source)
     values = SimpleITK.GetArrayFromImage(image)
-    if (values < 0).any() or (values > 255).any() or (values != np.rint(values)).any():
+    fractions = np.issubdtype(values.dtype, np.floating) and (values != np.rint(values)).any()
+    if values.min() < 0 or values.max() > 255 or fractions:
         raise UnknownLabels(
             "values that are no labels",
             where=source,

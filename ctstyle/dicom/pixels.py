@@ -193,5 +193,3 @@ def _cut_off(file: DicomFile, found: str) -> TruncatedFile:
         expected=f"{file.header.get('Rows')} x {file.header.get('Columns')} pixels",
         fix="Copy or export the file again.",
     )
-
-

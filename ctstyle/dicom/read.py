@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from ctstyle.dicom.geometry import grid
 from ctstyle.dicom.index import SourceMissing, TruncatedFile, index
 from ctstyle.dicom.volume import AIR_HU, Volume
 from ctstyle.errors import CTStyleError
+
+if TYPE_CHECKING:
+    import SimpleITK
 
 VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 """Names of files that hold a whole volume and are read by SimpleITK."""
@@ -92,8 +96,11 @@ def _read_file(source: Path, *, grey_values: str, window_hu: tuple[float, float]
     return dataclasses.replace(volume, hu=shown, grey_values="display")
 
 
-def read_image(source: Path):
-    """A three-dimensional scalar image file as a SimpleITK image. Raises SourceMissing, TruncatedFile, NotThreeDimensional."""
+def read_image(source: Path) -> "SimpleITK.Image":
+    """A three-dimensional scalar image file as a SimpleITK image.
+
+    Raises SourceMissing, TruncatedFile and NotThreeDimensional.
+    """
     import SimpleITK
 
     if not source.is_file():

@@ -68,7 +68,9 @@ def read_frames(file: DicomFile, labels: dict[int, int], volume: Volume) -> Fram
     groups = list(dataset.PerFrameFunctionalGroupsSequence)
     shared = dataset.SharedFunctionalGroupsSequence[0] if dataset.get("SharedFunctionalGroupsSequence") else None
     segments = [_segment(group, shared, file) for group in groups]
-    places = np.array([_floats(group, shared, file, "PlanePositionSequence", "ImagePositionPatient") for group in groups])
+    places = np.array(
+        [_floats(group, shared, file, "PlanePositionSequence", "ImagePositionPatient") for group in groups]
+    )
     turns = np.array(
         [_floats(group, shared, file, "PlaneOrientationSequence", "ImageOrientationPatient") for group in groups]
     )

@@ -17,9 +17,10 @@ def body_mask(hu: np.ndarray, window: Window, *, opening_px: int = 2) -> np.ndar
     """The body, bool of the shape of `hu` (int16 HU `[..., H, W]`), slice by slice.
 
     Tissue above the threshold, opened by a disc of `opening_px` pixels (it cuts the table from the skin and removes
-    noise), the largest component of what is left (and others of at least a tenth of its size) with everything it
-    encloses (lung, bowel gas), grown back to the outline it had before the opening. Air that reaches the border of the slice is outside. Works for HU that are
-    clipped to the window and for display exports laid onto it. A slice without tissue gives an empty mask.
+    noise); of what is left, the largest component, those of at least a tenth of its size, and everything they enclose
+    (lung, bowel gas), grown back to the outline they had before the opening. Air that reaches the border of the slice
+    is outside. Works for HU clipped to the window and for display exports laid onto it. A slice without tissue gives
+    an empty mask.
     """
     slices = hu.reshape(-1, *hu.shape[-2:])
     threshold = max(window.low + TISSUE_FRACTION * (window.high - window.low), TISSUE_HU)

@@ -200,9 +200,7 @@ def _lattice(centres: np.ndarray, spacing: float) -> np.ndarray:
 
 
 def _weights(straight: _Straight, axis: int, lattice: np.ndarray, spacing: float) -> np.ndarray:
-    return area_weights(
-        straight.hu.shape[2 - axis], straight.first_mm[axis], straight.step_mm[axis], lattice, spacing
-    )
+    return area_weights(straight.hu.shape[2 - axis], straight.first_mm[axis], straight.step_mm[axis], lattice, spacing)
 
 
 def _midline_mm(body: _Straight) -> float:

@@ -1,0 +1,236 @@
+"""The slices of every scan on disk: one array of HU, one of labels, one manifest and one record per scan.
+
+`{scan}.hu.npy` int16 `[n, H, W]`, `{scan}.labels.npy` uint8 `[n, H, W]`, `{scan}.tsv` (a row per slice) and
+`{scan}.json` (what holds for the whole scan). Arrays are opened memory-mapped. Only the columns and keys listed here
+are written, so that nothing that identifies a patient can leave this stage by accident.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ctstyle.errors import CTStyleError
+
+COLUMNS = (
+    "scan",
+    "patient",
+    "cohort",
+    "index",
+    "orientation",
+    "position_mm",
+    "row0_mm",
+    "column0_mm",
+    "sop_instance_uid",
+    "level",
+    "foreground_px",
+    "sha256",
+)
+"""The columns of a manifest, in order (`cut.cut` says what they mean)."""
+ACQUISITION_KEYS = (
+    "manufacturer",
+    "model",
+    "kvp",
+    "kernel",
+    "exposure_mas",
+    "contrast",
+    "slice_thickness_mm",
+    "image_type",
+    "modality",
+)
+"""The acquisition tags that are kept; none identifies a patient."""
+TEXT_COLUMNS = ("scan", "patient", "cohort", "orientation", "sop_instance_uid", "sha256")
+
+
+class BrokenArchive(CTStyleError):
+    """The files of a scan do not fit together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScanFiles:
+    """The four files of a scan."""
+
+    hu: Path
+    labels: Path
+    rows: Path
+    about: Path
+
+    @classmethod
+    def beside(cls, hu: Path | str) -> "ScanFiles":
+        """The files that belong to a `{scan}.hu.npy`."""
+        hu = Path(hu)
+        stem = hu.name.removesuffix(".hu.npy")
+        return cls(
+            hu=hu,
+            labels=hu.with_name(f"{stem}.labels.npy"),
+            rows=hu.with_name(f"{stem}.tsv"),
+            about=hu.with_name(f"{stem}.json"),
+        )
+
+
+def write_scan(
+    files: ScanFiles,
+    *,
+    hu: np.ndarray,
+    labels: np.ndarray,
+    rows: pd.DataFrame,
+    scan: str,
+    patient: str,
+    cohort: str,
+    acquisition: Mapping[str, Any],
+    grey_values: str,
+    spacing_mm: float,
+) -> None:
+    """Write the slices of one scan (`cut.cut`) with `status` ok."""
+    about = {
+        "scan": scan,
+        "patient": patient,
+        "cohort": cohort,
+        "status": "ok",
+        "reason": "",
+        "grey_values": grey_values,
+        "spacing_mm": spacing_mm,
+        "acquisition": {key: acquisition.get(key) for key in ACQUISITION_KEYS},
+    }
+    frame = rows.assign(scan=scan, patient=patient, cohort=cohort)
+    _write(files, np.asarray(hu, np.int16), np.asarray(labels, np.uint8), frame, about)
+
+
+def write_skipped(
+    files: ScanFiles, *, scan: str, patient: str, cohort: str, reason: str, size_px: int, spacing_mm: float
+) -> None:
+    """Write the valid, empty archive of a scan that could not be used, with `status` skipped and its reason."""
+    about = {
+        "scan": scan,
+        "patient": patient,
+        "cohort": cohort,
+        "status": "skipped",
+        "reason": reason,
+        "grey_values": "",
+        "spacing_mm": spacing_mm,
+        "acquisition": dict.fromkeys(ACQUISITION_KEYS),
+    }
+    shape = (0, size_px, size_px)
+    _write(files, np.zeros(shape, np.int16), np.zeros(shape, np.uint8), pd.DataFrame(columns=list(COLUMNS)), about)
+
+
+def _write(files: ScanFiles, hu: np.ndarray, labels: np.ndarray, rows: pd.DataFrame, about: Mapping[str, Any]) -> None:
+    for path in (files.hu, files.labels, files.rows, files.about):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    np.save(files.hu, hu)
+    np.save(files.labels, labels)
+    rows[list(COLUMNS)].to_csv(files.rows, sep="\t", index=False, lineterminator="\n")
+    Path(files.about).write_text(json.dumps(about, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+@dataclass(frozen=True, eq=False)
+class Archive:
+    """All slices of a run, or a selection of them.
+
+    `rows` has one row per slice (`COLUMNS`, and whatever `join` added) and its own numbers 0..n-1; `scans` is the
+    record of every scan by name, skipped ones included.
+    """
+
+    rows: pd.DataFrame
+    scans: Mapping[str, Mapping[str, Any]]
+    _hu: Mapping[str, np.ndarray]
+    _labels: Mapping[str, np.ndarray]
+
+    @classmethod
+    def open(cls, hu_paths: Iterable[Path | str]) -> "Archive":
+        """Open the `{scan}.hu.npy` files of a run, memory-mapped, with the files beside them, in the order given.
+
+        Raises BrokenArchive where arrays and manifest of a scan do not fit together or a file is missing.
+        """
+        tables, scans, hu, labels = [], {}, {}, {}
+        for path in hu_paths:
+            files = ScanFiles.beside(path)
+            table, about, images, marks = _read(files)
+            scans[about["scan"]], hu[about["scan"]], labels[about["scan"]] = about, images, marks
+            tables.append(table)
+        filled = [table for table in tables if len(table)] or tables[:1]
+        if not filled:
+            raise BrokenArchive("no scan to open", expected="at least one {scan}.hu.npy")
+        sizes = {name: images.shape[1:] for name, images in hu.items()}
+        if len(set(sizes.values())) > 1:
+            raise BrokenArchive(
+                "scans of different slice size", found=sizes, expected="one size", fix="Delete them and cut them again."
+            )
+        return cls(pd.concat(filled, ignore_index=True), scans, hu, labels)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Why scans were skipped, by name."""
+        return {name: about["reason"] for name, about in self.scans.items() if about["status"] == "skipped"}
+
+    def join(self, scans: pd.DataFrame) -> "Archive":
+        """The archive with further columns per scan, from a table with a column `scan` (`styles.tsv`, `split.tsv`).
+
+        Raises BrokenArchive for a scan without a row in the table.
+        """
+        columns = [name for name in scans.columns if name == "scan" or name not in self.rows.columns]
+        rows = self.rows.merge(scans[columns], on="scan", how="left", validate="m:1", indicator=True)
+        lost = rows.loc[rows.pop("_merge") == "left_only", "scan"].unique().tolist()
+        if lost:
+            raise BrokenArchive("scans without a row in this table", found=lost, expected="every scan that has slices")
+        return Archive(rows, self.scans, self._hu, self._labels)
+
+    def select(self, **wanted: Any) -> "Archive":
+        """The slices whose columns have the wanted values, each a value or a list of them: `select(side="train")`."""
+        chosen = np.ones(len(self.rows), bool)
+        for column, value in wanted.items():
+            values = [value] if isinstance(value, str) or np.isscalar(value) else list(value)
+            chosen &= self.rows[column].isin(values).to_numpy()
+        return self.take(np.flatnonzero(chosen))
+
+    def take(self, numbers: Sequence[int] | np.ndarray) -> "Archive":
+        """The slices with these row numbers, in their order."""
+        rows = self.rows.iloc[np.asarray(numbers, int)].reset_index(drop=True)
+        return Archive(rows, self.scans, self._hu, self._labels)
+
+    def hu(self, numbers: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
+        """HU int16 `[n, H, W]` of all slices, or of these row numbers, read from disk."""
+        return self._gather(self._hu, numbers)
+
+    def labels(self, numbers: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
+        """Labels uint8 `[n, H, W]` of all slices, or of these row numbers."""
+        return self._gather(self._labels, numbers)
+
+    def _gather(self, arrays: Mapping[str, np.ndarray], numbers) -> np.ndarray:
+        rows = self.rows if numbers is None else self.rows.iloc[np.asarray(numbers, int)]
+        first = next(iter(arrays.values()))
+        gathered = np.empty((len(rows), *first.shape[1:]), first.dtype)
+        for k, (scan, index) in enumerate(zip(rows["scan"], rows["index"], strict=True)):
+            gathered[k] = arrays[scan][index]
+        return gathered
+
+
+def _read(files: ScanFiles) -> tuple[pd.DataFrame, dict[str, Any], np.ndarray, np.ndarray]:
+    try:
+        hu, labels = np.load(files.hu, mmap_mode="r"), np.load(files.labels, mmap_mode="r")
+        table = pd.read_csv(files.rows, sep="\t", dtype=dict.fromkeys(TEXT_COLUMNS, str), keep_default_na=False)
+        about = json.loads(files.about.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BrokenArchive(
+            "the slices of a scan cannot be read",
+            where=files.hu,
+            found=f"{type(error).__name__}: {error}",
+            expected="the four files that were written together",
+            fix="Delete them and run again.",
+        ) from error
+    if hu.shape != labels.shape or len(table) != len(hu):
+        raise BrokenArchive(
+            "the files of a scan do not fit together",
+            where=files.hu,
+            found=f"{hu.shape} slices, {labels.shape} labels, {len(table)} rows",
+            expected="the same number and size",
+            fix="Delete them and run again.",
+        )
+    return table, about, hu, labels
