@@ -74,8 +74,8 @@ def figure4(
     pitch = tall + 6.5
     with drawing():
         sheet = Sheet(look, 4 + len(styles) * pitch)
-        shares = {style: _histogram(values[style], look) for style in styles}
-        highest = max(share.max() for _, share in shares.values())
+        shares = {style: _shares(values[style], look) for style in styles}
+        highest = max(max(share.inside.max() for share in shares.values()), 1e-3)
         for row, style in enumerate(styles):
             top = 4 + row * pitch
             colour = STYLE_COLOURS[row % len(STYLE_COLOURS)]
@@ -84,10 +84,12 @@ def figure4(
             for i in range(shown):
                 sheet.slice(label + i * (size + GAP), top, size, examples[style][i], marks=i == 0)
             axes = sheet.axes(look.width_mm - histogram, top, histogram - 4, tall - 2)
-            edges, share = shares[style]
-            axes.stairs(100 * share, edges, fill=True, color=colour, alpha=0.35)
-            axes.stairs(100 * share, edges, color=colour, linewidth=0.8)
-            axes.set(xlim=look.window_hu, ylim=(0, 105 * highest), xticks=[])
+            share = shares[style]
+            axes.stairs(share.inside, share.edges, fill=True, color=colour, alpha=0.35)
+            axes.stairs(share.inside, share.edges, color=colour, linewidth=0.8)
+            axes.set(xlim=look.window_hu, ylim=(0, 1.05 * highest), xticks=[])
+            ends = f"≤ {look.window_hu[0]:g}: {share.below:.1f} %\n≥ {look.window_hu[1]:g}: {share.above:.1f} %"
+            axes.text(0.99, 0.98, ends.replace("-", "−"), transform=axes.transAxes, ha="right", va="top", fontsize=5.5)
             axes.set_title("body pixels, % per bin" if row == 0 else "", fontsize=6, pad=2)
             axes.tick_params(length=1.5, pad=1, labelsize=5)
             _grey_ramp(sheet, look.width_mm - histogram, top + tall - 2, histogram - 4)
@@ -230,11 +232,24 @@ def figure7(rows: Sequence[SegmentationExample], look: Look) -> Figure:
     return sheet.figure
 
 
-def _histogram(values: np.ndarray, look: Look) -> tuple[np.ndarray, np.ndarray]:
-    """Bin edges (HU) and the share of pixels in each of 80 bins of the window; what lies outside goes to the ends."""
+@dataclass(frozen=True)
+class _Shares:
+    """Percent of a style's body pixels in 80 bins of the window, and at or beyond its two ends."""
+
+    edges: np.ndarray
+    inside: np.ndarray
+    below: float
+    above: float
+
+
+def _shares(values: np.ndarray, look: Look) -> _Shares:
+    """Lung and air below the window, and what an export cut off above it, would dwarf the tissues as end bins."""
     low, high = look.window_hu
-    counts, edges = np.histogram(np.clip(values, low, high), bins=80, range=(low, high))
-    return edges, counts / max(counts.sum(), 1)
+    values = np.ravel(values)
+    percent = 100 / max(values.size, 1)
+    counts, edges = np.histogram(values[(values > low) & (values < high)], bins=80, range=(low, high))
+    below, above = percent * np.count_nonzero(values <= low), percent * np.count_nonzero(values >= high)
+    return _Shares(edges, percent * counts, below, above)
 
 
 def _acquisition(scans: pd.DataFrame) -> str:
