@@ -1,0 +1,41 @@
+"""The decoder: the mirrored first half of VGG19 (Huang and Belongie 2017), from a tap's maps back to a slice."""
+
+from torch import Tensor, nn
+
+from ctstyle.errors import CTStyleError
+
+# Output channels of the convolutions, stage by stage; each stage but the first follows a doubling of the size.
+_STAGES = {
+    4: ((128,), (128, 64), (64,)),
+    8: ((256,), (256, 256, 256, 128), (128, 64), (64,)),
+    16: ((512,), (512, 512, 512, 256), (256, 256, 256, 128), (128, 64), (64,)),
+}
+
+
+class Decoder(nn.Module):
+    """Maps `[B, channels, H/stride, W/stride]` to a slice `[B, out_channels, H, W]`, linear at the end.
+
+    3x3 convolutions with reflection padding and ReLU, nearest up-sampling, no normalisation (it would undo the style).
+    With 3 output channels it has 3,505,219 parameters at stride 8 (512 channels in) and 555,075 at stride 4 (256 in).
+    Raises CTStyleError for a stride other than 4, 8 or 16.
+    """
+
+    def __init__(self, *, stride: int, channels: int, out_channels: int = 1):
+        super().__init__()
+        if stride not in _STAGES:
+            raise CTStyleError("no decoder for this stride", where="stride", found=stride, expected="4 | 8 | 16")
+        self.stride, self.channels, self.out_channels = stride, channels, out_channels
+        layers: list[nn.Module] = []
+        width = channels
+        for number, stage in enumerate(_STAGES[stride]):
+            if number > 0:
+                layers.append(nn.Upsample(scale_factor=2, mode="nearest"))
+            for out in stage:
+                layers += [nn.Conv2d(width, out, 3, padding=1, padding_mode="reflect"), nn.ReLU()]
+                width = out
+        layers.append(nn.Conv2d(width, out_channels, 3, padding=1, padding_mode="reflect"))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Decode `maps`; the result is not clamped."""
+        return self.layers(maps)

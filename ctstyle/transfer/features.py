@@ -1,0 +1,73 @@
+"""Encoder maps of training slices, computed once and kept while they fit into memory."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ctstyle.encoders.registry import Encoder
+from ctstyle.transfer.adain import channel_statistics
+
+
+class FeatureCache:
+    """Scaled maps (each tap divided by its mean activation) of slices float32 `[n, H, W]` in [0, 1], by index.
+
+    A slice is encoded when it is first asked for. Maps are kept until `limit_bytes` is reached; later slices are
+    encoded again each time. Statistics are a few numbers per slice and always kept.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        slices: np.ndarray,
+        *,
+        scales: Mapping[str, float],
+        limit_bytes: int = 1 << 30,
+    ):
+        self.encoder, self.slices, self.scales = encoder, slices, dict(scales)
+        self._left = limit_bytes
+        self._maps: dict[tuple[str, int], Tensor] = {}
+        self._statistics: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
+
+    def images(self, indices: Sequence[int]) -> Tensor:
+        """The slices themselves, `[B, 1, H, W]` on the encoder's device."""
+        chosen = np.ascontiguousarray(self.slices[np.asarray(indices)], dtype=np.float32)
+        return torch.from_numpy(chosen)[:, None].to(self.encoder.mean.device)
+
+    @torch.no_grad()
+    def maps(self, indices: Sequence[int], taps: Sequence[str]) -> dict[str, Tensor]:
+        """Scaled maps `{tap: [B, C, H/stride, W/stride]}` of the slices `indices`."""
+        found = self._encode_missing(indices, taps, self._maps)
+        return {tap: torch.stack([found[tap, index] for index in map(int, indices)]) for tap in taps}
+
+    @torch.no_grad()
+    def statistics(self, indices: Sequence[int], taps: Sequence[str]) -> dict[str, tuple[Tensor, Tensor]]:
+        """Channel mean and deviation `{tap: ([B, C], [B, C])}` of the scaled maps of the slices `indices`."""
+        wanted = sorted({int(i) for i in indices if any((tap, int(i)) not in self._statistics for tap in taps)})
+        if wanted:
+            for tap, maps in self._encode(wanted, taps).items():
+                for index, mean, deviation in zip(wanted, *channel_statistics(maps)):
+                    self._statistics[tap, index] = (mean, deviation)
+        pairs = {tap: [self._statistics[tap, int(index)] for index in indices] for tap in taps}
+        return {tap: tuple(torch.stack(part) for part in zip(*values)) for tap, values in pairs.items()}
+
+    def _encode(self, indices: Sequence[int], taps: Sequence[str]) -> dict[str, Tensor]:
+        # Always one by one: the rounding of a batch depends on its size, and a resumed training must see the same maps.
+        parts = [self.encoder(self.images([index]), taps) for index in indices]
+        return {tap: torch.cat([part[tap] for part in parts]) / self.scales[tap] for tap in taps}
+
+    def _encode_missing(
+        self, indices: Sequence[int], taps: Sequence[str], kept: dict[tuple[str, int], Tensor]
+    ) -> dict[tuple[str, int], Tensor]:
+        wanted = sorted({int(index) for index in indices if any((tap, int(index)) not in kept for tap in taps)})
+        fresh = {}
+        if wanted:
+            for tap, maps in self._encode(wanted, taps).items():
+                fresh.update({(tap, index): one for index, one in zip(wanted, maps)})
+        for key, one in fresh.items():
+            size = one.numel() * one.element_size()
+            if key not in kept and size <= self._left:
+                kept[key] = one.clone()
+                self._left -= size
+        return {**fresh, **{key: kept[key] for key in ((t, int(i)) for t in taps for i in indices) if key in kept}}

@@ -1,0 +1,120 @@
+"""The generator: frozen encoder, AdaIN, trained decoder. One network for every pair of content and style."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from ctstyle.encoders.registry import Encoder
+from ctstyle.errors import CTStyleError
+from ctstyle.transfer.adain import adain, channel_statistics, restyle
+from ctstyle.transfer.decoder import Decoder
+
+
+class WrongGenerator(CTStyleError):
+    """A generator file that does not belong to the encoder it is loaded with."""
+
+
+class Generator(nn.Module):
+    """G(X, Y) = D(AdaIN(E(X), E(Y))); slices are float `[B, 1, H, W]` in [0, 1].
+
+    `adain_tap` is the encoder's tap; its maps are divided by `scale`, their mean activation on training slices, so that
+    the decoder sees values of the same size whatever the encoder.
+    """
+
+    def __init__(self, encoder: Encoder, decoder: Decoder, *, adain_tap: str, scale: float):
+        super().__init__()
+        self.encoder, self.decoder, self.adain_tap, self.scale = encoder, decoder, adain_tap, scale
+
+    def encode(self, slices: Tensor) -> Tensor:
+        """The scaled maps `[B, C, H/stride, W/stride]` that AdaIN works on."""
+        return self.encoder(slices, (self.adain_tap,))[self.adain_tap] / self.scale
+
+    def decode(self, maps: Tensor) -> Tensor:
+        """The slice of (restyled) maps, clamped to [0, 1]."""
+        return self.decoder(maps).clamp(0, 1)
+
+    def generate(self, content: Tensor, style: Tensor, alpha: float = 1.0) -> Tensor:
+        """`content` in the grey-scale style of `style`; `alpha` 0 keeps the content's own style, 1 takes it all."""
+        if not 0 <= alpha <= 1:
+            raise CTStyleError("the blending weight is out of range", where="alpha", found=alpha, expected="0 to 1")
+        return self.generate_from_statistics(content, *self.statistics(style), alpha)
+
+    def blend(self, content: Tensor, styles: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+        """`content` in a mixture of several styles: the weighted mean of the restyled maps, decoded.
+
+        `styles` are slices `[B, 1, H, W]`, `weights` are non-negative and are divided by their sum.
+        """
+        total = float(sum(weights))
+        if len(styles) != len(weights) or total <= 0 or min(weights) < 0:
+            raise CTStyleError(
+                "the weights of a blend do not fit its styles",
+                where="weights",
+                found=list(weights),
+                expected=f"{len(styles)} numbers >= 0 with a sum above 0",
+            )
+        maps = self.encode(content)
+        mixed = sum(weight / total * adain(maps, self.encode(style)) for style, weight in zip(styles, weights))
+        return self.decode(mixed)
+
+    def statistics(self, styles: Tensor) -> tuple[Tensor, Tensor]:
+        """Channel mean and deviation `[B, C]` of style slices, to restyle many contents by one encoding."""
+        return channel_statistics(self.encode(styles))
+
+    def generate_from_statistics(
+        self, content: Tensor, mean: Tensor, deviation: Tensor, alpha: float = 1.0
+    ) -> Tensor:
+        """`generate` where the style is known by its statistics alone."""
+        maps = self.encode(content)
+        return self.decode((1 - alpha) * maps + alpha * restyle(maps, mean, deviation))
+
+    def save(self, path: Path, **metadata: Any) -> None:
+        """Write the decoder (safetensors) with what is needed to load it; `metadata` is any JSON beside it."""
+        kept = {
+            "encoder": self.encoder.spec.name,
+            "adain_tap": self.adain_tap,
+            "scale": self.scale,
+            "stride": self.decoder.stride,
+            "channels": self.decoder.channels,
+            "out_channels": self.decoder.out_channels,
+            **metadata,
+        }
+        state = {key: value.detach().cpu().contiguous() for key, value in self.decoder.state_dict().items()}
+        safetensors.torch.save_file(state, path, metadata={"ctstyle": json.dumps(kept, sort_keys=True)})
+
+    @classmethod
+    def load(cls, path: Path, encoder: Encoder) -> "Generator":
+        """The generator of `path` around `encoder`, on the encoder's device; raises WrongGenerator for another one's."""
+        kept = read_metadata(path)
+        if kept["encoder"] != encoder.spec.name:
+            raise WrongGenerator(
+                "this generator was trained with another encoder",
+                where=path,
+                found=encoder.spec.name,
+                expected=kept["encoder"],
+                fix="Load it with the encoder and the weights it was trained with.",
+            )
+        decoder = Decoder(stride=kept["stride"], channels=kept["channels"], out_channels=kept["out_channels"])
+        decoder.load_state_dict(safetensors.torch.load_file(path))
+        generator = cls(encoder, decoder.to(encoder.mean.device), adain_tap=kept["adain_tap"], scale=kept["scale"])
+        return generator.eval()
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """What `Generator.save` wrote beside the tensors; raises WrongGenerator where the file is not a generator."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as store:
+            return json.loads((store.metadata() or {})["ctstyle"])
+    except (OSError, KeyError, safetensors.SafetensorError) as error:
+        raise WrongGenerator(
+            "this is not a generator's file",
+            where=path,
+            found=str(error),
+            expected="a safetensors file that Generator.save wrote",
+            fix="Run the rule that trains it.",
+        ) from error

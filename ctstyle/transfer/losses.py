@@ -1,0 +1,81 @@
+"""Content and style losses of the two models, per batch, on maps that are scaled by their mean activation."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ctstyle.transfer.adain import channel_statistics
+from ctstyle.transfer.contextual_loss import contextual_loss
+
+AT_MOST_POINTS = 65 * 65
+"""Feature positions per sample and layer that the contextual loss compares (Mechrez's reference: 65 x 65)."""
+
+Statistics = tuple[Tensor, Tensor]
+
+
+def style_loss(generated: Mapping[str, Tensor], style: Mapping[str, Statistics], weights: Mapping[str, float]) -> Tensor:
+    """sum over layers of ||m(G) - m(Y)||^2 + ||s(G) - s(Y)||^2, mean over channels and batch (the paper's eq. 12).
+
+    `generated` holds maps `[B, C, H, W]`, `style` the mean and deviation `[B, C]` of the style slices, `weights` the
+    weight of each layer.
+    """
+    total = torch.zeros((), device=next(iter(generated.values())).device)
+    for layer, weight in weights.items():
+        mean, deviation = channel_statistics(generated[layer])
+        style_mean, style_deviation = style[layer]
+        total = total + weight * (F.mse_loss(mean, style_mean) + F.mse_loss(deviation, style_deviation))
+    return total
+
+
+def sample_points(body: Tensor, size: tuple[int, int], rng: np.random.Generator, *, at_most: int = AT_MOST_POINTS):
+    """Flat indices (int64, ascending) of at most `at_most` positions of a map of `size` that lie in the body.
+
+    `body` is a bool `[H, W]` mask of the slice; a position counts where at least half of its pixels are body. The same
+    indices serve the generated and the target maps: identical air would put a floor under the loss, and different
+    indices would compare different places. A slice without body uses all positions.
+    """
+    share = F.adaptive_avg_pool2d(body.float()[None, None], size).flatten()
+    inside = torch.nonzero(share >= 0.5).flatten().cpu()
+    if len(inside) == 0:
+        inside = torch.arange(size[0] * size[1])
+    if len(inside) > at_most:
+        chosen = np.sort(rng.choice(len(inside), at_most, replace=False))
+        inside = inside[torch.from_numpy(chosen)]
+    return inside.to(body.device)
+
+
+def contextual_content_loss(
+    generated: Mapping[str, Tensor],
+    target: Mapping[str, Tensor],
+    body: Tensor,
+    rng: np.random.Generator,
+    *,
+    layers: Sequence[str],
+    bandwidth: float = 0.5,
+    spatial_weight: float = 0.0,
+    at_most: int = AT_MOST_POINTS,
+) -> Tensor:
+    """Contextual loss summed over `layers`, mean over the batch, at positions in the body of the content slice.
+
+    Maps are `[B, C, H, W]`, `body` is bool `[B, height, width]`. Each sample has its own points and its own loss.
+    """
+    total = torch.zeros((), device=body.device)
+    for layer in layers:
+        made, wanted = generated[layer], target[layer]
+        height, width = made.shape[2:]
+        for sample in range(len(made)):
+            points = sample_points(body[sample], (height, width), rng, at_most=at_most)
+            place = torch.stack([(points // width + 0.5) / height, (points % width + 0.5) / width]).to(made.dtype)
+            loss = contextual_loss(
+                made[sample].flatten(1)[None, :, points],
+                wanted[sample].flatten(1)[None, :, points],
+                bandwidth=bandwidth,
+                generated_xy=place,
+                target_xy=place,
+                spatial_weight=spatial_weight,
+            )
+            total = total + loss[0] / len(made)
+    return total
