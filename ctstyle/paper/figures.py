@@ -1,5 +1,6 @@
 """Figures 4 to 7 of the paper, from arrays and frames. Slices are HU `[H, W]`, all in the one grey window of `Look`."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -253,14 +254,24 @@ def _shares(values: np.ndarray, look: Look) -> _Shares:
 
 
 def _acquisition(scans: pd.DataFrame) -> str:
-    lines = [f"{len(scans)} scans, {scans['patient'].nunique()} patients"]
+    lines = [f"{_counted(len(scans), 'scan')}, {_counted(scans['patient'].nunique(), 'patient')}"]
     for column, before, after in (("kvp", "", " kVp"), ("kernel", "kernel ", ""), ("grey_values", "", "")):
-        counts = scans[column].fillna("").astype(str).replace("", "not stated").value_counts()
+        counts = Counter(_named(value) for value in scans[column])
         shown = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
         parts = [name if len(shown) == 1 else f"{name} ({count})" for name, count in shown[:3]]
         more = f", {len(shown) - 3} more" if len(shown) > 3 else ""
         lines.append(f"{before}{', '.join(parts)}{more}{after}")
     return "\n".join(lines)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _named(value: object) -> str:
+    if pd.isna(value) or value == "":
+        return "not stated"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _titles(

