@@ -157,8 +157,9 @@ def _step(files: Sequence[DicomFile], along: np.ndarray) -> float:
     closest = int(np.argmin(gaps))
     if gaps[closest] < GAP_TOLERANCE_MM:
         twins = int((gaps < GAP_TOLERANCE_MM).sum())
+        several = "slices lie" if twins > 1 else "slice lies"
         raise DuplicatedSlices(
-            f"{twins} slice{'s lie' if twins > 1 else ' lies'} where another one does; ImagePositionPatient (0020,0032)",
+            f"{twins} {several} where another one does; ImagePositionPatient (0020,0032)",
             where=files[closest + 1].name,
             found=f"{along[closest + 1]:.3f} mm along the normal, as {files[closest].name}",
             expected="one file per position",
@@ -188,7 +189,7 @@ def _step(files: Sequence[DicomFile], along: np.ndarray) -> float:
 
 
 def _check_tilt(files: Sequence[DicomFile], positions: np.ndarray, axes: np.ndarray, step: float) -> None:
-    """The origins of the slices must lie on one line along their normal; what the headers say of a tilt is not asked."""
+    """The origins of the slices must lie on one line along their normal; GantryDetectorTilt alone says little."""
     drift = (positions - positions[0]) @ axes.T
     straight = np.outer(np.arange(len(files)) / (len(files) - 1), drift[-1])
     wander = float(abs(drift - straight).max())

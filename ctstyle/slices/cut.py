@@ -2,26 +2,20 @@
 
 import hashlib
 from dataclasses import dataclass, replace
+from itertools import permutations
 
 import numpy as np
 import pandas as pd
 
+from ctstyle.dicom.labels import UNNAMED_VERTEBRA
 from ctstyle.dicom.volume import AIR_HU, Volume
 from ctstyle.errors import CTStyleError
-from ctstyle.slices.body import body_mask
+from ctstyle.slices.crop import Outline, field, in_plane_fields, midline_mm, outline
 from ctstyle.slices.resample import area_weights, resample, resample_labels
 from ctstyle.slices.window import Window
 
-UNNAMED_VERTEBRA = 255
-"""The label of a vertebra whose level is not known (`label_map: vertebrae`)."""
-BACK_MARGIN_MM = 8.0
-"""Air between the skin of the back and the lower border of the `spine` crop."""
-CROP_LATTICE_MM = 16.0
-"""The crop moves in steps of about this size, so that scans of one patient in other styles get the same crop."""
-
-
-class NoBody(CTStyleError):
-    """No slice shows a body."""
+OUTLINE_EVERY_MM = 10.0
+"""Distance of the axial planes from which the crop is found."""
 
 
 class NoLabels(CTStyleError):
@@ -78,22 +72,29 @@ class SliceSettings:
 
 @dataclass(frozen=True)
 class _Straight:
-    """A volume whose axes run to the patient's left, back and head: arrays `[z, y, x]`, first centre and step in mm."""
+    """A volume whose axes run to the patient's left, back and head: arrays `[z, y, x]`, first centre and step in mm.
+
+    `uids` names the files along `uid_axis` (0 x, 1 y, 2 z), the axis across which the scan was acquired.
+    """
 
     hu: np.ndarray
     labels: np.ndarray
     first_mm: np.ndarray
     step_mm: np.ndarray
     uids: tuple[str, ...]
+    uid_axis: int
 
     def trimmed(self, start: int, stop: int) -> "_Straight":
         first = self.first_mm + self.step_mm * (0, 0, start)
-        return replace(
-            self, hu=self.hu[start:stop], labels=self.labels[start:stop], first_mm=first, uids=self.uids[start:stop]
-        )
+        uids = self.uids[start:stop] if self.uid_axis == 2 else self.uids
+        return replace(self, hu=self.hu[start:stop], labels=self.labels[start:stop], first_mm=first, uids=uids)
 
     def centres(self, axis: int) -> np.ndarray:
         return self.first_mm[axis] + self.step_mm[axis] * np.arange(self.hu.shape[2 - axis])
+
+    def names(self, axis: int, chosen: np.ndarray) -> list[str]:
+        """The files of these slices across an axis; empty where such a slice crosses several files."""
+        return [self.uids[k] if self.uids and axis == self.uid_axis else "" for k in chosen]
 
 
 def cut(
@@ -110,26 +111,22 @@ def cut(
     Rows: `index`, `orientation`, `position_mm` (LPS, along the slice normal), `row0_mm` and `column0_mm` (LPS, centre
     of the first row and column), `sop_instance_uid` (empty where a slice crosses several files), `level` (label id of
     the vertebra nearest along the body axis, 0 = none), `foreground_px`, `sha256` (of the HU bytes, then the label
-    bytes). Raises NoBody and NoLabels.
+    bytes). Raises `crop.NoBody` and NoLabels.
     """
     straight = _straighten(volume, labels)
     centroids = level_centroids(straight.labels, straight.centres(2))
-    body = _coarse_body(straight, settings)
     if labels is not None:
         labelled = np.flatnonzero(straight.labels.any(axis=(1, 2)))
         if not labelled.size:
             raise NoLabels("the mask labels no voxel of this scan", expected="labels of vertebrae")
         start, stop = labelled[0], labelled[-1] + 1
-        straight, body = straight.trimmed(start, stop), body.trimmed(start, stop)
-    if not body.labels.any():
-        raise NoBody(
-            "no body in any slice",
-            found=f"HU {straight.hu.min()} to {straight.hu.max()}",
-            expected=f"tissue within the window {list(settings.window_hu)}",
-            fix="Look at the scan, and at the config key `slices: window_hu`.",
-        )
-    plane = _axial if settings.orientation == "axial" else _sagittal
-    hu, marks, rows = plane(straight, body, settings)
+        straight = straight.trimmed(start, stop)
+    chosen = _chosen(len(straight.hu), straight.step_mm[2], OUTLINE_EVERY_MM)
+    seen = outline(straight.hu[chosen], straight.centres(0), straight.centres(1), settings.window)
+    y, x = in_plane_fields(
+        seen, settings.window, crop=settings.crop, size_px=settings.size_px, spacing_mm=settings.spacing_mm
+    )
+    hu, marks, rows = _PLANES[settings.orientation](straight, seen, y, x, settings)
     rows["level"] = [_nearest(centroids, z) for z in rows.pop("z_mm")]
     rows["foreground_px"] = (marks > 0).sum(axis=(1, 2))
     rows["sha256"] = [hashlib.sha256(one.tobytes() + mark.tobytes()).hexdigest() for one, mark in zip(hu, marks)]
@@ -164,77 +161,21 @@ def _straighten(volume: Volume, labels: np.ndarray | None) -> _Straight:
     index = np.zeros(3)
     index[list(axes)] = corner
     first = np.asarray(volume.origin_mm) + direction @ (np.asarray(volume.spacing_mm) * index)
-    uids = volume.sop_instance_uids if axes[2] == 2 else ()
-    uids = tuple(reversed(uids)) if flips[0] else uids
-    count = volume.hu.shape[order[0]]
+    across = axes.index(2)
+    uids = volume.sop_instance_uids[::-1] if direction[across, 2] < 0 else volume.sop_instance_uids
     return _Straight(
         volume.hu.transpose(order)[turn],
         labels.transpose(order)[turn],
         first,
         np.asarray(volume.spacing_mm)[list(axes)],
-        uids or ("",) * count,
+        uids,
+        across,
     )
 
 
 def _axes(direction: np.ndarray) -> tuple[int, int, int]:
     """Which grid axis runs along the patient's x, y and z."""
-    from itertools import permutations
-
     return max(permutations(range(3)), key=lambda axes: sum(abs(direction[a, axis]) for a, axis in enumerate(axes)))
-
-
-def _coarse_body(straight: _Straight, settings: SliceSettings) -> _Straight:
-    """The body of every axial plane on a 2 mm lattice, as labels of a volume: enough to place the crop."""
-    coarse = 2.0
-    x, y = (_lattice(straight.centres(axis), coarse) for axis in (0, 1))
-    columns, rows = (_weights(straight, axis, lattice, coarse) for axis, lattice in ((0, x), (1, y)))
-    planes = np.stack([resample(plane, rows, columns, outside=AIR_HU) for plane in straight.hu])
-    mask = body_mask(settings.window.clip(planes), settings.window)
-    first = np.array([x[0], y[0], straight.first_mm[2]])
-    return _Straight(mask, mask, first, np.array([coarse, coarse, straight.step_mm[2]]), straight.uids)
-
-
-def _lattice(centres: np.ndarray, spacing: float) -> np.ndarray:
-    """All multiples of `spacing` within the centres."""
-    return spacing * np.arange(np.ceil(centres[0] / spacing), np.floor(centres[-1] / spacing) + 1)
-
-
-def _weights(straight: _Straight, axis: int, lattice: np.ndarray, spacing: float) -> np.ndarray:
-    return area_weights(straight.hu.shape[2 - axis], straight.first_mm[axis], straight.step_mm[axis], lattice, spacing)
-
-
-def _midline_mm(body: _Straight) -> float:
-    """The x of the body's centre: the median over the axial planes."""
-    area = body.labels.sum(axis=(1, 2))
-    weight = body.labels.sum(axis=1)
-    x = weight[area > 0] @ body.centres(0) / area[area > 0]
-    return float(np.median(x))
-
-
-def _back_mm(body: _Straight, midline_mm: float) -> float:
-    """The y of the skin of the back near the midline: the rearmost of all planes but the outer tenth."""
-    near = abs(body.centres(0) - midline_mm) <= 30
-    shadow = body.labels[:, :, near].any(axis=2)
-    shadow = shadow[shadow.any(axis=1)]
-    rearmost = body.centres(1)[shadow.shape[1] - 1 - shadow[:, ::-1].argmax(axis=1)]
-    return float(np.quantile(rearmost, 0.9))
-
-
-def _field(centre_mm: float, settings: SliceSettings) -> np.ndarray:
-    """The pixel centres of a field: multiples of the spacing, moved in steps of the crop lattice."""
-    stride = settings.spacing_mm * max(1, round(CROP_LATTICE_MM / settings.spacing_mm))
-    first = stride * round((centre_mm - settings.spacing_mm * settings.size_px / 2) / stride)
-    return first + settings.spacing_mm * np.arange(settings.size_px)
-
-
-def _in_plane_fields(body: _Straight, settings: SliceSettings) -> tuple[np.ndarray, np.ndarray]:
-    """Pixel centres along y and x of the crop."""
-    midline = _midline_mm(body)
-    field_mm = settings.spacing_mm * settings.size_px
-    if settings.crop == "spine":
-        return _field(_back_mm(body, midline) + BACK_MARGIN_MM - field_mm / 2, settings), _field(midline, settings)
-    spans = [body.centres(axis)[body.labels.any(axis=tuple({0, 1, 2} - {2 - axis}))] for axis in (1, 0)]
-    return tuple(_field((span[0] + span[-1]) / 2, settings) for span in spans)
 
 
 def _chosen(count: int, step_mm: float, every_mm: float) -> np.ndarray:
@@ -243,37 +184,37 @@ def _chosen(count: int, step_mm: float, every_mm: float) -> np.ndarray:
     return np.unique(np.minimum(np.rint(wanted / step_mm).astype(int), count - 1))
 
 
-def _axial(straight: _Straight, body: _Straight, settings: SliceSettings):
-    y, x = _in_plane_fields(body, settings)
-    rows, columns = (_weights(straight, axis, field, settings.spacing_mm) for axis, field in ((1, y), (0, x)))
-    chosen = _chosen(len(straight.hu), straight.step_mm[2], settings.every_mm)
-    z = straight.centres(2)[chosen]
+def _axial(straight: _Straight, seen: Outline, y: np.ndarray, x: np.ndarray, settings: SliceSettings):
+    z = straight.centres(2)
+    chosen = _chosen(len(z), straight.step_mm[2], settings.every_mm)
     planes = [(straight.hu[k], straight.labels[k]) for k in chosen]
-    uids = [straight.uids[k] for k in chosen]
-    return _slices(planes, rows, columns, settings, z=z, position=z, row0=y[0], column0=x[0], uids=uids)
+    rows, columns = (area_weights(straight.centres(axis), at, settings.spacing_mm) for axis, at in ((1, y), (0, x)))
+    hu, labels = _resample(planes, rows, columns, settings.window)
+    frame = _frame(settings, z[chosen], row0_mm=y[0], column0_mm=x[0])
+    return hu, labels, frame.assign(sop_instance_uid=straight.names(2, chosen), z_mm=z[chosen])
 
 
-def _sagittal(straight: _Straight, body: _Straight, settings: SliceSettings):
-    y, _ = _in_plane_fields(body, settings)
-    x = straight.centres(0)
-    inside = np.flatnonzero(abs(x - _midline_mm(body)) <= settings.sagittal_range_mm)
-    if not inside.size:
-        inside = np.array([abs(x - _midline_mm(body)).argmin()])
+def _sagittal(straight: _Straight, seen: Outline, y: np.ndarray, x: np.ndarray, settings: SliceSettings):
+    across = abs(straight.centres(0) - midline_mm(seen))
+    inside = np.flatnonzero(across <= max(settings.sagittal_range_mm, across.min()))
     chosen = inside[_chosen(len(inside), straight.step_mm[0], settings.every_mm)]
     ends = straight.centres(2)[[0, -1]]
-    z = _field(float(ends.mean()), settings)[::-1]
-    rows, columns = (_weights(straight, axis, field, settings.spacing_mm) for axis, field in ((2, z), (1, y)))
+    z = field(float(ends.mean()), size_px=settings.size_px, spacing_mm=settings.spacing_mm)[::-1]
     planes = [(straight.hu[:, :, k], straight.labels[:, :, k]) for k in chosen]
-    middle = np.full(len(chosen), z.mean())
-    uids = [""] * len(chosen)
-    return _slices(planes, rows, columns, settings, z=middle, position=x[chosen], row0=z[0], column0=y[0], uids=uids)
+    rows, columns = (area_weights(straight.centres(axis), at, settings.spacing_mm) for axis, at in ((2, z), (1, y)))
+    hu, labels = _resample(planes, rows, columns, settings.window)
+    frame = _frame(settings, straight.centres(0)[chosen], row0_mm=z[0], column0_mm=y[0])
+    return hu, labels, frame.assign(sop_instance_uid=straight.names(0, chosen), z_mm=z.mean())
 
 
-def _slices(planes, rows, columns, settings: SliceSettings, *, z, position, row0, column0, uids):
-    window = settings.window
+_PLANES = {"axial": _axial, "sagittal": _sagittal}
+
+
+def _resample(planes, rows: np.ndarray, columns: np.ndarray, window: Window) -> tuple[np.ndarray, np.ndarray]:
     hu = np.stack([window.clip(resample(plane, rows, columns, outside=AIR_HU)) for plane, _ in planes])
-    labels = np.stack([resample_labels(plane, rows, columns) for _, plane in planes])
-    frame = pd.DataFrame({"index": np.arange(len(planes)), "orientation": settings.orientation})
-    frame["position_mm"], frame["row0_mm"], frame["column0_mm"] = np.round(position, 4), row0, column0
-    frame["sop_instance_uid"], frame["z_mm"] = uids, z
-    return hu, labels, frame
+    return hu, np.stack([resample_labels(plane, rows, columns) for _, plane in planes])
+
+
+def _frame(settings: SliceSettings, position_mm: np.ndarray, *, row0_mm: float, column0_mm: float) -> pd.DataFrame:
+    frame = pd.DataFrame({"index": np.arange(len(position_mm)), "orientation": settings.orientation})
+    return frame.assign(position_mm=np.round(position_mm, 4), row0_mm=row0_mm, column0_mm=column0_mm)

@@ -3,23 +3,25 @@
 import numpy as np
 
 
-def area_weights(count: int, first_mm: float, step_mm: float, lattice_mm: np.ndarray, spacing_mm: float) -> np.ndarray:
-    """Weights float64 `[len(lattice_mm), count]` that resample one axis.
+def area_weights(centres_mm: np.ndarray, lattice_mm: np.ndarray, spacing_mm: float) -> np.ndarray:
+    """Weights float64 `[len(lattice_mm), len(centres_mm)]` that resample one axis.
 
-    The input has `count` samples at `first_mm + k * step_mm`; the output samples lie at `lattice_mm`, `spacing_mm`
+    The input samples lie at `centres_mm` (equally spaced, ascending), the output samples at `lattice_mm`, `spacing_mm`
     apart. Where the output is coarser, every output is the mean of the input over its own width (an input sample
     counts by the part of its width that lies inside): this is the anti-aliasing. Where it is finer, it is linear
     interpolation. The rows sum to 1 inside the input and to less where an output reaches outside.
     """
-    centres = first_mm + step_mm * np.arange(count)
-    distance = abs(lattice_mm[:, None] - centres[None, :])
+    step_mm = float(centres_mm[-1] - centres_mm[0]) / max(len(centres_mm) - 1, 1) or spacing_mm
+    distance = abs(lattice_mm[:, None] - centres_mm[None, :])
     if spacing_mm < step_mm:
         weights = np.clip(1 - distance / step_mm, 0, 1)
         # the outer half of the border samples has no neighbour: it takes their value
-        for row, column in ((lattice_mm < centres[0], 0), (lattice_mm > centres[-1], count - 1)):
-            weights[row & (distance[:, column] <= step_mm / 2), column] = 1
+        for beyond, column in ((lattice_mm < centres_mm[0], 0), (lattice_mm > centres_mm[-1], -1)):
+            weights[beyond & (distance[:, column] <= step_mm / 2), column] = 1
         return weights
-    return np.clip((spacing_mm + step_mm) / 2 - distance, 0, step_mm) / spacing_mm
+    # the overlap of two intervals of these widths, whose centres lie this far apart
+    overlap = np.clip((spacing_mm + step_mm) / 2 - distance, 0, step_mm)
+    return overlap / spacing_mm
 
 
 def resample(image: np.ndarray, rows: np.ndarray, columns: np.ndarray, *, outside: float) -> np.ndarray:
