@@ -13,8 +13,10 @@ from ctstyle.errors import CTStyleError
 from ctstyle.metrics.style import noise_power, noise_residual
 
 QUANTILES = (5, 25, 50, 75, 95)
-MEASURED = (*(f"hu_q{q:02d}" for q in QUANTILES), "noise_hu", "noise_high", "edge_response")
+MEASURED = (*(f"hu_q{q:02d}" for q in QUANTILES), "noise_hu", "noise_high", "edge_width_px")
 NUMERIC_TAGS = ("kvp", "exposure_mas", "slice_thickness_mm")
+EDGE_SCALES_PX = (1.0, 2.0)
+EDGE_WIDTH_CAP_PX = 8.0
 TEXT_TAGS = ("manufacturer", "model", "kernel", "contrast")
 
 
@@ -28,7 +30,7 @@ def features(hu: np.ndarray, body: np.ndarray, acquisition: Mapping[str, Any]) -
     `hu` is int16 `[n, H, W]`, `body` bool of the same shape; `acquisition` as in `dicom.volume.Volume`. Keys:
     `hu_q05 .. hu_q95` body quantiles in HU; `noise_hu` noise deviation in HU in flat tissue (Immerkaer 1996, robust);
     `noise_high` the share of the flat tissue's fine texture that lies at the highest spatial frequencies (a sharp
-    kernel raises it); `edge_response` the 99th percentile of the gradient per pixel over the body's grey range;
+    kernel raises it); `edge_width_px` the Gaussian width of the strongest edges, whatever their contrast;
     then `kvp, exposure_mas, slice_thickness_mm` (NaN unknown) and `manufacturer, model, kernel, contrast` (empty
     unknown). Raises EmptyBody where `body` is empty.
     """
@@ -45,12 +47,11 @@ def features(hu: np.ndarray, body: np.ndarray, acquisition: Mapping[str, Any]) -
     image = np.asarray(hu, dtype=np.float64)
     inside = ndimage.binary_erosion(body, np.ones((1, 3, 3)), iterations=2)
     inside = inside if inside.any() else body
-    gradient = ndimage.gaussian_gradient_magnitude(image, sigma=(0, 1, 1), mode="nearest")
+    gradient = _slope(image, EDGE_SCALES_PX[0])
     flat = inside & (gradient <= np.median(gradient[inside]))
     result["noise_hu"] = math.sqrt(noise_power(hu, flat))
     result["noise_high"] = _high_frequency_share(image, flat)
-    grey_range = max(float(quantiles[-1] - quantiles[0]), 1.0)
-    result["edge_response"] = float(np.percentile(gradient[inside], 99)) / grey_range
+    result["edge_width_px"] = edge_width_px(image, inside)
     result |= {tag: _number(acquisition.get(tag)) for tag in NUMERIC_TAGS}
     result |= {tag: _text(acquisition.get(tag)) for tag in TEXT_TAGS}
     return result
@@ -69,6 +70,30 @@ def feature_frame(scans: Iterable[tuple[str, np.ndarray, np.ndarray, Mapping[str
             raise EmptyBody(fault.what, where=scan, found=fault.found, expected=fault.expected, fix=fault.fix) from None
     columns = [*MEASURED, *NUMERIC_TAGS, *TEXT_TAGS]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("scan")
+
+
+def edge_width_px(image: np.ndarray, inside: np.ndarray) -> float:
+    """Gaussian width in pixels of the strongest edges of slices `[n, H, W]` within `inside`: the edge response.
+
+    A step blurred by a Gaussian of width b has, under a Gaussian derivative of width s, a slope proportional to
+    1 / sqrt(s^2 + b^2); the ratio of its slopes at two widths (1 and 2 px) gives b and contrast cancels. The strongest
+    2 % of the coarse gradient count; they lie up to half a pixel off the edge, which costs up to 0.2 px. 0 where they
+    are as sharp as can be told; the width is capped at 8 px.
+    """
+    fine, coarse = (_slope(image, s) for s in EDGE_SCALES_PX)
+    strong = inside & (coarse >= np.percentile(coarse[inside], 98))
+    ratio = float(fine[strong].sum() / max(coarse[strong].sum(), 1e-9)) ** 2
+    one, two = (s**2 for s in EDGE_SCALES_PX)
+    if ratio <= 1:
+        return EDGE_WIDTH_CAP_PX
+    return min(math.sqrt(max(two - ratio * one, 0.0) / (ratio - 1)), EDGE_WIDTH_CAP_PX)
+
+
+def _slope(image: np.ndarray, sigma_px: float) -> np.ndarray:
+    """In-plane Gaussian gradient magnitude (scipy's own, given sigma 0 for z, would still differentiate along z)."""
+    sigma = (0, sigma_px, sigma_px)
+    along = (ndimage.gaussian_filter(image, sigma, order=order, mode="nearest") for order in ((0, 1, 0), (0, 0, 1)))
+    return np.hypot(*along)
 
 
 def _high_frequency_share(image: np.ndarray, flat: np.ndarray) -> float:

@@ -112,7 +112,11 @@ def test_diversity_runs_over_the_transfers_of_one_content():
     shifts = [0, 100, 500, 0]
     generated = np.stack([np.full((8, 8), shift, np.int16) for shift in shifts])
     table = pd.DataFrame(
-        {"content_scan": ["a", "a", "a", "b"], "content_index": 3, "kind": ["transfer", "transfer", "identity", "transfer"]}
+        {
+            "content_scan": ["a", "a", "a", "b"],
+            "content_index": 3,
+            "kind": ["transfer", "transfer", "identity", "transfer"],
+        }
     )
     frame = diversity_frame(generated, table, window=WINDOW, perceptual=MeanGrey())
     assert list(frame.columns) == DIVERSITY_COLUMNS

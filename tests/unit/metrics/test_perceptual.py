@@ -36,7 +36,7 @@ def slices(count: int, size: int = 64, seed: int = 0) -> torch.Tensor:
 
 
 def reference(net: str, state: dict, first: torch.Tensor, second: torch.Tensor, mean, std) -> np.ndarray:
-    """LPIPS by its formula: unit-length features, squared difference, linear head, mean over positions, sum of layers."""
+    """LPIPS by its formula: unit-length features, squared difference, linear head, position mean, sum of layers."""
     with torch.device("meta"):
         features = BUILD[net](weights=None).features
     features = features.to_empty(device="cpu").double()

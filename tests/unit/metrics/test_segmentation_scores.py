@@ -1,4 +1,4 @@
-"""Confusion counts and scores against scikit-learn, MONAI, closed forms, and the bound that the paper's table breaks."""
+"""Confusion counts and scores against scikit-learn, MONAI, closed forms, and the bound the paper's table breaks."""
 
 import math
 

@@ -1,0 +1,49 @@
+"""Which labelled slices each arm's U-Net is trained on."""
+
+import numpy as np
+
+from ctstyle.augment.generate import Generated
+from ctstyle.errors import CTStyleError
+from ctstyle.segment.train import Pool
+from ctstyle.slices.archive import Archive
+from ctstyle.styles.find import SOURCE
+
+
+class NoAugmentation(CTStyleError):
+    """An augmented arm without a single accepted slice."""
+
+
+def labelled(archive: Archive) -> Archive:
+    """The slices of scans that have a mask, those without a vertebra in them too."""
+    foreground = archive.rows.groupby("scan")["foreground_px"].transform("sum")
+    return archive.take(np.flatnonzero(foreground > 0))
+
+
+def pool(archive: Archive) -> Pool:
+    """All slices of a selection as one pool."""
+    return Pool(archive.hu(), archive.labels())
+
+
+def arm_pools(arm: str, archive: Archive, generated: Generated | None) -> list[Pool]:
+    """The pools of an arm; a batch takes equal shares of each.
+
+    `plain`: labelled training slices of the source style. `oracle`: those, and labelled training slices of all other
+    styles. Every other arm: those, and the slices `generated` for it. Raises NoAugmentation where none was accepted.
+    """
+    training = labelled(archive.select(side="train"))
+    source = pool(training.select(style=SOURCE))
+    if arm == "plain":
+        return [source]
+    if arm == "oracle":
+        others = training.take(np.flatnonzero(training.rows["style"] != SOURCE))
+        return [source, pool(others)] if len(others) else [source]
+    if generated is None or not len(generated.hu):
+        refused = {} if generated is None else generated.rows["reason"].value_counts().to_dict()
+        raise NoAugmentation(
+            "the guard accepted no generated slice",
+            where=f"arm {arm}",
+            found=f"refused: {refused}",
+            expected="at least one slice",
+            fix="Train the transfer for longer, or look at `augment: guard`.",
+        )
+    return [source, Pool(generated.hu, generated.labels)]

@@ -1,0 +1,189 @@
+"""Generation: pairing, masks carried, refusals counted, files read back, and the controls' histograms."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import ndimage, stats
+from skimage.exposure import match_histograms
+
+from ctstyle.augment.controls import by_rank, histogram_painter, noise_painter
+from ctstyle.augment.generate import (
+    COLUMNS,
+    AugmentSettings,
+    Generated,
+    NothingToAugment,
+    Slices,
+    generate,
+    network_painter,
+    pair_slices,
+)
+from ctstyle.augment.guard import GuardSettings, counts
+from ctstyle.metrics.structure import gradient_ssim
+from ctstyle.metrics.style import wasserstein1_hu
+from ctstyle.slices.body import body_mask
+from ctstyle.slices.window import Window
+
+WINDOW = Window(-250, 750)
+
+
+def trunks(count: int, shift: int = 0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Trunks in air with a vertebra of 300 HU at a random height, and their masks."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:96, :96]
+    hu, labels = np.full((count, 96, 96), -250.0), np.zeros((count, 96, 96), np.uint8)
+    for image, marks in zip(hu, labels):
+        texture = ndimage.gaussian_filter(rng.standard_normal((96, 96)), 2) * 100
+        inside = ((x - 48) / 40) ** 2 + ((y - 48) / 30) ** 2 < 1
+        vertebra = (x - 48) ** 2 + (y - rng.integers(52, 66)) ** 2 < 64
+        image[inside] = 40 + shift + texture[inside]
+        image[vertebra] = 300 + shift
+        marks[vertebra] = 31
+    return np.round(hu).astype(np.int16), labels
+
+
+def slices(count: int, *, style: str, shift: int = 0, seed: int = 0, level=31) -> Slices:
+    hu, labels = trunks(count, shift, seed)
+    rows = pd.DataFrame({"scan": f"scan-{style}", "index": range(10, 10 + count), "level": level, "style": style})
+    return Slices(hu=hu, labels=labels, rows=rows)
+
+
+def shift_to_style(content_hu, style_hu, rng):
+    """A perfect painter of this file's styles, which are shifts of the body's grey."""
+    body = body_mask(content_hu, WINDOW)
+    bodies = body_mask(style_hu, WINDOW)
+    shift = [s[b].mean() - c[d].mean() for s, b, c, d in zip(style_hu, bodies, content_hu, body)]
+    return np.where(body, content_hu + np.reshape(shift, (-1, 1, 1)), content_hu)
+
+
+def test_masks_are_carried_and_every_slice_has_a_row():
+    content, style = slices(5, style="s1"), slices(3, style="s2", shift=120, seed=9)
+    made = generate(shift_to_style, content, style, AugmentSettings(batch=2), window=WINDOW, model="ours", seed=4)
+    assert list(made.rows.columns) == COLUMNS
+    assert made.hu.dtype == np.int16 and made.labels.dtype == np.uint8 and made.hu.shape == (5, 96, 96)
+    assert np.array_equal(made.labels, content.labels)
+    assert made.rows["index"].tolist() == made.rows["index"].sort_values().tolist() == list(range(5))
+    assert made.rows["content_index"].tolist() == [10, 11, 12, 13, 14]
+    assert set(made.rows["style_scan"]) == {"scan-s2"} and set(made.rows["target_style"]) == {"s2"}
+    body = body_mask(content.hu, WINDOW)
+    assert made.hu[body].mean() - content.hu[body].mean() == pytest.approx(120, abs=8)
+
+
+def test_refused_slices_are_rows_without_pixels():
+    content, style = slices(4, style="s1"), slices(2, style="s2", shift=120, seed=9)
+
+    def second_one_is_broken(content_hu, style_hu, rng):
+        painted = shift_to_style(content_hu, style_hu, rng)
+        painted[1] = np.nan
+        return painted
+
+    made = generate(second_one_is_broken, content, style, AugmentSettings(), window=WINDOW, model="m", seed=0)
+    assert made.rows["accepted"].tolist() == [1, 0, 1, 1]
+    assert made.rows["index"].tolist() == [0, -1, 1, 2]
+    assert np.array_equal(made.labels, content.labels[[0, 2, 3]])
+    assert counts(made.rows["reason"])["accepted"] == 3 and counts(made.rows["reason"])["not finite"] == 1
+
+
+def test_all_refused_is_an_empty_archive():
+    content, style = slices(3, style="s1"), slices(2, style="s2", shift=120)
+    flat = generate(
+        lambda c, s, rng: np.full(c.shape, 40.0), content, style, AugmentSettings(), window=WINDOW, model="m", seed=0
+    )
+    assert flat.hu.shape == (0, 96, 96) and flat.labels.shape == (0, 96, 96)
+    assert (flat.rows["reason"] == "nearly constant").all()
+
+
+def test_the_archive_reads_back(tmp_path):
+    content, style = slices(3, style="s1"), slices(2, style="s2", shift=120)
+    made = generate(shift_to_style, content, style, AugmentSettings(), window=WINDOW, model="ours", seed=1)
+    paths = [tmp_path / name for name in ("seed1.hu.npy", "seed1.labels.npy", "seed1.tsv")]
+    made.save(*paths)
+    back = Generated.load(*paths)
+    assert np.array_equal(back.hu, made.hu) and np.array_equal(back.labels, made.labels)
+    pd.testing.assert_frame_equal(back.rows, made.rows, check_dtype=False)
+
+
+def test_a_seed_repeats_and_another_seed_pairs_anew():
+    content, style = slices(6, style="s1"), slices(9, style="s2", shift=120)
+    arguments = {"window": WINDOW, "model": "noise", "guarded": False}
+    one, two, three = (
+        generate(noise_painter(WINDOW), content, style, AugmentSettings(), seed=seed, **arguments) for seed in (1, 1, 2)
+    )
+    assert np.array_equal(one.hu, two.hu) and one.rows.equals(two.rows)
+    assert one.rows["style_index"].tolist() != three.rows["style_index"].tolist()
+    assert not np.array_equal(one.hu, three.hu)
+
+
+def test_every_content_meets_every_style_as_often_as_asked():
+    content = pd.DataFrame({"level": [31] * 4})
+    style = pd.DataFrame({"level": [31] * 6, "style": ["s2"] * 2 + ["s3"] * 4})
+    pairs = pair_slices(content, style, AugmentSettings(per_content=3), seed=0)
+    assert pairs.groupby(["content", "target_style"]).size().tolist() == [3] * 8
+    assert (style["style"].to_numpy()[pairs["style"]] == pairs["target_style"]).all()
+    of_s3 = pairs[pairs["target_style"] == "s3"]
+    assert of_s3.groupby("content")["style"].nunique().tolist() == [3] * 4
+
+
+def test_pairing_by_level_takes_the_nearest_level_known():
+    content = pd.DataFrame({"level": [28, 33, 0]})
+    style = pd.DataFrame({"level": [0, 27, 30, 35], "style": "s2"})
+    near = [pair_slices(content, style, AugmentSettings(), seed=seed)["style"].tolist() for seed in range(20)]
+    assert {pair[0] for pair in near} == {1}
+    assert {pair[1] for pair in near} <= {2, 3}
+    assert {pair[2] for pair in near} == {0, 1, 2, 3}
+    anywhere = [
+        pair_slices(content, style, AugmentSettings(pairing="random"), seed=s)["style"].tolist() for s in range(30)
+    ]
+    assert {pair[0] for pair in anywhere} == {0, 1, 2, 3}
+
+
+def test_nothing_to_pair_is_an_error():
+    level = pd.DataFrame({"level": [31], "style": ["s2"]})
+    for content, style in ((level.iloc[:0], level), (level, level.iloc[:0])):
+        with pytest.raises(NothingToAugment, match=r"0 (content|style) slices"):
+            pair_slices(content, style, AugmentSettings(), seed=0)
+
+
+def test_the_network_painter_speaks_in_the_window_and_passes_alpha():
+    def half_way(content, style, alpha):
+        assert content.shape == style.shape == (2, 1, 96, 96) and content.dtype == torch.float32
+        return (1 - alpha) * content + alpha * style
+
+    content, style = trunks(2)[0], trunks(2, shift=100, seed=5)[0]
+    painted = network_painter(half_way, WINDOW, alpha=0.25)(content, style, np.random.default_rng(0))
+    assert painted == pytest.approx(0.75 * content + 0.25 * style, abs=0.01)
+    broken = network_painter(lambda c, s, a: c * float("nan"), WINDOW, alpha=1.0)
+    assert np.isnan(broken(content, style, np.random.default_rng(0))).all()
+
+
+def test_noise_has_the_histogram_of_the_style_and_the_outline_but_no_anatomy():
+    content, style = trunks(2)[0], trunks(2, shift=150, seed=7)[0]
+    painted = noise_painter(WINDOW)(content, style, np.random.default_rng(0))
+    body, style_body = body_mask(content, WINDOW), body_mask(style, WINDOW)
+    for i in range(2):
+        assert stats.ks_2samp(painted[i][body[i]], style[i][style_body[i]]).statistic < 0.02
+        assert wasserstein1_hu(painted[i][body[i]], style[i][style_body[i]]) < 1.0
+        assert (painted[i][~body[i]] == -250).all()
+        inner = ndimage.binary_erosion(body[i], iterations=4)
+        assert abs(np.corrcoef(painted[i][inner], content[i][inner])[0, 1]) < 0.3
+        assert gradient_ssim(WINDOW.to_unit(content[i]), WINDOW.to_unit(painted[i]), inner) < 0.9
+
+
+def test_ranks_carry_the_values_over():
+    field = np.array([0.3, -1.0, 2.0, 0.9])
+    assert by_rank(field, np.array([10, 20, 30, 40, 50])).tolist() == [25.0, 15.0, 45.0, 35.0]
+
+
+def test_histogram_matching_is_that_of_scikit_image_inside_the_body():
+    content, style = trunks(1)[0], trunks(1, shift=150, seed=7)[0]
+    painted = histogram_painter(WINDOW)(content, style, np.random.default_rng(0))[0]
+    body, style_body = body_mask(content, WINDOW)[0], body_mask(style, WINDOW)[0]
+    expected = match_histograms(content[0][body].astype(float), style[0][style_body].astype(float))
+    assert painted[body] == pytest.approx(expected)
+    assert (painted[~body] == content[0][~body]).all()
+
+
+def test_unknown_pairing_is_refused():
+    with pytest.raises(Exception, match="augment: pairing"):
+        AugmentSettings(pairing="nearest")
+    assert AugmentSettings().guard == GuardSettings()
