@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ctstyle.augment.guard import GuardSettings, refusal
 from ctstyle.errors import CTStyleError
+from ctstyle.slices.archive import Archive
 from ctstyle.slices.window import Window
 
 PAIRINGS = ("level", "random")
@@ -68,6 +69,11 @@ class Slices:
     labels: np.ndarray
     rows: pd.DataFrame
 
+    @classmethod
+    def of(cls, archive: Archive) -> "Slices":
+        """All slices of a selection of the archive (with the column `style`)."""
+        return cls(archive.hu(), archive.labels(), archive.rows)
+
 
 @dataclass(frozen=True)
 class Generated:
@@ -93,6 +99,19 @@ class Generated:
         rows = pd.read_csv(rows_path, sep="\t", keep_default_na=False, dtype={"content_scan": str, "style_scan": str})
         hu, labels = (np.load(path, mmap_mode="r", allow_pickle=False) for path in (hu_path, labels_path))
         return cls(hu=hu, labels=labels, rows=rows)
+
+
+def training_slices(archive: Archive, *, source: str = "s1") -> tuple[Slices, Slices]:
+    """Content and style slices of a run, both of training patients alone.
+
+    `archive` holds all slices with the columns `style` and `side`. Content: scans of the source style that have a mask;
+    style: all scans of the other styles, masked or not.
+    """
+    training = archive.select(side="train")
+    of_source = (training.rows["style"] == source).to_numpy()
+    masked = (training.rows.groupby("scan")["foreground_px"].transform("sum") > 0).to_numpy()
+    content, style = (training.take(np.flatnonzero(chosen)) for chosen in (of_source & masked, ~of_source))
+    return Slices.of(content), Slices.of(style)
 
 
 def network_painter(

@@ -10,6 +10,7 @@ from ctstyle.metrics import structure, target
 from ctstyle.metrics.perceptual import Perceptual
 from ctstyle.metrics.segmentation import COUNTS, confusion, require_same_shape, scores
 from ctstyle.metrics.style import wasserstein1_hu
+from ctstyle.slices.archive import Archive
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window
 
@@ -33,6 +34,34 @@ def domains(split: pd.DataFrame) -> pd.Series:
     in_style = np.where(split["style"] == SOURCE_STYLE, "in_style", "out_of_style")
     domain = np.where(split["cohort"].isin(trained), in_style, "real")
     return pd.Series(domain, index=split["scan"].to_numpy(), name="domain")
+
+
+def score_arm(predictions: np.ndarray, archive: Archive, *, arm: str, seed: int) -> pd.DataFrame:
+    """`segmentation_frame` of one arm over the test scans that have a mask.
+
+    `archive` holds all slices of the run with the columns `style` and `side`; `predictions` (uint8 `[n, H, W]`) are of
+    its test slices in their order.
+    """
+    test = archive.select(side="test")
+    labels = test.labels()
+    require_same_shape(predictions, labels, what=f"predictions of arm {arm}")
+    masked = np.flatnonzero(test.rows.groupby("scan")["foreground_px"].transform("sum") > 0)
+    domain = domains(archive.rows.drop_duplicates("scan"))
+    rows = test.rows.assign(domain=test.rows["scan"].map(domain)).iloc[masked]
+    return segmentation_frame(predictions[masked], labels[masked], rows, arm=arm, seed=seed)
+
+
+def slice_lookup(archive: Archive) -> SliceLookup:
+    """Slices of an archive by scan and index within the scan."""
+    numbers = {
+        (scan, int(index)): n for n, (scan, index) in enumerate(zip(archive.rows["scan"], archive.rows["index"]))
+    }
+
+    def lookup(scan: str, index: int) -> tuple[np.ndarray, np.ndarray]:
+        number = [numbers[scan, index]]
+        return archive.hu(number)[0], archive.labels(number)[0]
+
+    return lookup
 
 
 def segmentation_frame(

@@ -17,10 +17,12 @@ from ctstyle.augment.generate import (
     generate,
     network_painter,
     pair_slices,
+    training_slices,
 )
 from ctstyle.augment.guard import GuardSettings, counts
 from ctstyle.metrics.structure import gradient_ssim
 from ctstyle.metrics.style import wasserstein1_hu
+from ctstyle.slices.archive import Archive
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window
 
@@ -135,6 +137,27 @@ def test_pairing_by_level_takes_the_nearest_level_known():
         pair_slices(content, style, AugmentSettings(pairing="random"), seed=s)["style"].tolist() for s in range(30)
     ]
     assert {pair[0] for pair in anywhere} == {0, 1, 2, 3}
+
+
+def test_contents_and_styles_come_from_training_patients_alone():
+    about = {
+        "source": ("s1", "train", 9),
+        "source-unmasked": ("s1", "train", 0),
+        "source-test": ("s1", "test", 9),
+        "other": ("s2", "train", 0),
+        "other-val": ("s2", "val", 9),
+    }
+    rows = pd.DataFrame(
+        [
+            {"scan": scan, "index": i, "level": 31, "style": style, "side": side, "foreground_px": foreground * i}
+            for scan, (style, side, foreground) in about.items()
+            for i in range(2)
+        ]
+    )
+    arrays = {scan: np.full((2, 4, 4), n, np.int16) for n, scan in enumerate(about)}
+    content, style = training_slices(Archive(rows, {}, arrays, {k: v.astype(np.uint8) for k, v in arrays.items()}))
+    assert content.rows["scan"].tolist() == ["source"] * 2 and (content.hu == 0).all() and content.hu.shape == (2, 4, 4)
+    assert style.rows["scan"].tolist() == ["other"] * 2 and (style.labels == 3).all()
 
 
 def test_nothing_to_pair_is_an_error():

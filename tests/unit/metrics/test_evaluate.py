@@ -11,9 +11,13 @@ from ctstyle.metrics.evaluate import (
     TRANSFER_MEASURES,
     diversity_frame,
     domains,
+    score_arm,
     segmentation_frame,
+    slice_lookup,
     transfer_frame,
 )
+from ctstyle.metrics.segmentation import ShapeMismatch
+from ctstyle.slices.archive import Archive
 from ctstyle.slices.window import Window
 
 WINDOW = Window(-250, 750)
@@ -136,6 +140,45 @@ def test_counts_are_pooled_per_scan_in_scan_order():
     assert list(frame.columns) == SEGMENTATION_COLUMNS
     assert list(frame["scan"]) == ["a", "b"] and list(frame["slices"]) == [1, 2]
     assert frame.loc[1, ["tp", "fp", "fn", "tn"]].tolist() == [12, 0, 4, 16]
+
+
+def run_archive() -> Archive:
+    """A training scan, a masked test scan, a test scan without masks, and a real one; the grey value is the index."""
+    scans = {"a": "train", "b": "test", "c": "test", "d": "test"}
+    rows = pd.DataFrame(
+        [
+            {"scan": scan, "patient": scan, "cohort": "real" if scan == "d" else "phantom", "index": i, "side": side}
+            | {"style": "s1" if scan in "ad" else "s2", "foreground_px": 8 * (scan != "c")}
+            for scan, side in scans.items()
+            for i in range(3)
+        ]
+    )
+    hu = {scan: np.arange(3, dtype=np.int16)[:, None, None] + np.zeros((1, 4, 4), np.int16) for scan in scans}
+    labels = {scan: np.repeat([[[30] * 4] * 2 + [[0] * 4] * 2], 3, axis=0).astype(np.uint8) for scan in scans}
+    labels["c"][:] = 0
+    return Archive(rows, {}, hu, labels)
+
+
+def test_an_arm_is_scored_on_the_masked_test_scans():
+    archive = run_archive()
+    predictions = archive.select(side="test").labels()
+    predictions[0, 0] = 0
+    predictions[3:6] = 1
+    frame = score_arm(predictions, archive, arm="ours", seed=2)
+    assert frame[["scan", "domain", "slices", "fp", "fn"]].to_numpy().tolist() == [
+        ["b", "out_of_style", 3, 0, 4],
+        ["d", "real", 3, 0, 0],
+    ]
+    with pytest.raises(ShapeMismatch, match="arm ours"):
+        score_arm(predictions[1:], archive, arm="ours", seed=2)
+
+
+def test_slices_are_found_by_scan_and_index():
+    lookup_run = slice_lookup(run_archive().select(side="test"))
+    hu, labels = lookup_run("d", 2)
+    assert (hu == 2).all() and (labels[:2] == 30).all()
+    with pytest.raises(KeyError):
+        lookup_run("a", 0)
 
 
 def test_a_cohort_without_training_scans_is_the_real_domain():
