@@ -22,9 +22,9 @@ rule generate_augmentation:
         "../envs/ctstyle.yaml"
     params:
         encoder=lookup("encoders/main", within=config),
-        transfer=lookup("transfer", within=config),
+        transfer=lookup("transfer/training", within=config),
         augment=lookup("augment", within=config),
-        slices=lookup("slices", within=config),
+        window_hu=lookup("slices/window_hu", within=config),
         compute=lookup("compute", within=config),
         code=fingerprint("generate_augmentation"),
     script:
@@ -48,7 +48,7 @@ rule make_control:
         "../envs/ctstyle.yaml"
     params:
         augment=lookup("augment", within=config),
-        slices=lookup("slices", within=config),
+        window_hu=lookup("slices/window_hu", within=config),
         code=fingerprint("make_control"),
     script:
         "../scripts/make_control.py"

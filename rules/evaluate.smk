@@ -45,8 +45,8 @@ rule score_transfer:
         "../envs/ctstyle.yaml"
     params:
         metrics=lookup("metrics", within=config),
-        segment=lookup("segment", within=config),
-        slices=lookup("slices", within=config),
+        segment=lookup("segment/training", within=config),
+        window_hu=lookup("slices/window_hu", within=config),
         compute=lookup("compute", within=config),
         code=fingerprint("score_transfer"),
     script:

@@ -19,8 +19,8 @@ rule train_unet:
     conda:
         "../envs/ctstyle.yaml"
     params:
-        segment=lookup("segment", within=config),
-        slices=lookup("slices", within=config),
+        segment=lookup("segment/training", within=config),
+        window_hu=lookup("slices/window_hu", within=config),
         compute=lookup("compute", within=config),
         code=fingerprint("train_unet"),
     script:
@@ -45,8 +45,8 @@ rule predict_test:
     conda:
         "../envs/ctstyle.yaml"
     params:
-        segment=lookup("segment", within=config),
-        slices=lookup("slices", within=config),
+        segment=lookup("segment/training", within=config),
+        window_hu=lookup("slices/window_hu", within=config),
         compute=lookup("compute", within=config),
         code=fingerprint("predict_test"),
     script:

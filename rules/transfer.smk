@@ -20,8 +20,8 @@ rule warm_up_decoder:
         "../envs/ctstyle.yaml"
     params:
         encoder=lookup("encoders/main", within=config),
-        transfer=lookup("transfer", within=config),
-        slices=lookup("slices", within=config),
+        transfer=lookup("transfer/training", within=config),
+        window_hu=lookup("slices/window_hu", within=config),
         compute=lookup("compute", within=config),
         code=fingerprint("warm_up_decoder"),
     script:
@@ -48,8 +48,8 @@ rule train_transfer:
         "../envs/ctstyle.yaml"
     params:
         encoder=lookup("encoders/main", within=config),
-        transfer=lookup("transfer", within=config),
-        slices=lookup("slices", within=config),
+        transfer=lookup("transfer/training", within=config),
+        window_hu=lookup("slices/window_hu", within=config),
         compute=lookup("compute", within=config),
         code=fingerprint("train_transfer"),
     script:
@@ -76,8 +76,8 @@ rule stylise_test:
         "../envs/ctstyle.yaml"
     params:
         encoder=lookup("encoders/main", within=config),
-        transfer=lookup("transfer", within=config),
-        slices=lookup("slices", within=config),
+        transfer=lookup("transfer/training", within=config),
+        window_hu=lookup("slices/window_hu", within=config),
         compute=lookup("compute", within=config),
         code=fingerprint("stylise_test"),
     script:

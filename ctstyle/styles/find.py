@@ -1,0 +1,94 @@
+"""From the slices of all scans to their grey-scale styles and the split of their patients, and back to the slices."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ctstyle.errors import CTStyleError
+from ctstyle.slices.archive import Archive
+from ctstyle.slices.body import body_mask
+from ctstyle.slices.window import Window
+from ctstyle.styles.cluster import ClusterSettings, cluster
+from ctstyle.styles.features import feature_frame
+from ctstyle.styles.split import SplitSettings, split
+
+SOURCE = "s1"
+"""The style the first U-Net is trained on."""
+
+
+class NoUsableScans(CTStyleError):
+    """Every scan of a run was skipped."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """`styles` (`scan, patient, cohort, style, style_hint`, features) and `split` (`scan, patient, cohort, style, side`).
+
+    `agreement` is the adjusted Rand index of the found styles with the sheet's style hints.
+    """
+
+    styles: pd.DataFrame
+    split: pd.DataFrame
+    agreement: float
+
+
+def find_styles(
+    archive: Archive,
+    scans: pd.DataFrame,
+    *,
+    clustering: ClusterSettings,
+    splitting: SplitSettings,
+    window: Window,
+) -> Found:
+    """Split the patients, find the styles on the training scans and give every scan its style.
+
+    `scans` is the sheet (columns of `cohorts.sheet.Scan`); scans without slices were skipped and have no row in the
+    results. Patients are stratified by how they were scanned (maker, model, kernel, kVp, kind of export). Raises
+    NoUsableScans, NoSplit, NoStyles and EmptyBody.
+    """
+    used = scans[scans["scan"].isin(set(archive.rows["scan"]))].reset_index(drop=True)
+    if used.empty:
+        raise NoUsableScans(
+            "no scan can be used",
+            where="cohorts",
+            found="; ".join(f"{name}: {reason}" for name, reason in archive.reasons.items()) or "no scan",
+            expected="at least two patients",
+            fix="Mend the scans, or add others to the sheet.",
+        )
+    groups = [_acquisition_group(archive.scans[scan]) for scan in used["scan"]]
+    side = split(used.assign(group=groups), splitting)
+    table = feature_frame(_pixels(archive, scan, window) for scan in used["scan"])
+    foreground = archive.rows.groupby("scan")["foreground_px"].sum()
+    found = cluster(
+        table,
+        side.index[side == "train"],
+        clustering,
+        hints=used.set_index("scan")["style_hint"],
+        labelled=set(foreground.index[foreground > 0]),
+    )
+    base = used[["scan", "patient", "cohort"]].assign(style=found.style[used["scan"]].to_numpy())
+    styles = base.assign(style_hint=used["style_hint"]).merge(table.reset_index(), on="scan", validate="1:1")
+    return Found(styles, base.assign(side=side[used["scan"]].to_numpy()), found.agreement)
+
+
+def open_run(paths: Iterable[Path | str], split: Path | str) -> Archive:
+    """All slices of a run with the columns `style` and `side` of its split table.
+
+    `paths` may name all files of the archives; those that end in `.hu.npy` are opened.
+    """
+    archive = Archive.open(path for path in map(str, paths) if path.endswith(".hu.npy"))
+    return archive.join(pd.read_csv(split, sep="\t", dtype=str, keep_default_na=False))
+
+
+def _acquisition_group(about: dict) -> str:
+    tags = about["acquisition"]
+    names = ("manufacturer", "model", "kernel", "kvp")
+    return "|".join([str(tags.get(name) or "") for name in names] + [about["grey_values"]])
+
+
+def _pixels(archive: Archive, scan: str, window: Window) -> tuple[str, np.ndarray, np.ndarray, dict]:
+    hu = archive.select(scan=scan).hu()
+    return scan, hu, body_mask(hu, window), archive.scans[scan]["acquisition"]

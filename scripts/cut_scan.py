@@ -1,0 +1,16 @@
+"""Cut one scan into labelled slices, or write down why not (rule cut_scan)."""
+
+from pathlib import Path
+
+from ctstyle.cohorts.sheet import Scan
+from ctstyle.job import job
+from ctstyle.settings import build
+from ctstyle.slices.archive import ScanFiles
+from ctstyle.slices.cut import SliceSettings
+from ctstyle.slices.scan import slice_scan
+
+if __name__ == "__main__":
+    with job(snakemake) as run:
+        files = ScanFiles(**{name: Path(path) for name, path in run.output.items()})
+        settings = build(SliceSettings, run.params.slices)
+        slice_scan(Scan(**run.params.scan), settings, files, on_bad_scan=run.params.on_bad_scan)

@@ -1,0 +1,18 @@
+"""Draw Figure 5, the outputs of the methods (rule draw_figure5)."""
+
+import numpy as np
+
+from ctstyle.job import job
+from ctstyle.paper.drawing import save_figure
+from ctstyle.paper.examples import transfer_examples
+from ctstyle.paper.figures import figure5
+from ctstyle.paper.inputs import look, read_frames
+from ctstyle.styles.find import open_run
+
+if __name__ == "__main__":
+    with job(snakemake) as run:
+        archive = open_run(run.input.slices, run.input.split)
+        generated = dict(zip(run.params.models, map(np.load, run.input.hu)))
+        rows = dict(zip(run.params.models, read_frames(run.input.rows)))
+        figure = figure5(transfer_examples(archive, generated, rows), look(run.params.slices))
+        save_figure(figure, run.output.png, run.output.pdf)

@@ -1,0 +1,17 @@
+"""Make Table 1 (rule make_table1)."""
+
+from pathlib import Path
+
+from ctstyle.job import job
+from ctstyle.paper import captions
+from ctstyle.paper.inputs import in_groups, read_frames, run_facts
+from ctstyle.paper.tables import table1
+from ctstyle.paper.write import write_table
+
+if __name__ == "__main__":
+    with job(snakemake) as run:
+        facts = run_facts(run.params.facts, run.params.bootstrap, weights=run.input.weights, trunk=run.input.trunk)
+        transfer = in_groups(run.params.models, read_frames(run.input.transfer))
+        diversity = in_groups(run.params.models, read_frames(run.input.diversity))
+        table = table1(transfer, diversity, facts.bootstrap)
+        write_table(table, Path(run.output.csv).with_suffix(""), captions.table1_notes(facts, table))

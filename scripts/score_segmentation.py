@@ -1,0 +1,17 @@
+"""Count right and wrong pixels of one arm on every labelled test scan (rule score_segmentation)."""
+
+import numpy as np
+
+from ctstyle.job import job
+from ctstyle.metrics.evaluate import score_arm
+from ctstyle.styles.find import open_run
+
+if __name__ == "__main__":
+    with job(snakemake) as run:
+        scores = score_arm(
+            np.load(run.input.predictions),
+            open_run(run.input.slices, run.input.split),
+            arm=run.wildcards.arm,
+            seed=run.seed,
+        )
+        scores.to_csv(run.output.scores, sep="\t", index=False)

@@ -1,0 +1,33 @@
+"""Train the U-Net of one arm (rule train_unet)."""
+
+from pathlib import Path
+
+from ctstyle.augment.generate import Generated
+from ctstyle.job import job
+from ctstyle.segment.pools import arm_pools, labelled, pool
+from ctstyle.segment.train import SegmentSettings, train
+from ctstyle.segment.unet import save_unet
+from ctstyle.settings import build
+from ctstyle.slices.window import Window
+from ctstyle.styles.find import SOURCE, open_run
+
+if __name__ == "__main__":
+    with job(snakemake) as run:
+        archive = open_run(run.input.slices, run.input.split)
+        augmented = run.input.get("hu")
+        generated = Generated.load(augmented, run.input.labels, run.input.rows) if augmented else None
+        validation = labelled(archive.select(side="val", style=SOURCE))
+        settings = build(SegmentSettings, run.params.segment)
+        network, history = train(
+            arm_pools(run.wildcards.arm, archive, generated),
+            Window(*run.params.window_hu),
+            settings,
+            seed=run.seed,
+            device=run.device,
+            validation=pool(validation) if len(validation) else None,
+            state_path=run.state_path,
+            fingerprint=run.fingerprint,
+            name=f"U-Net {run.wildcards.arm}",
+        )
+        save_unet(network, settings.unet, Path(run.output.unet))
+        history.to_csv(run.output.history, sep="\t", index=False, float_format="%.8g")
