@@ -1,0 +1,132 @@
+"""What the phantom cohort consists of: patients, grid, styles, and the list of scans that follows from them."""
+
+from dataclasses import dataclass, field
+
+from ctstyle.cohorts.sheet import Scan
+from ctstyle.errors import CTStyleError
+
+LICENCE = "CC0-1.0 (simulated)"
+EXPORTS = ("hounsfield", "display")
+
+
+class PhantomSettingsError(CTStyleError):
+    """The settings of the phantom cohort contradict themselves."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Style:
+    """How a scan is taken and exported; each value is a physical cause of a grey scale.
+
+    `kvp` (60..150) and `mas` are the tube's; `kernel` is one of `scanner.KERNELS`; `iodine_mg_ml` is the range of
+    concentrations in arterial blood at the time of the scan, given to `contrast_share` of the patients; `export` is
+    `hounsfield`, or `display` with `window` = (level, width) in HU burnt into eight bits.
+    """
+
+    kvp: float
+    mas: float
+    kernel: str = "soft"
+    iodine_mg_ml: tuple[float, float] = (0.0, 0.0)
+    contrast_share: float = 0.0
+    export: str = "hounsfield"
+    window: tuple[float, float] = (40.0, 400.0)
+
+    def __post_init__(self):
+        _need(self.export in EXPORTS, "export", self.export, " or ".join(EXPORTS))
+        _need(60 <= self.kvp <= 150, "kvp", self.kvp, "60 to 150 kV")
+        _need(self.mas > 0, "mas", self.mas, "more than 0")
+        _need(0 <= self.contrast_share <= 1, "contrast_share", self.contrast_share, "0 to 1")
+        _need(0 <= self.iodine_mg_ml[0] <= self.iodine_mg_ml[1], "iodine_mg_ml", self.iodine_mg_ml, "low <= high")
+        _need(self.window[1] > 0, "window", self.window, "a width above 0")
+
+
+def default_styles() -> dict[str, Style]:
+    """Four styles; the first is the source style."""
+    return {
+        "standard": Style(kvp=120, mas=160, kernel="soft", iodine_mg_ml=(3.0, 12.0), contrast_share=0.5),
+        "lowkv_contrast": Style(kvp=80, mas=160, kernel="soft", iodine_mg_ml=(9.0, 14.0), contrast_share=1.0),
+        "soft_display": Style(kvp=120, mas=120, kernel="soft", export="display", window=(40, 400)),
+        "bone_display_sharp": Style(kvp=120, mas=40, kernel="sharp", export="display", window=(400, 1800)),
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhantomSettings:
+    """The phantom cohort. `train` and `val` give the number of patients per style; each test patient is scanned in all.
+
+    `slices` of `thickness_mm` lie without gaps on a grid of `grid_px`^2 pixels of `pixel_mm`; `angles` parallel
+    projections over 180 degrees. `levels` is the range of the uppermost slice (index in `spine.LEVELS`: 1 = T1,
+    15 = L3), spread evenly over the patients.
+    """
+
+    seed: int = 0
+    train: dict[str, int] = field(
+        default_factory=lambda: {"standard": 7, "lowkv_contrast": 3, "soft_display": 3, "bone_display_sharp": 3}
+    )
+    val: dict[str, int] = field(default_factory=lambda: {"standard": 2})
+    test_patients: int = 6
+    slices: int = 10
+    thickness_mm: float = 5.0
+    grid_px: int = 256
+    pixel_mm: float = 1.6
+    angles: int = 180
+    levels: tuple[float, float] = (1.3, 15.3)
+    styles: dict[str, Style] = field(default_factory=default_styles)
+
+    def __post_init__(self):
+        for side in ("train", "val"):
+            unknown = sorted(set(getattr(self, side)) - set(self.styles))
+            _need(not unknown, side, unknown, f"names of styles: {', '.join(self.styles)}")
+        _need(len(self.sides()) > 0, "train", self.train, "at least one patient")
+        _need(self.levels[0] <= self.levels[1], "levels", self.levels, "low <= high")
+        _need(self.levels[0] >= 1 and self.levels[1] <= 16, "levels", self.levels, "between 1 (T1) and 16 (L4)")
+
+    def sides(self) -> list[tuple[str, tuple[str, ...]]]:
+        """Side (train, val, test) and styles of each patient, in order."""
+        out = [
+            (side, (style,)) for side in ("train", "val") for style, n in getattr(self, side).items() for _ in range(n)
+        ]
+        return out + [("test", tuple(self.styles))] * self.test_patients
+
+    def patients(self) -> list[str]:
+        """Names of all patients."""
+        return [f"phantom-p{i:02d}" for i in range(len(self.sides()))]
+
+    def index(self, patient: str) -> int:
+        """The number of a patient by its name. Raises PhantomSettingsError for a name that is not in the cohort."""
+        names = self.patients()
+        _need(patient in names, "patient", patient, f"{names[0]} to {names[-1]}")
+        return names.index(patient)
+
+    def style(self, name: str) -> Style:
+        """A style by its name. Raises PhantomSettingsError for an unknown one."""
+        _need(name in self.styles, "styles", name, ", ".join(self.styles))
+        return self.styles[name]
+
+    def first_level(self, index: int) -> float:
+        """Level of the uppermost slice of a patient: golden-ratio steps cover the range evenly, in every prefix."""
+        low, high = self.levels
+        return low + (high - low) * ((0.5 + index * 0.6180339887498949) % 1.0)
+
+
+def scans(settings: PhantomSettings, folder: str) -> list[Scan]:
+    """All scans of the cohort, without making any: `{patient}-{style}.zip` in `folder` holds CT and mask."""
+    return [
+        Scan(
+            scan=f"{patient}-{style}",
+            patient=patient,
+            cohort="phantom",
+            series=f"{folder}/{patient}-{style}.zip",
+            mask=f"{folder}/{patient}-{style}.zip",
+            label_map="totalsegmentator",
+            style_hint=style,
+            split_hint=side,
+            licence=LICENCE,
+        )
+        for patient, (side, styles) in zip(settings.patients(), settings.sides(), strict=True)
+        for style in styles
+    ]
+
+
+def _need(holds: bool, key: str, found: object, expected: str) -> None:
+    if not holds:
+        raise PhantomSettingsError("this value cannot be", where=f"phantom: {key}", found=found, expected=expected)
