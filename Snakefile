@@ -28,6 +28,13 @@ resource_scopes:
     gpu="local",
 
 
+wildcard_constraints:
+    seed=r"\d+",
+    patient=r"phantom-p\d+",
+    model="ours|adain",
+    control="noise|histogram",
+
+
 report: "report/workflow.rst"
 
 

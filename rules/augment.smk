@@ -22,7 +22,6 @@ rule generate_augmentation:
         "../envs/ctstyle.yaml"
     params:
         encoder=lookup("encoders/main", within=config),
-        transfer=lookup("transfer/training", within=config),
         augment=lookup("augment", within=config),
         window_hu=lookup("slices/window_hu", within=config),
         compute=lookup("compute", within=config),

@@ -65,6 +65,8 @@ rule stylise_test:
     output:
         hu="<transfer>/{model}/seed{seed}/test.hu.npy",
         rows="<transfer>/{model}/seed{seed}/test.tsv",
+        styles_hu="<transfer>/{model}/seed{seed}/styles.hu.npy",
+        styles_rows="<transfer>/{model}/seed{seed}/styles.tsv",
     log:
         "<logs>/stylise_test/{model}-seed{seed}.log",
     benchmark:
@@ -76,7 +78,7 @@ rule stylise_test:
         "../envs/ctstyle.yaml"
     params:
         encoder=lookup("encoders/main", within=config),
-        transfer=lookup("transfer/training", within=config),
+        alphas=lookup("transfer/alphas", within=config),
         window_hu=lookup("slices/window_hu", within=config),
         compute=lookup("compute", within=config),
         code=fingerprint("stylise_test"),

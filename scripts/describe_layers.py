@@ -1,0 +1,26 @@
+"""Measure and draw what each tap of an encoder keeps (rule describe_layers)."""
+
+from pathlib import Path
+
+from ctstyle.encoders.layers import describe
+from ctstyle.encoders.registry import build as build_encoder
+from ctstyle.encoders.weights import Weights
+from ctstyle.job import job
+from ctstyle.paper.drawing import save_figure
+from ctstyle.slices.window import Window
+from ctstyle.styles.find import SOURCE, open_run
+
+if __name__ == "__main__":
+    with job(snakemake) as run:
+        training = open_run(run.input.slices, run.input.split).select(side="train")
+        weights = Weights.load(Path(run.input.weights))
+        frame, figure = describe(
+            build_encoder(weights.encoder, weights.state).to(run.device),
+            training,
+            Window(*run.params.window_hu),
+            weights=weights.weights,
+            source=SOURCE,
+            **run.params.layers,
+        )
+        frame.to_csv(run.output.layers, sep="\t", index=False, float_format="%.6g")
+        save_figure(figure, run.output.png, run.output.pdf)

@@ -1,0 +1,31 @@
+"""Make labelled slices in other grey scales with a trained generator (rule generate_augmentation)."""
+
+import logging
+from pathlib import Path
+
+from ctstyle.augment.generate import AugmentSettings, generate, network_painter, training_slices
+from ctstyle.augment.guard import counts
+from ctstyle.encoders.registry import build as build_encoder
+from ctstyle.encoders.weights import Weights
+from ctstyle.job import job
+from ctstyle.settings import build
+from ctstyle.slices.window import Window
+from ctstyle.styles.find import open_run
+from ctstyle.transfer.generator import Generator
+
+if __name__ == "__main__":
+    with job(snakemake) as run:
+        settings, window = build(AugmentSettings, run.params.augment), Window(*run.params.window_hu)
+        weights = Weights.load(Path(run.input.weights))
+        encoder = build_encoder(weights.encoder, weights.state).to(run.device)
+        generator = Generator.load(Path(run.input.generator), encoder)
+        made = generate(
+            network_painter(generator.generate, window, alpha=settings.alpha, device=run.device),
+            *training_slices(open_run(run.input.slices, run.input.split)),
+            settings,
+            window=window,
+            model=run.wildcards.model,
+            seed=run.seed,
+        )
+        logging.info("guard: %s", counts(made.rows["reason"]))
+        made.save(Path(run.output.hu), Path(run.output.labels), Path(run.output.rows))

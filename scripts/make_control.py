@@ -1,0 +1,24 @@
+"""Make the labelled slices of a control arm (rule make_control)."""
+
+from pathlib import Path
+
+from ctstyle.augment.controls import PAINTERS
+from ctstyle.augment.generate import AugmentSettings, generate, training_slices
+from ctstyle.job import job
+from ctstyle.settings import build
+from ctstyle.slices.window import Window
+from ctstyle.styles.find import open_run
+
+if __name__ == "__main__":
+    with job(snakemake) as run:
+        window = Window(*run.params.window_hu)
+        made = generate(
+            PAINTERS[run.wildcards.control](window),
+            *training_slices(open_run(run.input.slices, run.input.split)),
+            build(AugmentSettings, run.params.augment),
+            window=window,
+            model=run.wildcards.control,
+            seed=run.seed,
+            guarded=False,
+        )
+        made.save(Path(run.output.hu), Path(run.output.labels), Path(run.output.rows))

@@ -1,0 +1,35 @@
+"""Measure what one generator keeps and reaches on test slices (rule score_transfer)."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ctstyle.encoders.weights import Weights
+from ctstyle.job import job
+from ctstyle.metrics.evaluate import diversity_frame, slice_lookup, transfer_frame
+from ctstyle.metrics.perceptual import build_lpips
+from ctstyle.segment.predict import predict
+from ctstyle.segment.unet import load_unet
+from ctstyle.slices.window import Window
+from ctstyle.styles.find import open_run
+
+if __name__ == "__main__":
+    with job(snakemake) as run:
+        window = Window(*run.params.window_hu)
+        trunk = Weights.load(Path(run.input.trunk))
+        perceptual = build_lpips("vgg", trunk.state, trunk=trunk.true_name, device=run.device)
+        oracle, _ = load_unet(Path(run.input.oracle))
+        hu, rows = np.load(run.input.hu), pd.read_csv(run.input.rows, sep="\t", keep_default_na=False)
+        scores = transfer_frame(
+            hu,
+            rows,
+            lookup=slice_lookup(open_run(run.input.slices, run.input.split)),
+            window=window,
+            perceptual=perceptual,
+            segmenter=partial(predict, oracle.to(run.device), window=window, device=run.device),
+        )
+        scores.to_csv(run.output.scores, sep="\t", index=False, float_format="%.6g")
+        diversity = diversity_frame(hu, rows, window=window, perceptual=perceptual)
+        diversity.to_csv(run.output.diversity, sep="\t", index=False, float_format="%.6g")

@@ -1,0 +1,26 @@
+"""Teach the decoder to invert the encoder (rule warm_up_decoder)."""
+
+from pathlib import Path
+
+from ctstyle.encoders.registry import build as build_encoder
+from ctstyle.encoders.weights import Weights
+from ctstyle.job import job
+from ctstyle.settings import build
+from ctstyle.slices.window import Window
+from ctstyle.styles.find import open_run
+from ctstyle.transfer.train import TransferSettings, warm_up
+
+if __name__ == "__main__":
+    with job(snakemake) as run:
+        training = open_run(run.input.slices, run.input.split).select(side="train")
+        weights = Weights.load(Path(run.input.weights))
+        generator, history = warm_up(
+            build_encoder(weights.encoder, weights.state).to(run.device),
+            Window(*run.params.window_hu).to_unit(training.hu()),
+            build(TransferSettings, run.params.transfer),
+            seed=run.seed,
+            state_path=run.state_path,
+            fingerprint=run.fingerprint,
+        )
+        generator.save(Path(run.output.decoder), weights=weights.true_name)
+        history.to_csv(run.output.history, sep="\t", index=False, float_format="%.8g")
