@@ -62,7 +62,7 @@ def read_frames(file: DicomFile, labels: dict[int, int], volume: Volume) -> Fram
         ) from error
     pixels = pixels.reshape(-1, *pixels.shape[-2:])
     if dataset.get("SegmentationType") == "FRACTIONAL":
-        present = pixels * 2 >= int(dataset.MaximumFractionalValue)
+        present = pixels >= int(dataset.MaximumFractionalValue) / 2
     else:
         present = pixels > 0
     groups = list(dataset.PerFrameFunctionalGroupsSequence)
