@@ -80,7 +80,12 @@ def _read(encoder: Encoder, slices: np.ndarray, names: Sequence[str], rng: np.ra
             share = flat.flatten() / flat.sum().clamp_min(1e-12)
             entropy = -torch.xlogy(share, share).sum() / np.log(share.numel())
             statistics = torch.cat([flat.mean(1), flat.std(1, correction=0)])
-            parts = (flat.T[places[name]].cpu().numpy(), patches[places[name]], statistics.cpu().numpy(), float(entropy))
+            parts = (
+                flat.T[places[name]].cpu().numpy(),
+                patches[places[name]],
+                statistics.cpu().numpy(),
+                float(entropy),
+            )
             for store, part in zip(collected[name], parts):
                 store.append(part)
     return {name: tuple(np.stack(store) for store in stores) for name, stores in collected.items()}
@@ -170,7 +175,9 @@ def layer_figure(
         label = name
         if frame is not None:
             scores = frame.set_index("tap").loc[name]
-            label += f"\ncontent {scores.content_score:.2f}\nstyle {scores.style_score:.2f}\nentropy {scores.entropy:.2f}"
+            label += (
+                f"\ncontent {scores.content_score:.2f}\nstyle {scores.style_score:.2f}\nentropy {scores.entropy:.2f}"
+            )
         row[0].set_ylabel(label, fontsize=7, rotation=0, ha="right", va="center")
     for cell in axes.flat:
         cell.set_xticks([])

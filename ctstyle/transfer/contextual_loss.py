@@ -1,4 +1,4 @@
-"""The contextual loss (Mechrez, Talmi, Zelnik-Manor 2018): how alike two sets of feature vectors are, blind to place."""
+"""The contextual loss (Mechrez et al. 2018): how alike two sets of feature vectors are, blind to place."""
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ def contextual_loss(
     `generated` is `[B, C, N]` and `target` `[B, C, M]`: features g_i and x_j. Both are centred by the mean of the
     sample's targets and normalised along channels; d_ij = 1 - cos, clamped at 0; d~_ij = d_ij / (min_k d_ik + eps);
     w_ij = exp((1 - d~_ij) / bandwidth); CX_ij = w_ij / sum_k w_ik; CX = mean_j max_i CX_ij. The maximum is over the
-    generated features for each target, so that total collapse costs ln M. Returns `[B]`; a sample never sees the others.
+    generated features for each target, so that total collapse costs ln M. Returns `[B]`; no sample sees another.
 
     With `spatial_weight` above 0 the distance is d_ij + spatial_weight * |p_i - p_j|^2, p in [0, 1] across the image,
     `[2, N]` and `[2, M]` (CoBi; Zhang et al. 2019): features then look for their like near their own place.

@@ -7,7 +7,6 @@ from typing import Any
 
 import safetensors
 import safetensors.torch
-import torch
 from torch import Tensor, nn
 
 from ctstyle.encoders.registry import Encoder
@@ -66,9 +65,7 @@ class Generator(nn.Module):
         """Channel mean and deviation `[B, C]` of style slices, to restyle many contents by one encoding."""
         return channel_statistics(self.encode(styles))
 
-    def generate_from_statistics(
-        self, content: Tensor, mean: Tensor, deviation: Tensor, alpha: float = 1.0
-    ) -> Tensor:
+    def generate_from_statistics(self, content: Tensor, mean: Tensor, deviation: Tensor, alpha: float = 1.0) -> Tensor:
         """`generate` where the style is known by its statistics alone."""
         maps = self.encode(content)
         return self.decode((1 - alpha) * maps + alpha * restyle(maps, mean, deviation))
@@ -89,7 +86,7 @@ class Generator(nn.Module):
 
     @classmethod
     def load(cls, path: Path, encoder: Encoder) -> "Generator":
-        """The generator of `path` around `encoder`, on the encoder's device; raises WrongGenerator for another one's."""
+        """The generator of `path` around `encoder`, on its device; raises WrongGenerator for another encoder's."""
         kept = read_metadata(path)
         if kept["encoder"] != encoder.spec.name:
             raise WrongGenerator(

@@ -16,7 +16,9 @@ AT_MOST_POINTS = 65 * 65
 Statistics = tuple[Tensor, Tensor]
 
 
-def style_loss(generated: Mapping[str, Tensor], style: Mapping[str, Statistics], weights: Mapping[str, float]) -> Tensor:
+def style_loss(
+    generated: Mapping[str, Tensor], style: Mapping[str, Statistics], weights: Mapping[str, float]
+) -> Tensor:
     """sum over layers of ||m(G) - m(Y)||^2 + ||s(G) - s(Y)||^2, mean over channels and batch (the paper's eq. 12).
 
     `generated` holds maps `[B, C, H, W]`, `style` the mean and deviation `[B, C]` of the style slices, `weights` the

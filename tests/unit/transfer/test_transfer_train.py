@@ -1,0 +1,157 @@
+"""Training: losses fall, runs repeat, interruptions do not show, and every setting does something."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from ctstyle import fit
+from ctstyle.encoders.registry import build
+from ctstyle.encoders.weights import random
+from ctstyle.errors import CTStyleError
+from ctstyle.transfer.features import FeatureCache
+from ctstyle.transfer.train import TransferSettings, WarmUpSettings, train, warm_up
+
+SMALL = TransferSettings(steps=2, batch=2, learning_rate=1e-3)
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return build("densenet121", random("densenet121", seed=0).state)
+
+
+@pytest.fixture(scope="module")
+def data() -> dict:
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:32, :32] / 31.0
+    disc = [((x - 0.5) ** 2 + (y - 0.5) ** 2 < r) * 0.6 + 0.2 for r in np.linspace(0.02, 0.2, 6)]
+    content = np.stack(disc).astype(np.float32)
+    return {
+        "content": content,
+        "bodies": np.ones(content.shape, bool),
+        "style": (1 - content + 0.05 * rng.standard_normal(content.shape)).clip(0, 1).astype(np.float32),
+        "style_names": ["s2", "s3"] * 3,
+    }
+
+
+@pytest.fixture(scope="module")
+def start(encoder, data):
+    return warm_up(encoder, data["content"], WarmUpSettings(steps=25, batch=4), seed=0)
+
+
+def weights_of(generator) -> torch.Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in generator.decoder.parameters()])
+
+
+def test_warm_up_learns_to_invert_the_encoder(start):
+    _, history = start
+    assert list(history.columns) == ["step", "l1"] and len(history) == 25
+    assert history.l1.iloc[-5:].mean() < 0.5 * history.l1.iloc[:3].mean()
+
+
+def test_same_seed_same_generator(encoder, data, start):
+    settings = WarmUpSettings(steps=2, batch=2)
+    one, two, three = (weights_of(warm_up(encoder, data["content"], settings, seed=s)[0]) for s in (0, 0, 1))
+    assert torch.equal(one, two) and not torch.equal(one, three)
+    made = [weights_of(train(start[0], "ours", SMALL, **data, seed=s)[0]) for s in (0, 0, 1)]
+    assert torch.equal(made[0], made[1]) and not torch.equal(made[0], made[2])
+
+
+@pytest.mark.parametrize("model", ["ours", "adain"])
+def test_training_lowers_its_loss_and_leaves_the_start_alone(start, data, model):
+    before = weights_of(start[0])
+    settings = dataclasses.replace(SMALL, steps=10, batch=4)
+    trained, history = train(start[0], model, settings, **data, seed=0)
+    assert list(history.columns) == ["step", "loss", "content", "style"]
+    assert np.allclose(history.loss, history.content + settings.style_weight * history["style"], rtol=1e-4)
+    assert history.loss.iloc[-3:].mean() < history.loss.iloc[:2].mean()
+    assert torch.equal(weights_of(start[0]), before) and not torch.equal(weights_of(trained), before)
+    assert not any(parameter.requires_grad for parameter in trained.encoder.parameters())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"batch": 3},
+        {"learning_rate": 2e-3},
+        {"learning_rate_decay": 1.0},
+        {"style_weight": 1.0},
+        {"content_taps": ("block1",)},
+        {"style_taps": ("stem",)},
+        {"style_tap_weights": (1.0, 2.0, 1.0, 1.0)},
+        {"bandwidth": 0.2},
+        {"content_target": "adain"},
+        {"identity_weight": 1.0},
+        {"spatial_weight": 0.5},
+        {"at_most_points": 9},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_every_setting_changes_the_result(start, data, change):
+    base = weights_of(train(start[0], "ours", SMALL, **data, seed=0)[0])
+    other = weights_of(train(start[0], "ours", dataclasses.replace(SMALL, **change), **data, seed=0)[0])
+    assert not torch.equal(base, other)
+
+
+def test_interrupted_and_resumed_equals_uninterrupted(start, data, tmp_path, monkeypatch):
+    settings = dataclasses.replace(SMALL, steps=4)
+    whole, history = train(start[0], "ours", settings, **data, seed=0)
+    state = tmp_path / "state.pt"
+    saves, save = [], fit._save
+
+    def save_then_die(path, parts, rows, fingerprint):
+        save(path, parts, rows, fingerprint)
+        saves.append(len(rows))
+        if len(rows) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(fit, "_save", save_then_die)
+    monkeypatch.setattr(fit.fit, "__kwdefaults__", {**fit.fit.__kwdefaults__, "save_every_s": -1.0})
+    with pytest.raises(KeyboardInterrupt):
+        train(start[0], "ours", settings, **data, seed=0, state_path=state)
+    resumed, resumed_history = train(start[0], "ours", settings, **data, seed=0, state_path=state)
+    assert saves == [1, 2, 3] and torch.equal(weights_of(resumed), weights_of(whole))
+    assert resumed_history.equals(history) and not state.exists()
+
+
+def test_cached_maps_are_the_encoders_and_the_limit_holds(encoder, data):
+    scales = {"block1": 2.0, "stem": 0.5}
+    plenty, none = (FeatureCache(encoder, data["content"], scales=scales, limit_bytes=n) for n in (1 << 24, 0))
+    for _ in range(2):
+        expected = encoder(torch.from_numpy(data["content"][[3, 1, 3]])[:, None], ["block1"])["block1"] / 2
+        for cache in (plenty, none):
+            torch.testing.assert_close(cache.maps([3, 1, 3], ["block1"])["block1"], expected, rtol=1e-4, atol=1e-5)
+    calls = []
+    encoder.network.features.conv0.register_forward_hook(lambda *_: calls.append(1))
+    plenty.maps([1, 3], ["block1"])
+    assert calls == []
+    none.maps([1, 3], ["block1"])
+    assert len(calls) == 2
+    mean, deviation = none.statistics([2], ["stem"])["stem"]
+    maps = encoder(torch.from_numpy(data["content"][[2]])[:, None], ["stem"])["stem"].double() / 0.5
+    torch.testing.assert_close(mean.double(), maps.mean(dim=(2, 3)), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(deviation.double() ** 2, maps.var(dim=(2, 3), correction=0) + 1e-5, rtol=1e-3, atol=1e-7)
+
+
+def test_wrong_input_is_named(encoder, start, data):
+    with pytest.raises(CTStyleError, match=r"warm-up slices.*\(2, 30, 32\)"):
+        warm_up(encoder, np.zeros((2, 30, 32), np.float32), WarmUpSettings(steps=1), seed=0)
+    with pytest.raises(CTStyleError, match=r"stride.*found 2"):
+        warm_up(encoder, data["content"], WarmUpSettings(stride=2), seed=0)
+    for model, settings, change, message in (
+        ("yours", SMALL, {}, r"model.*ours \| adain"),
+        ("ours", dataclasses.replace(SMALL, content_target="y"), {}, "content_target"),
+        ("ours", dataclasses.replace(SMALL, style_tap_weights=(1.0,)), {}, "style_tap_weights.*stem"),
+        ("ours", SMALL, {"style": data["style"][:0], "style_names": []}, "style slices"),
+        ("ours", SMALL, {"style_names": ["s2"]}, "style names"),
+        ("ours", SMALL, {"bodies": data["bodies"][:2]}, "body masks"),
+    ):
+        with pytest.raises(CTStyleError, match=message):
+            train(start[0], model, settings, **{**data, **change}, seed=0)
+
+
+def test_nan_in_training_stops_it(start, data):
+    broken = dict(data, content=np.full_like(data["content"], np.nan))
+    with pytest.raises(CTStyleError, match="diverged"):
+        train(start[0], "adain", SMALL, **broken, seed=0)
