@@ -20,10 +20,10 @@ all: venv
 venv: $(VENV)/installed
 
 $(VENV)/installed: envs/requirements.lock
-	@echo "Setting up $(VENV) from envs/requirements.lock (6 GB, about 1 minute on a usual line)."
+	@echo "Setting up $(VENV) from envs/requirements.lock (6 GB, about 1 minute)."
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet uv==$(UV_VERSION)
-	$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --require-hashes -r envs/requirements.lock
+	$(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(VENV)/bin/python --require-hashes -r envs/requirements.lock
 	@touch $@
 
 test: venv lint
