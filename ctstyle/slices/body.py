@@ -31,7 +31,7 @@ def body_mask(hu: np.ndarray, window: Window) -> np.ndarray:
     Works for HU clipped to the window and for display exports laid onto it. A slice without tissue gives an empty mask.
     """
     threshold = tissue_threshold(window)
-    return _each(hu, lambda one: ndimage.binary_fill_holes(_open(one > threshold, OPENING_PX, SMALLEST_PART)))
+    return _each(hu, lambda one: _body(one > threshold))
 
 
 def trunk_mask(body: np.ndarray) -> np.ndarray:
@@ -39,28 +39,32 @@ def trunk_mask(body: np.ndarray) -> np.ndarray:
     return _each(body, lambda one: _open(one, TRUNK_OPENING_PX, 1.0))
 
 
+def _body(tissue: np.ndarray) -> np.ndarray:
+    opened = _open(tissue, OPENING_PX, SMALLEST_PART)
+    return ndimage.binary_fill_holes(_grow(opened, OPENING_PX) & tissue)
+
+
 def _each(slices: np.ndarray, mask: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     return np.stack([mask(one) for one in slices.reshape(-1, *slices.shape[-2:])]).reshape(slices.shape)
 
 
 def _open(mask: np.ndarray, radius: int, smallest_part: float) -> np.ndarray:
-    """The parts that survive an opening by a disc, grown back within the mask."""
-    # the slice is continued beyond its border while opening, so that a body cut by the crop keeps its edge
+    """The opening by a disc of those parts that its erosion leaves and that are large enough.
+
+    Parts are told apart after the erosion: grown back, two that touch would be one again. Distances cost the same for
+    every radius.
+    """
+    # the slice is continued beyond its border, so that a body cut by the crop keeps its edge
     padded = np.pad(mask, 2 * radius, mode="edge")
-    inner = (slice(2 * radius, -2 * radius),) * 2
-    opened = _grow(ndimage.distance_transform_edt(padded) > radius, radius)[inner]
-    return _grow(_large_parts(opened, smallest_part), radius) & mask
+    parts, count = ndimage.label(ndimage.distance_transform_edt(padded) > radius)
+    if count == 0:
+        return np.zeros_like(mask)
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    kept = (sizes >= smallest_part * sizes.max())[parts] & (parts > 0)
+    return _grow(kept, radius)[2 * radius : -2 * radius, 2 * radius : -2 * radius] & mask
 
 
 def _grow(mask: np.ndarray, radius: int) -> np.ndarray:
-    """Dilation by a disc; by distances, which costs the same for every radius."""
+    """Dilation by a disc."""
     return ndimage.distance_transform_edt(~mask) <= radius if mask.any() else mask
-
-
-def _large_parts(mask: np.ndarray, smallest_part: float) -> np.ndarray:
-    components, count = ndimage.label(mask)
-    if count == 0:
-        return mask
-    sizes = np.bincount(components.ravel())
-    sizes[0] = 0
-    return (sizes >= smallest_part * sizes.max())[components] & mask

@@ -9,7 +9,7 @@ from ctstyle.slices.body import body_mask, tissue_threshold, trunk_mask
 from ctstyle.slices.resample import area_weights, resample
 from ctstyle.slices.window import Window
 
-BACK_MARGIN_MM = 8.0
+BACK_MARGIN_MM = 12.0
 """Air between the skin of the back and the lower border of the `spine` crop."""
 BACK_WIDTH_MM = 60.0
 """The strip around the midline whose skin counts as the back."""
