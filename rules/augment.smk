@@ -21,7 +21,6 @@ rule generate_augmentation:
     conda:
         "../envs/ctstyle.yaml"
     params:
-        encoder=lookup("encoders/main", within=config),
         augment=lookup("augment", within=config),
         window_hu=lookup("slices/window_hu", within=config),
         compute=lookup("compute", within=config),

@@ -105,11 +105,11 @@ def shown_layers():
 
 def run_facts():
     """What captions say about a run, as far as the config knows it."""
-    transfer, slices = config["transfer"]["training"], config["slices"]
+    transfer, slices = config["transfer"], config["slices"]
     return {
         "encoder": config["encoders"]["main"]["name"],
-        "warm_up_steps": transfer["warm_up_steps"],
-        "transfer_steps": transfer["steps"],
+        "warm_up_steps": transfer["warm_up"]["steps"],
+        "transfer_steps": transfer["training"]["steps"],
         "segmentation_steps": config["segment"]["training"]["steps"],
         "size_px": slices["size_px"],
         "spacing_mm": slices["spacing_mm"],

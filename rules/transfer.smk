@@ -19,8 +19,7 @@ rule warm_up_decoder:
     conda:
         "../envs/ctstyle.yaml"
     params:
-        encoder=lookup("encoders/main", within=config),
-        transfer=lookup("transfer/training", within=config),
+        warm_up=lookup("transfer/warm_up", within=config),
         window_hu=lookup("slices/window_hu", within=config),
         compute=lookup("compute", within=config),
         code=fingerprint("warm_up_decoder"),
@@ -47,7 +46,6 @@ rule train_transfer:
     conda:
         "../envs/ctstyle.yaml"
     params:
-        encoder=lookup("encoders/main", within=config),
         transfer=lookup("transfer/training", within=config),
         window_hu=lookup("slices/window_hu", within=config),
         compute=lookup("compute", within=config),
@@ -77,7 +75,6 @@ rule stylise_test:
     conda:
         "../envs/ctstyle.yaml"
     params:
-        encoder=lookup("encoders/main", within=config),
         alphas=lookup("transfer/alphas", within=config),
         window_hu=lookup("slices/window_hu", within=config),
         compute=lookup("compute", within=config),

@@ -20,7 +20,8 @@ if __name__ == "__main__":
         encoder = build_encoder(weights.encoder, weights.state).to(run.device)
         generator, history = train(
             Generator.load(Path(run.input.decoder), encoder),
-            build(TransferSettings, {**run.params.transfer, "model": run.wildcards.model}),
+            run.wildcards.model,
+            build(TransferSettings, run.params.transfer),
             content=window.to_unit(content.hu()),
             bodies=body_mask(content.hu(), window),
             style=window.to_unit(training.hu()),

@@ -8,7 +8,7 @@ from ctstyle.job import job
 from ctstyle.settings import build
 from ctstyle.slices.window import Window
 from ctstyle.styles.find import open_run
-from ctstyle.transfer.train import TransferSettings, warm_up
+from ctstyle.transfer.train import WarmUpSettings, warm_up
 
 if __name__ == "__main__":
     with job(snakemake) as run:
@@ -17,7 +17,7 @@ if __name__ == "__main__":
         generator, history = warm_up(
             build_encoder(weights.encoder, weights.state).to(run.device),
             Window(*run.params.window_hu).to_unit(training.hu()),
-            build(TransferSettings, run.params.transfer),
+            build(WarmUpSettings, run.params.warm_up),
             seed=run.seed,
             state_path=run.state_path,
             fingerprint=run.fingerprint,

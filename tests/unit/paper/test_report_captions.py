@@ -13,7 +13,7 @@ CONFIG = {
     "slices": {"window_hu": [-251, 751], "orientation": "axial", "size_px": 96, "spacing_mm": 2.0},
     "styles": {"k": 4, "features": ["hu_q50", "noise_hu"]},
     "encoders": {"main": {"name": "vgg19", "weights": "hed"}},
-    "transfer": {"training": {"warm_up_steps": 201, "steps": 121, "batch": 8, "style_weight": 10.0}},
+    "transfer": {"warm_up": {"steps": 201}, "training": {"steps": 121, "batch": 8, "style_weight": 10.0}},
     "segment": {"training": {"steps": 401}},
     "metrics": {"lpips_trunk": "hed"},
     "paper": {"bootstrap": {"replicates": 2001, "seed": 5, "confidence": 0.95}},
