@@ -66,6 +66,11 @@ def main_weights(suffix):
     return f"<encoders>/{main['name']}/{main['weights']}.{suffix}"
 
 
+def weight_sources():
+    """What the config says of weights that are not trained here."""
+    return {key: config["encoders"][key] for key in ("file", "random_seed")}
+
+
 def lpips_trunk(suffix):
     """The VGG16 trunk of LPIPS."""
     return f"<encoders>/vgg16/{config['metrics']['lpips_trunk']}.{suffix}"

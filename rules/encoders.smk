@@ -38,8 +38,8 @@ rule prepare_weights:
     conda:
         "../envs/ctstyle.yaml"
     params:
-        encoders=lookup("encoders", within=config),
-        compute=lookup("compute", within=config),
+        encoders=weight_sources(),
+        wheels=lookup("wheels", within=config),
         code=fingerprint("prepare_weights"),
     script:
         "../scripts/prepare_weights.py"

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from ctstyle.encoders.layers import describe
+from ctstyle.encoders.layers import LayerSettings, describe
 from ctstyle.encoders.registry import build as build_encoder
 from ctstyle.encoders.weights import Weights
 from ctstyle.job import job
 from ctstyle.paper.drawing import save_figure
+from ctstyle.settings import build
 from ctstyle.slices.window import Window
 from ctstyle.styles.find import SOURCE, open_run
 
@@ -20,7 +21,7 @@ if __name__ == "__main__":
             Window(*run.params.window_hu),
             weights=weights.weights,
             source=SOURCE,
-            **run.params.layers,
+            settings=build(LayerSettings, run.params.layers),
         )
         frame.to_csv(run.output.layers, sep="\t", index=False, float_format="%.6g")
         save_figure(figure, run.output.png, run.output.pdf)

@@ -2,18 +2,18 @@
 
 from pathlib import Path
 
-from ctstyle.encoders.weights import prepare
+from ctstyle.cohorts.wheels import default_cache
+from ctstyle.encoders.weights import Sources, prepare
 from ctstyle.job import job
 
 if __name__ == "__main__":
     with job(snakemake) as run:
-        weights = prepare(
-            run.wildcards.encoder,
-            run.wildcards.weights,
-            wheel=run.input[0] if run.input else None,
-            file_path=run.params.encoders["file"]["path"],
-            file_sha256=run.params.encoders["file"]["sha256"],
-            seed=run.params.encoders["random_seed"],
-            folder=Path(run.output.weights).parent,
+        own = run.params.encoders["file"]
+        sources = Sources(
+            wheel=Path(run.input[0]) if run.input else None,
+            folder=Path(run.params.wheels["folder"] or default_cache()),
+            file_path=own["path"],
+            file_sha256=own["sha256"],
+            random_seed=run.params.encoders["random_seed"],
         )
-        weights.save(Path(run.output.weights))
+        prepare(run.wildcards.encoder, run.wildcards.weights, sources).save(Path(run.output.weights))

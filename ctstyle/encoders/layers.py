@@ -1,6 +1,7 @@
 """The feature-layer visualisation: what each tap keeps of a slice and of a style, in numbers and in pictures."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -8,9 +9,20 @@ import torch
 from matplotlib.figure import Figure
 
 from ctstyle.encoders.registry import Encoder
+from ctstyle.slices.archive import Archive
+from ctstyle.slices.window import Window
 
 RIDGE = 1e-3
 """Ridge of the linear readout, relative to the mean variance of the features."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerSettings:
+    """How many training slices are read, at how many positions each, drawn from `seed`."""
+
+    slices: int = 64
+    positions_per_slice: int = 256
+    seed: int = 0
 
 
 def layers(
@@ -185,3 +197,32 @@ def layer_figure(
         for spine in cell.spines.values():
             spine.set_visible(False)
     return figure
+
+
+def describe(
+    encoder: Encoder, training: Archive, window: Window, *, weights: str, source: str, settings: LayerSettings
+) -> tuple[pd.DataFrame, Figure]:
+    """`layers` and `layer_figure` of an encoder on training slices (an archive with the columns `style` and `patient`).
+
+    Slices are drawn from `settings.seed`, the same number of every style. The figure's content slice is the fullest
+    (most vertebra) of the style `source`, its style slice that of the last style.
+    """
+    rows = training.rows
+    rng = np.random.default_rng(settings.seed)
+    styles = sorted(rows["style"].unique())
+    share = max(2, settings.slices // len(styles))
+    of_style = {style: np.flatnonzero(rows["style"] == style) for style in styles}
+    drawn = [rng.choice(places, min(share, len(places)), replace=False) for places in of_style.values()]
+    chosen = training.take(np.sort(np.concatenate(drawn)))
+    frame = layers(
+        encoder,
+        slices=window.to_unit(chosen.hu()),
+        styles=chosen.rows["style"].tolist(),
+        patients=chosen.rows["patient"].tolist(),
+        weights=weights,
+        positions_per_slice=settings.positions_per_slice,
+        seed=settings.seed,
+    )
+    fullest = [rows["foreground_px"].iloc[of_style[style]].astype(int).idxmax() for style in (source, styles[-1])]
+    content, style = window.to_unit(training.hu(fullest))
+    return frame, layer_figure(encoder, content, style, frame=frame)

