@@ -12,7 +12,7 @@ from sklearn.metrics import adjusted_rand_score, silhouette_score
 from sklearn.mixture import GaussianMixture
 
 from ctstyle.errors import CTStyleError
-from ctstyle.styles.features import MEASURED, NUMERIC_TAGS, TEXT_TAGS
+from ctstyle.styles.features import MEASURED, NUMERIC_TAGS, STYLE_FEATURES, TEXT_TAGS
 
 METHODS = ("kmeans", "gaussian")
 
@@ -31,7 +31,7 @@ class ClusterSettings:
 
     k: int = 3
     method: str = "kmeans"
-    features: tuple[str, ...] = MEASURED
+    features: tuple[str, ...] = STYLE_FEATURES
     source: str = "auto"
     seed: int = 0
 

@@ -7,14 +7,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import ndimage
+from scipy import ndimage, signal
 
 from ctstyle.errors import CTStyleError
 from ctstyle.metrics.style import noise_power, noise_residual
 
-QUANTILES = (5, 25, 50, 75, 95)
-MEASURED = (*(f"hu_q{q:02d}" for q in QUANTILES), "noise_hu", "noise_high", "edge_width_px")
+QUANTILES = (5, 25, 50, 75, 95, 99)
+MEASURED = (*(f"hu_q{q:02d}" for q in QUANTILES), "fat_hu", "soft_tissue_hu", "noise_hu", "noise_high", "edge_width_px")
+STYLE_FEATURES = ("fat_hu", "hu_q99", "noise_high", "kvp")
+"""What styles are found by unless the config says otherwise: least moved by the anatomy in view."""
 NUMERIC_TAGS = ("kvp", "exposure_mas", "slice_thickness_mm")
+PEAK_BIN_HU = 5
 EDGE_SCALES_PX = (1.0, 2.0)
 EDGE_WIDTH_CAP_PX = 8.0
 TEXT_TAGS = ("manufacturer", "model", "kernel", "contrast")
@@ -28,7 +31,9 @@ def features(hu: np.ndarray, body: np.ndarray, acquisition: Mapping[str, Any]) -
     """The grey-scale features of one scan, measured inside the body, and its acquisition tags.
 
     `hu` is int16 `[n, H, W]`, `body` bool of the same shape; `acquisition` as in `dicom.volume.Volume`. Keys:
-    `hu_q05 .. hu_q95` body quantiles in HU; `noise_hu` noise deviation in HU in flat tissue (Immerkaer 1996, robust);
+    `hu_q05 .. hu_q99` body quantiles in HU; `fat_hu` and `soft_tissue_hu` where the histogram of flat tissue peaks
+    (`tissue_peaks`; unlike quantiles they do not follow how much lung or bowel is in view);
+    `noise_hu` noise deviation in HU in flat tissue (Immerkaer 1996, robust);
     `noise_high` the share of the flat tissue's fine texture that lies at the highest spatial frequencies (a sharp
     kernel raises it); `edge_width_px` the Gaussian width of the strongest edges, whatever their contrast;
     then `kvp, exposure_mas, slice_thickness_mm` (NaN unknown) and `manufacturer, model, kernel, contrast` (empty
@@ -49,6 +54,7 @@ def features(hu: np.ndarray, body: np.ndarray, acquisition: Mapping[str, Any]) -
     inside = inside if inside.any() else body
     gradient = _slope(image, EDGE_SCALES_PX[0])
     flat = inside & (gradient <= np.median(gradient[inside]))
+    result["fat_hu"], result["soft_tissue_hu"] = tissue_peaks(hu[flat], air_hu=float(hu.min()))
     result["noise_hu"] = math.sqrt(noise_power(hu, flat))
     result["noise_high"] = _high_frequency_share(image, flat)
     result["edge_width_px"] = edge_width_px(image, inside)
@@ -70,6 +76,29 @@ def feature_frame(scans: Iterable[tuple[str, np.ndarray, np.ndarray, Mapping[str
             raise EmptyBody(fault.what, where=scan, found=fault.found, expected=fault.expected, fix=fault.fix) from None
     columns = [*MEASURED, *NUMERIC_TAGS, *TEXT_TAGS]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("scan")
+
+
+def tissue_peaks(values: np.ndarray, *, air_hu: float) -> tuple[float, float]:
+    """Fat and soft tissue in HU: the lowest peak of a smoothed histogram, and the tallest one 40 HU or more above it.
+
+    `values` are HU of flat tissue; what lies within 25 HU of `air_hu`, the lower end of the window, is lung and gas.
+    Peaks need a prominence of 3 % of the tallest. NaN where there is no such peak: slices without fat in view, or a
+    display window that has swallowed it.
+    """
+    values = values[values > air_hu + 25]
+    if not values.size:
+        return math.nan, math.nan
+    low, high = int(values.min()) - 10 * PEAK_BIN_HU, int(values.max()) + 11 * PEAK_BIN_HU
+    counts, borders = np.histogram(values, bins=np.arange(low, high, PEAK_BIN_HU))
+    smooth = ndimage.gaussian_filter1d(counts.astype(np.float64), 2)
+    places, _ = signal.find_peaks(smooth, distance=6, prominence=0.03 * smooth.max())
+    centres = (borders[places] + borders[places + 1]) / 2
+    heights = smooth[places]
+    if not centres.size:
+        return math.nan, math.nan
+    above = centres >= centres[0] + 40
+    soft_tissue = float(centres[above][heights[above].argmax()]) if above.any() else math.nan
+    return float(centres[0]), soft_tissue
 
 
 def edge_width_px(image: np.ndarray, inside: np.ndarray) -> float:

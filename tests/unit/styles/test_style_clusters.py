@@ -26,6 +26,7 @@ def table(counts=(5, 8, 3), spread=1.0, seed=0) -> tuple[pd.DataFrame, pd.Series
 
 
 def find(frame, hints, *, training=None, labelled=None, **settings):
+    settings = {"features": MEASURED} | settings
     training = list(frame.index) if training is None else training
     labelled = training if labelled is None else labelled
     return cluster(frame, training, ClusterSettings(**settings), hints=hints, labelled=labelled)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage, special
 
-from ctstyle.styles.features import MEASURED, EmptyBody, edge_width_px, feature_frame, features
+from ctstyle.styles.features import MEASURED, EmptyBody, edge_width_px, feature_frame, features, tissue_peaks
 
 
 def scan(shift=0.0, noise=10.0, blur=0.0, seed=0):
@@ -25,6 +25,8 @@ def test_a_shift_of_grey_moves_the_quantiles_by_itself_and_nothing_else():
     for key in MEASURED:
         if key.startswith("hu_"):
             assert moved[key] == plain[key] + 70
+        elif key in ("fat_hu", "soft_tissue_hu"):
+            assert moved[key] == pytest.approx(plain[key] + 70, abs=5, nan_ok=True)
         else:
             assert moved[key] == pytest.approx(plain[key], rel=0.01)
     assert plain["hu_q50"] == pytest.approx(50, abs=3)
@@ -40,6 +42,29 @@ def test_a_sharper_kernel_raises_high_frequencies_and_edges():
     assert sharp["noise_high"] > smooth["noise_high"] + 0.1
     assert sharp["edge_width_px"] < smooth["edge_width_px"] - 0.3
     assert sharp["noise_hu"] > smooth["noise_hu"]
+
+
+@pytest.mark.parametrize("share", [0.15, 0.5, 0.85])
+def test_fat_and_soft_tissue_are_found_whatever_their_share(share):
+    rng = np.random.default_rng(0)
+    fat, muscle, lung = rng.normal(-100, 12, 4000), rng.normal(55, 15, 4000), np.full(3000, -250)
+    values = np.concatenate([fat[: int(4000 * share)], muscle[: int(4000 * (1 - share))], lung])
+    assert tissue_peaks(values, air_hu=-250) == pytest.approx((-100, 55), abs=5)
+    assert np.isnan(tissue_peaks(lung, air_hu=-250)).all()
+
+
+def test_the_fat_and_soft_tissue_of_a_real_scan_lie_where_published(shared_data):
+    """Fat -120 to -60 HU, soft tissue 20 to 80 HU (unenhanced muscle and organs)."""
+    import SimpleITK as sitk
+
+    from ctstyle.slices.body import body_mask
+    from ctstyle.slices.window import Window
+
+    (path,) = [p for p in (shared_data / "lumbar_3mm_nifti").glob("*.nii.gz") if "ct" in p.name.lower()][:1]
+    hu = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))[10:-10:8].clip(-250, 750).astype(np.int16)
+    found = features(hu, body_mask(hu, Window(-250, 750)), {})
+    assert -120 <= found["fat_hu"] <= -60
+    assert 20 <= found["soft_tissue_hu"] <= 80
 
 
 @pytest.mark.parametrize("width", [0.7, 1.0, 2.0])
