@@ -1,0 +1,110 @@
+"""The schema, the config files and the library's settings say the same."""
+
+import dataclasses
+import typing
+
+import pytest
+import yaml
+
+from ctstyle import settings
+from ctstyle.augment.generate import AugmentSettings
+from ctstyle.cohorts.phantom.settings import PhantomSettings, Style
+from ctstyle.encoders.domain import DomainSettings
+from ctstyle.encoders.layers import LayerSettings
+from ctstyle.paper.bootstrap import Bootstrap
+from ctstyle.segment.train import SegmentSettings
+from ctstyle.slices.cut import SliceSettings
+from ctstyle.styles.cluster import ClusterSettings
+from ctstyle.styles.split import SplitSettings
+from ctstyle.transfer.train import TransferSettings, WarmUpSettings
+
+SECTIONS = {
+    "phantom": PhantomSettings,
+    "slices": SliceSettings,
+    "styles": ClusterSettings,
+    "split": SplitSettings,
+    "encoders/domain": DomainSettings,
+    "encoders/layers": LayerSettings,
+    "transfer/warm_up": WarmUpSettings,
+    "transfer/training": TransferSettings,
+    "augment": AugmentSettings,
+    "segment/training": SegmentSettings,
+    "paper/bootstrap": Bootstrap,
+}
+CONFIGS = ["config/config.yaml", "config/paper.yaml", "tests/config/tiny.yaml"]
+
+
+@pytest.fixture(scope="module")
+def schema(root):
+    return yaml.safe_load((root / "config" / "schema" / "config.schema.yaml").read_text())
+
+
+def _section(tree, path, *, of_schema=False):
+    for key in path.split("/"):
+        tree = tree["properties"][key] if of_schema else tree[key]
+    return tree
+
+
+def _objects(schema, path="config"):
+    if schema.get("type") == "object" and "properties" in schema:
+        yield path, schema
+        for key, value in schema["properties"].items():
+            yield from _objects(value, f"{path}: {key}")
+
+
+@pytest.mark.parametrize("path", SECTIONS)
+def test_every_setting_is_a_key_and_every_key_a_setting(schema, path):
+    keys = set(_section(schema, path, of_schema=True)["properties"])
+    assert keys == {field.name for field in dataclasses.fields(SECTIONS[path])}
+
+
+@pytest.mark.parametrize("path", SECTIONS)
+def test_defaults_of_schema_and_settings_are_equal(schema, path):
+    section = _section(schema, path, of_schema=True)
+    assert settings.build(SECTIONS[path], settings.with_defaults({}, section)) == (
+        SECTIONS[path](k=4, source="auto")
+        if SECTIONS[path] is ClusterSettings
+        else SliceSettings(grey_values="as_display")
+        if SECTIONS[path] is SliceSettings
+        else SECTIONS[path]()
+    )
+
+
+def test_a_scanner_of_the_schema_has_the_fields_of_a_style(schema):
+    scanner = _section(schema, "phantom/styles", of_schema=True)["additionalProperties"]
+    assert set(scanner["properties"]) == {field.name for field in dataclasses.fields(Style)}
+    assert typing.get_type_hints(PhantomSettings)["styles"] == dict[str, Style]
+
+
+def test_unknown_keys_are_refused_everywhere_and_every_key_is_described(schema):
+    for path, section in _objects(schema):
+        assert section.get("additionalProperties") is False, path
+        for key, rule in section["properties"].items():
+            assert "description" in rule or rule.get("type") == "object", f"{path}: {key}"
+
+
+def test_the_manual_shows_every_key_with_its_default(root, schema):
+    config = yaml.safe_load((root / "config" / "config.yaml").read_text())
+    filled = settings.with_defaults(config, schema)
+    assert config == filled, "config/config.yaml leaves keys out"
+    defaults = settings.with_defaults({}, schema)
+    defaults["phantom"]["styles"] = config["phantom"]["styles"]
+    assert config == defaults
+
+
+def test_the_manual_s_scanners_are_the_library_s(root):
+    config = yaml.safe_load((root / "config" / "config.yaml").read_text())
+    assert settings.build(PhantomSettings, config["phantom"]) == PhantomSettings()
+
+
+@pytest.mark.parametrize("path", CONFIGS)
+def test_config_files_pass_the_schema(root, schema, path):
+    quick = yaml.safe_load((root / "config" / "config.yaml").read_text())
+    own = yaml.safe_load((root / path).read_text())
+    settings.check(settings.with_defaults(_merged(quick, own), schema), schema)
+
+
+def _merged(below, above):
+    if not isinstance(below, dict) or not isinstance(above, dict):
+        return above
+    return {key: _merged(below.get(key), above[key]) if key in above else below[key] for key in {**below, **above}}

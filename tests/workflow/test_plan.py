@@ -1,0 +1,80 @@
+"""What Snakemake plans: every configuration, the lint, and one clear error for every fault that is known in advance."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+CONFIGS = ["config/config.yaml", "config/paper.yaml", "tests/config/tiny.yaml"]
+EVERY_RULE = {
+    "make_patient",
+    "scan_patient",
+    "fetch_lidc0001",
+    "cut_scan",
+    "find_styles",
+    "prepare_weights",
+    "train_domain_encoder",
+    "describe_layers",
+    "warm_up_decoder",
+    "train_transfer",
+    "stylise_test",
+    "generate_augmentation",
+    "make_control",
+    "train_unet",
+    "predict_test",
+    "score_segmentation",
+    "score_transfer",
+    "make_table1",
+    "make_table2",
+    "draw_figure4",
+    "draw_figure5",
+    "draw_figure6",
+    "draw_figure7",
+}
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_every_configuration_plans_every_rule(workflow, root, config):
+    assert workflow.planned("--configfile", root / config) >= EVERY_RULE
+
+
+def test_the_workflow_runs_without_the_real_scan(workflow):
+    planned = workflow.planned("--config", "cohorts=[phantom]")
+    assert "fetch_lidc0001" not in planned
+    assert "make_table2" in planned
+
+
+def test_a_sagittal_run_plans_the_same_rules(workflow):
+    assert workflow.planned("--config", "slices={orientation: sagittal}") >= EVERY_RULE
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ("slice: {size_px: 64}", "unknown key `slice`.*Did you mean `slices`"),
+        ("transfer: {training: {style_weigth: 1}}", "transfer: training: unknown key `style_weigth`.*`style_weight`"),
+        ("transfer: {training: {style_weight: -1}}", "style_weight: .*found -1, expected at least 0"),
+        ("styles: {k: 0}", "styles: k: .*found 0, expected at least 1"),
+        ("cohorts: []", "cohorts: .*expected at least 1 entries"),
+        ("cohorts: [mars]", "cohorts: 0: .*found 'mars', expected one of phantom, lidc0001, sheet"),
+        ("cohorts: [sheet]", "the cohort `sheet` needs a table of scans.*Set `sheet:"),
+        ("encoders: {main: {name: vgg91}}", "encoders: main: name: .*found 'vgg91', expected one of vgg19"),
+        ("segment: {arms: [oracle]}", "segment: arms"),
+    ],
+)
+def test_a_fault_in_the_config_is_one_message_before_any_job(workflow, tmp_path, change, message):
+    own = tmp_path / "own.yaml"
+    own.write_text(change)
+    done = workflow.run("--dry-run", "--configfile", own)
+    assert done.returncode != 0
+    text = " ".join(done.stdout.split())
+    assert re.search(message, text), done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_snakemake_s_lint_finds_nothing(root):
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--lint"], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
