@@ -35,7 +35,7 @@ class Kernel:
 
 
 KERNELS = {
-    "soft": Kernel("hamming", 0.0, 0.0),
+    "soft": Kernel("cosine", 0.0, 0.0),
     "medium": Kernel("shepp-logan", 0.0, 0.0),
     "sharp": Kernel("ramp", 0.0, 1.2),
 }

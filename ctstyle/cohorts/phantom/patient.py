@@ -13,7 +13,7 @@ from ctstyle.cohorts.phantom.trunk import (
     Frame,
     draw_trunk,
     paint_ribs,
-    paint_scapulae,
+    paint_shoulders,
     paint_table,
     paint_wall,
     walls,
@@ -101,9 +101,9 @@ def project(densities: np.ndarray, settings: PhantomSettings) -> np.ndarray:
 def draw_anatomy(settings: PhantomSettings, index: int) -> tuple[Canvas, np.ndarray, np.ndarray]:
     """Densities, labels uint8 `[z, y, x]` and slice positions (mm, T1 at 0) of the patient number `index`."""
     rng = np.random.default_rng([settings.seed, index, 0])
-    size = float(np.clip(rng.normal(1.08, 0.06), 0.95, 1.22))
+    size = float(np.clip(rng.normal(1.12, 0.07), 0.95, 1.28))
     wear = float(rng.beta(1.2, 1.8))
-    bone_share = float(np.clip(rng.normal(0.145, 0.035) - 0.03 * wear, 0.07, 0.21))
+    bone_share = float(np.clip(rng.normal(0.108, 0.03) - 0.025 * wear, 0.05, 0.19))
     vertebrae = draw_spine(
         np.random.default_rng([settings.seed, index, 1]),
         size=size,
@@ -140,7 +140,7 @@ def draw_anatomy(settings: PhantomSettings, index: int) -> tuple[Canvas, np.ndar
     paint_chest(canvas, frame, trunk, wall, domes, soft)
     paint_abdomen(canvas, frame, trunk, wall, domes, soft)
     paint_aorta(canvas, frame, trunk, soft)
-    paint_scapulae(canvas, frame, wall, soft)
+    paint_shoulders(canvas, frame, wall, soft)
     paint_ribs(canvas, frame, trunk, wall, vertebrae, thickness_mm=settings.thickness_mm, bone_share=bone_share)
     grain = 0.006 * texture(soft, wall.skin.shape, (0.5, 1.2, 1.2))
     canvas.densities[0] *= 1 + grain
@@ -189,7 +189,7 @@ def paint_spine(
     local = Canvas(np.stack([_refine(np.repeat(d[window], _FINE, 0)) for d in canvas.densities]))
     _paint_column(local, vertebrae, fine_x, fine_y, fine_z, edge)
     grain = texture(rng, local.densities.shape[1:], (1.0, 1.3, 1.3))
-    patchy = 0.6 * grain + 0.5 * texture(rng, local.densities.shape[1:], (3, 5, 5))
+    patchy = 0.8 * grain + 0.9 * texture(rng, local.densities.shape[1:], (3, 5, 5))
     shares = {}
     for v in vertebrae:
         reach = np.abs(v.spinous) + v.height
@@ -198,7 +198,7 @@ def paint_spine(
             continue
         part = slice(use[0], use[-1] + 1)
         p = v.local(fine_x[part], fine_y[part], fine_z[part])
-        solid, body, arch = (_refine(d.astype(np.float32)) for d in vertebra_solid(v, *p))
+        solid, body = (_refine(d.astype(np.float32)) for d in vertebra_solid(v, *p))
         up = _refine(p[2].astype(np.float32))
         inside = coverage(solid, edge)
         sheet = Canvas(local.densities[:, part])

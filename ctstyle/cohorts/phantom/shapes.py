@@ -11,11 +11,11 @@ from ctstyle.cohorts.phantom.tissues import basis_densities
 def superellipse(x: np.ndarray, y: np.ndarray, a: np.ndarray, b: np.ndarray, power: float = 2.0) -> np.ndarray:
     """Radial distance in mm to |x/a|^p + |y/b|^p = 1; exact for a circle, never nearer than -min(a, b)."""
     if power == 2.0:
-        r = np.hypot(x / a, y / b)
+        r = np.sqrt(np.square(x / a) + np.square(y / b))
     else:
         r = (np.abs(x / a) ** power + np.abs(y / b) ** power) ** (1 / power)
     r = np.maximum(r, 1e-3)
-    return np.maximum(np.hypot(x, y) * (1 - 1 / r), -np.minimum(a, b))
+    return np.maximum(np.sqrt(x * x + y * y) * (1 - 1 / r), -np.minimum(a, b))
 
 
 def ellipsoid(x: np.ndarray, y: np.ndarray, z: np.ndarray, axes: tuple[float, float, float]) -> np.ndarray:

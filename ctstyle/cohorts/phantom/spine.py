@@ -17,10 +17,10 @@ LEVELS = ("C7", *(f"T{i}" for i in range(1, 13)), *(f"L{i}" for i in range(1, 6)
 # width, depth, height of the body; width, depth of the canal; width, height of the pedicle; span of the transverse
 # processes; length of the spinous process and its angle below the horizontal; disc below (mm, degrees)
 _DIMENSIONS = {
-    "C7": (24, 17, 13, 25, 15, 6.5, 7.5, 66, 34, 20, 5),
-    "T1": (26, 18, 15, 22, 16, 8.0, 9.5, 75, 34, 22, 4),
-    "T2": (26, 20, 16, 19, 15.5, 7.0, 11, 69, 32, 30, 4),
-    "T3": (26, 22, 16.5, 18, 15.5, 6.0, 11.5, 62, 31, 38, 4),
+    "C7": (27, 17, 13, 25, 15, 6.5, 7.5, 66, 34, 20, 5),
+    "T1": (29, 18.5, 15, 22, 16, 8.0, 9.5, 75, 34, 22, 4),
+    "T2": (28, 20, 16, 19, 15.5, 7.0, 11, 69, 32, 30, 4),
+    "T3": (27, 22, 16.5, 18, 15.5, 6.0, 11.5, 62, 31, 38, 4),
     "T4": (26, 23, 17, 17, 16, 5.5, 12, 58, 32, 45, 4),
     "T5": (27, 24.5, 17.5, 17, 16, 5.5, 12, 60, 34, 52, 4),
     "T6": (28, 26, 18, 17, 16, 5.8, 12, 61, 35, 56, 4),
@@ -138,7 +138,7 @@ def draw_spine(
                 shell_mm=shell * rng.normal(1, 0.06),
                 plate_mm=shell * rng.uniform(0.9, 1.5),
                 waist=waist,
-                facet_mm=4.7 * size * (1 + 0.4 * wear * rng.random()),
+                facet_mm=(4.8 + 1.0 * (1 - thoracic)) * size * (1 + 0.4 * wear * rng.random()),
                 lean=lean + rng.normal(0, 3),
                 sclerosis=wear * rng.random() * (1.6 - 0.9 * thoracic),
                 bone_share=bone_share * rng.normal(1, 0.06),
@@ -196,7 +196,7 @@ def arch_solid(v: Vertebra, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.n
     pillar = (root, b + 0.8 * v.canal_depth, 0.1 * h)
     solid = union(solid, capsule(p, pillar, upper, radius=(f, 0.85 * f), squash=(1 + 0.25 * t, 1, 1)), 3)
     solid = union(solid, capsule(p, pillar, lower, radius=(f, 0.85 * f), squash=(1 + 0.35 * t, 1, 1)), 3)
-    thick = 3.4 + 0.4 * (1 - t)
+    thick = 3.8 + 0.4 * (1 - t)
     solid = union(
         solid,
         capsule(
@@ -211,7 +211,7 @@ def arch_solid(v: Vertebra, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.n
     angle = np.deg2rad(v.spinous_angle)
     reach = v.spinous - 4
     end = (0.0, back + 3 + reach * np.cos(angle), -0.2 * h - reach * np.sin(angle))
-    blade = 2.6 + 0.6 * (1 - t)
+    blade = 2.7 + 1.0 * (1 - t)
     height = (4.5 * t + 9.5 * (1 - t)) / blade
     solid = union(
         solid, capsule(p, (0, back + 2, -0.2 * h), end, radius=(blade, blade + 1.2), squash=(1, 1, height)), 2.5
@@ -223,21 +223,19 @@ def arch_solid(v: Vertebra, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.n
         )
     else:
         wing = capsule(
-            p, (root, b + 0.6 * v.canal_depth, 0.05 * h), tuple(tip - [2, 0, 0]), radius=(3.2, 2.2), squash=(1, 1, 2.0)
+            p, (root, b + 0.6 * v.canal_depth, 0.05 * h), tuple(tip - [2, 0, 0]), radius=(3.8, 2.7), squash=(1, 1, 2.0)
         )
     return union(solid, wing, 3)
 
 
-def vertebra_solid(
-    v: Vertebra, x: np.ndarray, y: np.ndarray, z: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Distances in mm to the whole vertebra (canal left free), to its body and to its posterior elements."""
+def vertebra_solid(v: Vertebra, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distances in mm to the whole vertebra (canal left free) and to its body alone."""
     body = body_solid(v, x, y, z)
     arch = arch_solid(v, x, y, z)
     canal = superellipse(
         x, y - v.depth / 2 - 0.5 * v.canal_depth + 0.8, 0.5 * v.canal_width, 0.5 * v.canal_depth + 0.8, 2.2
     )
-    return np.maximum(union(body, arch, 2.5), -canal), body, arch
+    return np.maximum(union(body, arch, 2.5), -canal), body
 
 
 def bone_density(
@@ -253,8 +251,8 @@ def bone_density(
     shell = v.shell_mm + (v.plate_mm - v.shell_mm) * plate * (1 - arch) + 0.6 * v.shell_mm * arch
     cortex = np.clip((shell + solid) / edge_mm + 0.5, 0, 1)
     core = v.bone_share * (
-        1 + 0.3 * plate + (0.9 + v.sclerosis) * arch + 0.7 * v.sclerosis * np.maximum(grain, 0) * plate
+        1 + 0.3 * plate + (1.3 + 1.5 * v.sclerosis) * arch + 0.7 * v.sclerosis * np.maximum(grain, 0) * plate
     )
     core = core * (1 + 0.22 * grain)
-    compact = 0.42 + 0.08 * arch + 0.1 * v.sclerosis
+    compact = (0.44 + 0.08 * arch + 0.12 * v.sclerosis) * (1 + 0.25 * grain)
     return np.clip(core + (compact - core) * cortex, 0.01, 0.95)

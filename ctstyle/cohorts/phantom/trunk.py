@@ -90,6 +90,7 @@ class Frame:
 
     def disc(self, x: np.ndarray | float, y: np.ndarray | float, a: np.ndarray | float, b: np.ndarray | float):
         """Coverage of an ellipse at (x, y) with half axes a, b in every slice."""
+        x, y, a, b = (np.asarray(v, np.float32) for v in (x, y, a, b))
         return coverage(superellipse(self.x - x, self.y - y, np.maximum(a, 0.5), np.maximum(b, 0.5)), self.edge_mm)
 
 
@@ -214,26 +215,35 @@ def paint_ribs(
     canvas.paint(bone, "cortical bone", uptake=0.0)
 
 
-def paint_scapulae(canvas: Canvas, frame: Frame, wall: Walls, rng: np.random.Generator) -> None:
-    """Shoulder blades behind the upper ribs, and the breastbone in front."""
-    here = frame.between(1.2, 7.6, 0.5)
+def paint_shoulders(canvas: Canvas, frame: Frame, wall: Walls, rng: np.random.Generator) -> None:
+    """Shoulder blades behind the upper ribs, collar bones and breastbone in front."""
+    here = frame.between(-0.5, 7.6, 0.5)
     for sign in (-1, 1):
         x = sign * frame.x
-        middle = frame.at((1, 4, 8), (98, 100, 92)) + rng.normal(0, 6)
+        middle = frame.at((1, 4, 8), (92, 95, 90)) + rng.normal(0, 9)
         y0 = wall.centre_y + wall.half_depth * frame.at((1, 4, 8), (0.35, 0.42, 0.5)) + 20 + rng.normal(0, 3)
-        tilt = np.deg2rad(-50 + rng.normal(0, 7))
+        tilt = np.deg2rad(-48 + rng.normal(0, 12))
         u = (x - middle) * np.cos(tilt) + (frame.y - y0) * np.sin(tilt)
         w = -(x - middle) * np.sin(tilt) + (frame.y - y0) * np.cos(tilt) + 0.004 * u**2
-        long = frame.at((1, 3, 5, 7.6), (30, 38, 32, 16))
-        blade = np.maximum(np.abs(w) - 1.7 - 2.8 * np.clip((np.abs(u) / long) ** 4, 0, 1), np.abs(u) - long)
+        long = frame.at((0, 1, 3, 5, 7.6), (24, 34, 42, 36, 18))
+        blade = np.maximum(np.abs(w) - 2.4 - 4.0 * np.clip((np.abs(u) / long) ** 4, 0, 1), np.abs(u) - long)
         spine = np.maximum(np.abs(u - 0.35 * long) - 2.0, np.maximum(-w - 1, w - frame.at((1, 3.6, 4.4), (26, 20, 0))))
         bone = coverage(np.minimum(blade, spine), frame.edge_mm) * here
         outside = (wall.cage > 8) * coverage(wall.skin + 12, frame.edge_mm)
-        bone = (bone * outside).astype(np.float32)
-        canvas.paint(bone, "red marrow")
-        canvas.paint((0.45 * bone).astype(np.float32), "cortical bone")
+        _paint_flat_bone(canvas, bone * outside, 0.4)
+        collar = superellipse(
+            (x - 70) * 0.8 + (frame.y - wall.centre_y + 0.8 * wall.half_depth) * 0.6,
+            -(x - 70) * 0.6 + (frame.y - wall.centre_y + 0.8 * wall.half_depth) * 0.8,
+            np.float32(34.0),
+            np.float32(6.5),
+        )
+        _paint_flat_bone(canvas, coverage(collar, frame.edge_mm) * frame.between(0.4, 2.2, 0.4), 0.4)
     front = wall.centre_y - wall.half_depth - 4
     sternum = np.maximum(np.abs(frame.x) - 16, np.abs(frame.y - front) - 5)
-    bone = (coverage(sternum, frame.edge_mm) * frame.between(3, 9)).astype(np.float32)
-    canvas.paint(bone, "red marrow")
-    canvas.paint((0.22 * bone).astype(np.float32), "cortical bone")
+    _paint_flat_bone(canvas, coverage(sternum, frame.edge_mm) * frame.between(3, 9), 0.2)
+
+
+def _paint_flat_bone(canvas: Canvas, cover: np.ndarray, bone_share: float) -> None:
+    cover = cover.astype(np.float32)
+    canvas.paint(cover, "red marrow", uptake=0.05)
+    canvas.paint(bone_share * cover, "cortical bone")

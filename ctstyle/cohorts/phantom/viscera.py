@@ -60,7 +60,9 @@ def paint_chest(
     for sign in (-1, 1):
         vessel(sign * 38 + wander[4], front - 34, 14, 9, 5.3, 6.6, uptake=0.95)
         vessel(sign * 50, front - 22 + wander[5], 7, 7, 5.4, 7.2, uptake=0.95)
-    vessel(-32, front - 48, 8, 9, 2.2, 6.2, uptake=0.8)
+    # during injection the veins on the way to the heart hold undiluted contrast agent
+    bolus = rng.choice([0.8, 1.0, 3.0])
+    vessel(-32 + wander[11], front - 48, 8, 9, 2.2, 6.2, uptake=bolus)
     slant = superellipse(
         (frame.x - 6) * 0.77 - (frame.y - front + 26) * 0.64,
         (frame.x - 6) * 0.64 + (frame.y - front + 26) * 0.77,
@@ -69,7 +71,7 @@ def paint_chest(
     )
     canvas.paint((coverage(slant, edge) * frame.between(3.9, 4.9)).astype(np.float32), "blood", uptake=1.0)
     for x, y, a in ((-16, -34, 6.0), (8, -38, 4.5), (18, -28, 5.0), (-30, -44, 7.0), (28, -46, 6.0)):
-        vessel(x + wander[6], front + y + wander[7], a, a, 0, 3.9, uptake=0.95)
+        vessel(x + wander[6], front + y + wander[7], a, a, 0, 3.9, uptake=bolus if x < -20 else 0.95)
     vessel(wander[8] * 0.6, front - 24, 10.5, 10, -1, 5.0, tissue="muscle")
     vessel(wander[8] * 0.6, front - 24, 8.6, 8, -1, 5.0, tissue="air")
     for sign in (-1, 1):
