@@ -63,7 +63,7 @@ def read_sheet(path: Path | str) -> list[Scan]:
     """
     path = Path(path)
     if not path.is_file():
-        raise BadSheet("no such sheet of scans", where=path, fix="Write one with `python -m ctstyle.sheet DICOM_DIR`.")
+        raise BadSheet("no such sheet of scans", where=path, fix="Correct the config key `sheet`.")
     try:
         frame = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, comment="#", skip_blank_lines=True)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:

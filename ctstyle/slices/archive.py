@@ -199,6 +199,31 @@ class Archive:
         """HU int16 `[n, H, W]` of all slices, or of these row numbers, read from disk."""
         return self._gather(self._hu, numbers)
 
+    def hu_in_field(self, like: pd.DataFrame, *, outside_hu: float) -> np.ndarray:
+        """HU int16 `[n, H, W]` of all slices, each shifted onto the field of the same row of `like`.
+
+        Crops lie on one pixel lattice (`row0_mm`, `column0_mm`), so that slices of one patient, scanned twice, are laid
+        over each other by whole pixels; what was not in the slice becomes `outside_hu`. Raises BrokenArchive for slices
+        in another orientation or at another position, or off the lattice by more than a tenth of a pixel.
+        """
+        shifted = self.hu()
+        for k, (mine, other) in enumerate(zip(self.rows.to_dict("records"), like.to_dict("records"), strict=True)):
+            spacing = float(self.scans[mine["scan"]]["spacing_mm"])
+            steps = {axis: (other[axis] - mine[axis]) / spacing for axis in ("row0_mm", "column0_mm")}
+            off = max(abs(step - round(step)) for step in steps.values())
+            apart = abs(other["position_mm"] - mine["position_mm"])
+            if mine["orientation"] != other["orientation"] or off > 0.1 or apart > spacing:
+                raise BrokenArchive(
+                    "two slices do not show the same plane",
+                    where=f"{mine['scan']} slice {mine['index']}",
+                    found=f"{other['scan']} slice {other['index']}, {apart:.1f} mm apart, {off:.2f} pixels off",
+                    expected="the same orientation, position and pixel lattice",
+                )
+            # sagittal rows run downwards in space
+            down = -1 if mine["orientation"] == "sagittal" else 1
+            shifted[k] = _shift(shifted[k], down * round(steps["row0_mm"]), round(steps["column0_mm"]), outside_hu)
+        return shifted
+
     def labels(self, numbers: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
         """Labels uint8 `[n, H, W]` of all slices, or of these row numbers."""
         return self._gather(self._labels, numbers)
@@ -210,6 +235,19 @@ class Archive:
         for k, (scan, index) in enumerate(zip(rows["scan"], rows["index"], strict=True)):
             gathered[k] = arrays[scan][index]
         return gathered
+
+
+def _shift(image: np.ndarray, rows: int, columns: int, outside: float) -> np.ndarray:
+    """`image` seen through a field that lies this many pixels lower and further right."""
+    height, width = image.shape
+    shifted = np.full_like(image, outside)
+    to_rows = slice(max(0, -rows), min(height, height - rows))
+    to_columns = slice(max(0, -columns), min(width, width - columns))
+    if to_rows.start < to_rows.stop and to_columns.start < to_columns.stop:
+        from_rows = slice(to_rows.start + rows, to_rows.stop + rows)
+        from_columns = slice(to_columns.start + columns, to_columns.stop + columns)
+        shifted[to_rows, to_columns] = image[from_rows, from_columns]
+    return shifted
 
 
 def _read(files: ScanFiles) -> tuple[pd.DataFrame, dict[str, Any], np.ndarray, np.ndarray]:

@@ -9,12 +9,13 @@ from ctstyle.slices.body import body_mask, tissue_threshold, trunk_mask
 from ctstyle.slices.resample import area_weights, resample
 from ctstyle.slices.window import Window
 
-BACK_MARGIN_MM = 12.0
-"""Air between the skin of the back and the lower border of the `spine` crop."""
+BACK_MARGIN_MM = 20.0
+"""Air between the skin of the back and the lower border of the `spine` crop, give or take half of CROP_STEP_MM."""
 BACK_WIDTH_MM = 60.0
 """The strip around the midline whose skin counts as the back."""
-CROP_STEP_MM = 16.0
-"""The crop moves in steps of about this size, so that scans of one patient in other styles get the same crop."""
+CROP_STEP_MM = 32.0
+"""The crop moves in steps of about this size, so that scans of one patient in other styles get the same crop (and where
+the outline lies just between two steps, their crops differ by a whole one: `archive.Archive.hu_in_field`)."""
 OUTLINE_SPACING_MM = 2.0
 
 
@@ -91,9 +92,9 @@ def back_mm(seen: Outline, window: Window) -> float:
     return float(np.quantile(planes, 0.9))
 
 
-def field(centre_mm: float, *, size_px: int, spacing_mm: float) -> np.ndarray:
-    """`size_px` pixel centres around `centre_mm`: multiples of the spacing, moved in steps of CROP_STEP_MM."""
-    stride = spacing_mm * max(1, round(CROP_STEP_MM / spacing_mm))
+def field(centre_mm: float, *, size_px: int, spacing_mm: float, step_mm: float) -> np.ndarray:
+    """`size_px` pixel centres around `centre_mm`: multiples of the spacing, moved in steps of about `step_mm`."""
+    stride = spacing_mm * max(1, round(step_mm / spacing_mm))
     first = stride * round((centre_mm - spacing_mm * size_px / 2) / stride)
     return first + spacing_mm * np.arange(size_px)
 
@@ -107,5 +108,5 @@ def in_plane_fields(
     else:
         rows, columns = seen.y_mm[seen.body.any(axis=(0, 2))], seen.x_mm[seen.body.any(axis=(0, 1))]
         centres = ((rows[0] + rows[-1]) / 2, (columns[0] + columns[-1]) / 2)
-    y, x = (field(centre, size_px=size_px, spacing_mm=spacing_mm) for centre in centres)
+    y, x = (field(centre, size_px=size_px, spacing_mm=spacing_mm, step_mm=CROP_STEP_MM) for centre in centres)
     return y, x

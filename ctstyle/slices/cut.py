@@ -199,7 +199,9 @@ def _sagittal(straight: _Straight, seen: Outline, y: np.ndarray, x: np.ndarray, 
     inside = np.flatnonzero(across <= max(settings.sagittal_range_mm, across.min()))
     chosen = inside[_chosen(len(inside), straight.step_mm[0], settings.every_mm)]
     ends = straight.centres(2)[[0, -1]]
-    z = field(float(ends.mean()), size_px=settings.size_px, spacing_mm=settings.spacing_mm)[::-1]
+    # found from the geometry, not from the image: no need for wide steps
+    spacing = settings.spacing_mm
+    z = field(float(ends.mean()), size_px=settings.size_px, spacing_mm=spacing, step_mm=spacing)[::-1]
     planes = [(straight.hu[:, :, k], straight.labels[:, :, k]) for k in chosen]
     rows, columns = (area_weights(straight.centres(axis), at, settings.spacing_mm) for axis, at in ((2, z), (1, y)))
     hu, labels = _resample(planes, rows, columns, settings.window)

@@ -62,13 +62,13 @@ def test_the_crop_ends_behind_the_back_and_is_centred_on_the_midline(straight):
     _, _, rows = cut(*straight, SMALL)
     back, midline = -100 + 90 * 2, 0.0
     last = rows.row0_mm[0] + 4 * 63
-    assert back < last < back + 12 + 8  # the margin, and half a step of the crop either way
-    assert abs(rows.column0_mm[0] + 4 * 32 - midline) <= 8
+    assert back < last < back + 20 + 16  # the margin, and half a step of the crop either way
+    assert abs(rows.column0_mm[0] + 4 * 32 - midline) <= 16
 
 
 def test_body_crop_is_centred_on_the_body(straight):
     _, _, rows = cut(*straight, replace(SMALL, crop="body"))
-    assert abs(rows.row0_mm[0] + 4 * 32 - 0.0) <= 8 and abs(rows.column0_mm[0] + 4 * 32) <= 8
+    assert abs(rows.row0_mm[0] + 4 * 32 - 0.0) <= 16 and abs(rows.column0_mm[0] + 4 * 32) <= 16
 
 
 def test_only_the_labelled_range_is_kept_and_each_slice_knows_its_level_and_file(straight):

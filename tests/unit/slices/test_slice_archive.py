@@ -12,9 +12,11 @@ import pytest
 
 from ctstyle.cohorts.sheet import Scan
 from ctstyle.dicom.geometry import MissingSlices
+from ctstyle.dicom.read import read_volume
 from ctstyle.errors import CTStyleError
-from ctstyle.slices.archive import COLUMNS, Archive, BrokenArchive, ScanFiles
-from ctstyle.slices.cut import SliceSettings
+from ctstyle.slices import crop
+from ctstyle.slices.archive import COLUMNS, Archive, BrokenArchive, ScanFiles, write_scan
+from ctstyle.slices.cut import SliceSettings, cut
 from ctstyle.slices.scan import slice_scan
 from tests.dicom_series import NAME, ct_series, segmentation, write
 
@@ -87,6 +89,38 @@ def test_selections(written):
     assert len(joined.select(style="s9")) == 0 and joined.select(style="s9").hu().shape == (0, 24, 24)
     with pytest.raises(BrokenArchive, match=r"found \['b'\]"):
         archive.join(table[1:])
+
+
+def test_slices_of_two_crops_are_laid_over_each_other_by_whole_pixels(tmp_path, monkeypatch):
+    hu, _ = body()
+    folder = write(ct_series(hu), tmp_path / "ct")
+    volume = read_volume(folder)
+    monkeypatch.setattr(crop, "CROP_STEP_MM", 3.0)  # in wide steps these two crops are the same
+    here, there = cut(volume, None, SETTINGS), cut(volume, None, replace(SETTINGS, crop="body"))
+    assert (here[2].row0_mm != there[2].row0_mm).any()
+    archive = []
+    for name, (hu, labels, rows) in (("here", here), ("there", there)):
+        files = ScanFiles.beside(tmp_path / f"{name}.hu.npy")
+        write_scan(
+            files,
+            hu=hu,
+            labels=labels,
+            rows=rows,
+            scan=name,
+            patient="p",
+            cohort="test",
+            acquisition={},
+            grey_values="hounsfield",
+            spacing_mm=3.0,
+        )
+        archive.append(Archive.open([files.hu]))
+    got = archive[1].hu_in_field(archive[0].rows, outside_hu=-251)
+    known = got != -251
+    assert 0.5 < known.mean() < 1
+    np.testing.assert_array_equal(got[known], archive[0].hu()[known])
+    np.testing.assert_array_equal(archive[0].hu_in_field(archive[0].rows, outside_hu=0), archive[0].hu())
+    with pytest.raises(BrokenArchive, match="do not show the same plane"):
+        archive[0].take([0]).hu_in_field(archive[1].rows[3:4], outside_hu=0)
 
 
 def test_a_skipped_scan_is_empty_and_says_why(written):
