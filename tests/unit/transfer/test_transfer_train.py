@@ -11,7 +11,7 @@ from ctstyle.encoders.registry import build
 from ctstyle.encoders.weights import random
 from ctstyle.errors import CTStyleError
 from ctstyle.transfer.features import FeatureCache
-from ctstyle.transfer.train import TransferSettings, WarmUpSettings, train, warm_up
+from ctstyle.transfer.train import TransferSettings, WarmUpSettings, _windows, train, warm_up
 
 SMALL = TransferSettings(steps=2, batch=2, learning_rate=1e-3)
 
@@ -37,7 +37,7 @@ def data() -> dict:
 
 @pytest.fixture(scope="module")
 def start(encoder, data):
-    return warm_up(encoder, data["content"], WarmUpSettings(steps=25, batch=4), seed=0)
+    return warm_up(encoder, data["content"], WarmUpSettings(steps=40, batch=4, window=0), seed=0)
 
 
 def weights_of(generator) -> torch.Tensor:
@@ -46,7 +46,7 @@ def weights_of(generator) -> torch.Tensor:
 
 def test_warm_up_learns_to_invert_the_encoder(start):
     _, history = start
-    assert list(history.columns) == ["step", "l1"] and len(history) == 25
+    assert list(history.columns) == ["step", "l1"] and len(history) == 40
     assert history.l1.iloc[-5:].mean() < 0.5 * history.l1.iloc[:3].mean()
 
 
@@ -56,6 +56,29 @@ def test_same_seed_same_generator(encoder, data, start):
     assert torch.equal(one, two) and not torch.equal(one, three)
     made = [weights_of(train(start[0], "ours", SMALL, **data, seed=s)[0]) for s in (0, 0, 1)]
     assert torch.equal(made[0], made[1]) and not torch.equal(made[0], made[2])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"batch": 3}, {"learning_rate": 1e-3}, {"window": 0}, {"stride": 8}],
+    ids=lambda change: next(iter(change)),
+)
+def test_every_warm_up_setting_changes_the_result(encoder, data, change):
+    base = WarmUpSettings(steps=2, batch=2, window=4)
+    one, two = (warm_up(encoder, data["content"], s, seed=0)[0] for s in (base, dataclasses.replace(base, **change)))
+    assert not torch.equal(weights_of(one), weights_of(two)) if one.adain_tap == two.adain_tap else True
+    assert two.decoder.stride == change.get("stride", 4)
+
+
+def test_windows_of_maps_and_image_show_the_same_place():
+    y, x = torch.meshgrid(torch.arange(8.0), torch.arange(6.0), indexing="ij")
+    maps = torch.stack([y, x])[None].repeat(5, 1, 1, 1)
+    images = (y * 10 + x).repeat_interleave(4, 0).repeat_interleave(4, 1)[None, None].repeat(5, 1, 1, 1)
+    cut, seen = _windows(maps, images, 3, np.random.default_rng(0))
+    assert cut.shape == (5, 2, 3, 3) and seen.shape == (5, 1, 12, 12)
+    assert torch.equal(seen[:, 0, ::4, ::4], cut[:, 0] * 10 + cut[:, 1])
+    assert len({float(window[0, 0, 0]) for window in seen}) > 1
+    assert _windows(maps, images, 7, np.random.default_rng(0))[0].shape == (5, 2, 7, 6)
 
 
 @pytest.mark.parametrize("model", ["ours", "adain"])
