@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from ctstyle.errors import CTStyleError
 
 CLASSES = 2
+NORMS = ("none", "instance")
 
 
 class UNetError(CTStyleError):
@@ -22,12 +23,17 @@ class UNetError(CTStyleError):
 class UNetSettings:
     """Width of each level, stride between levels (one less) and residual units per level; dropout in [0, 1).
 
+    `norm` is `none` (as in the original U-Net) or `instance`. Instance norm takes shift and contrast of the grey scale
+    out of every slice, and with them much of what a grey-scale style is; it is a rival of the augmentation, not a
+    neutral part of the network. Neither lets a slice's result depend on its batch mates.
+
     The default halves the slice four times, the first convolution included: 1.6 M parameters.
     """
 
     channels: tuple[int, ...] = (16, 32, 64, 128, 256)
     strides: tuple[int, ...] = (2, 2, 2, 2)
     residual_units: int = 2
+    norm: str = "none"
     dropout: float = 0.0
 
     def __post_init__(self):
@@ -37,6 +43,11 @@ class UNetSettings:
                 where="segment: unet",
                 found=f"channels {self.channels}, strides {self.strides}",
                 expected="two or more levels and one stride less than levels",
+            )
+
+        if self.norm not in NORMS:
+            raise UNetError(
+                "unknown normalisation", where="segment: unet: norm", found=self.norm, expected=" or ".join(NORMS)
             )
 
     @property
@@ -51,7 +62,7 @@ class UNetSettings:
 def build_unet(settings: UNetSettings, *, seed: int) -> UNet:
     """A new U-Net: float32 `[B, 1, H, W]` in [0, 1] to logits `[B, 2, H, W]` (background, vertebra).
 
-    Instance norm, so that a slice's result does not depend on its batch mates; the first weights come from `seed`
+    The first weights come from `seed`
     alone and the caller's random state is left as it was.
     """
     with torch.random.fork_rng(devices=[]):
@@ -63,7 +74,7 @@ def build_unet(settings: UNetSettings, *, seed: int) -> UNet:
             channels=settings.channels,
             strides=settings.strides,
             num_res_units=settings.residual_units,
-            norm="instance",
+            norm=None if settings.norm == "none" else settings.norm,
             dropout=settings.dropout,
         )
 

@@ -1,10 +1,12 @@
 """The U-Net: its size, its independence of batch mates, its file, and the errors of a wrong one."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from ctstyle.segment.unet import UNetError, UNetSettings, build_unet, load_unet, require_size, save_unet
+from ctstyle.segment.unet import NORMS, UNetError, UNetSettings, build_unet, load_unet, require_size, save_unet
 
 SMALL = UNetSettings(channels=(4, 8, 16), strides=(2, 2), residual_units=1)
 
@@ -13,12 +15,22 @@ def test_the_default_has_the_parameters_it_says():
     assert sum(value.numel() for value in build_unet(UNetSettings(), seed=0).parameters()) == 1_625_161
 
 
-def test_a_slice_does_not_depend_on_its_batch_mates():
-    network = build_unet(SMALL, seed=0).train()
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_slice_does_not_depend_on_its_batch_mates(norm):
+    network = build_unet(replace(SMALL, norm=norm), seed=0).train()
     images = torch.rand(3, 1, 32, 48)
     together = network(images)
     assert together.shape == (3, 2, 32, 48)
     assert torch.allclose(together[1:2], network(images[1:2]), atol=1e-5)
+
+
+def test_instance_norm_and_nothing_else_takes_contrast_out_of_a_slice():
+    image = torch.rand(1, 1, 32, 32)
+    for norm in NORMS:
+        network = build_unet(replace(SMALL, norm=norm), seed=0).eval()
+        inner = [(network(x) - network(x).mean())[..., 8:-8, 8:-8] for x in (image, 0.3 * image)]
+        relative = float((inner[0] - inner[1]).abs().max() / inner[0].abs().max())
+        assert (relative < 0.4) == (norm == "instance")
 
 
 def test_weights_come_from_the_seed_alone():
@@ -58,5 +70,7 @@ def test_sizes_and_levels_that_do_not_fit_are_refused():
     require_size(96, 64, UNetSettings())
     with pytest.raises(UNetError, match="multiples of 16"):
         require_size(96, 100, UNetSettings())
+    with pytest.raises(UNetError, match="norm"):
+        UNetSettings(norm="batch")
     with pytest.raises(UNetError, match="one stride less"):
         UNetSettings(channels=(16, 32), strides=(2, 2))
