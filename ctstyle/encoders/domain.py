@@ -66,8 +66,9 @@ def train_domain(
 
     VGG is trained with batch norm, which is then folded into its convolutions exactly. Returns the weights and the
     history (`step, loss, level, rotation`). `Weights.heldout_accuracy` holds `level`, `rotation` (all four rotations of
-    every slice), their chance `level_chance` (the most frequent level) and `rotation_chance`, and `slices`. Raises
-    TooFewLevels below two levels in training, TrainingDiverged where a loss is not finite.
+    every slice), their chance `level_chance` (the most frequent level) and `rotation_chance`, and `slices`; no `level`
+    where validation shares no level with training, and None without validation slices. Raises TooFewLevels below two
+    levels in training, TrainingDiverged where a loss is not finite.
     """
     spec = encoder_spec(name)
     device = device or torch.device("cpu")
@@ -111,7 +112,8 @@ def train_domain(
         state_path=state_path,
         fingerprint=fingerprint,
     )
-    accuracy = _score(network.eval(), validation, known, settings)
+    network.eval()
+    accuracy = _score(network, validation, known, settings) if len(validation.slices) else None
     state = _plain_state(spec, network.trunk)
     weights = Weights(
         state=state,
@@ -227,11 +229,9 @@ def _score(
             if turn == 0:
                 levels_right += (level.argmax(1).cpu() == targets[start : start + settings.batch]).tolist()
     judged = targets.numpy() >= 0
-    counts = np.bincount(targets.numpy()[judged], minlength=1)
-    return {
-        "level": float(np.mean(np.array(levels_right)[judged])) if judged.any() else float("nan"),
-        "level_chance": float(counts.max() / judged.sum()) if judged.any() else float("nan"),
-        "rotation": float(np.mean(rotations_right)) if rotations_right else float("nan"),
-        "rotation_chance": 0.25,
-        "slices": float(len(images)),
-    }
+    scores = {"rotation": float(np.mean(rotations_right)), "rotation_chance": 0.25, "slices": float(len(images))}
+    if judged.any():
+        counts = np.bincount(targets.numpy()[judged])
+        scores["level"] = float(np.mean(np.array(levels_right)[judged]))
+        scores["level_chance"] = float(counts.max() / judged.sum())
+    return scores
