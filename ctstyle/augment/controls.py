@@ -51,3 +51,7 @@ def by_rank(field: np.ndarray, values: np.ndarray) -> np.ndarray:
     ranks = np.empty(len(field))
     ranks[np.argsort(field, kind="stable")] = (np.arange(len(field)) + 0.5) / max(len(field), 1)
     return np.quantile(values, ranks)
+
+
+PAINTERS = {"noise": noise_painter, "histogram": histogram_painter}
+"""The controls by the name of their arm."""

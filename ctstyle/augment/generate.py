@@ -13,8 +13,8 @@ from ctstyle.augment.guard import GuardSettings, refusal
 from ctstyle.errors import CTStyleError
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.window import Window
+from ctstyle.transfer.pairs import PAIRINGS, pair_slices
 
-PAIRINGS = ("level", "random")
 COLUMNS = [
     "index",
     "content_scan",
@@ -30,10 +30,6 @@ COLUMNS = [
 
 # (content int16 [B, H, W], style int16 [B, H, W], rng) -> HU [B, H, W] of any real type
 Painter = Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
-
-
-class NothingToAugment(CTStyleError):
-    """No content slices, or no style slices of a target style, to make augmented slices from."""
 
 
 @dataclass(frozen=True)
@@ -134,35 +130,6 @@ def network_painter(
     return paint
 
 
-def pair_slices(content: pd.DataFrame, style: pd.DataFrame, settings: AugmentSettings, *, seed: int) -> pd.DataFrame:
-    """Which content slice takes which style slice: columns `content, style` (row numbers) and `target_style`.
-
-    Every content slice meets every style in `style["style"]` `per_content` times; the style slice is drawn from `seed`
-    without repetition for one content while the style has candidates enough. With `pairing="level"` the candidates are
-    the slices of the nearest vertebral level; a slice without a level takes all.
-
-    Raises NothingToAugment where either side is empty.
-    """
-    if content.empty or style.empty:
-        raise NothingToAugment(
-            "there is nothing to pair",
-            where="augment",
-            found=f"{len(content)} content slices of the source style, {len(style)} style slices of other styles",
-            expected="both, from training patients",
-            fix="Look at styles.tsv and split.tsv: `styles: k` of 1 leaves no other style to transfer to.",
-        )
-    rng = np.random.default_rng([seed, 0])
-    pairs = []
-    for target in sorted(set(style["style"])):
-        rows = np.flatnonzero(style["style"] == target)
-        levels = style["level"].to_numpy()[rows]
-        for number, level in enumerate(content["level"].to_numpy()):
-            candidates = rows[_nearest(levels, level)] if settings.pairing == "level" else rows
-            drawn = _draw(candidates, settings.per_content, rng)
-            pairs += [(number, int(which), target) for which in drawn]
-    return pd.DataFrame(pairs, columns=["content", "style", "target_style"])
-
-
 def generate(
     paint: Painter,
     content: Slices,
@@ -177,9 +144,9 @@ def generate(
     """Paint every content slice in every style of `style`, keep the content's masks, refuse what the guard refuses.
 
     The slices come clipped to the window, as int16 HU. Controls that have no structure on purpose are made with
-    `guarded=False`. All randomness comes from `seed`. Raises NothingToAugment.
+    `guarded=False`. All randomness comes from `seed`. Raises NothingToPair.
     """
-    pairs = pair_slices(content.rows, style.rows, settings, seed=seed)
+    pairs = pair_slices(content.rows, style.rows, pairing=settings.pairing, per_content=settings.per_content, seed=seed)
     hu, labels, rows = [], [], []
     for number, start in enumerate(range(0, len(pairs), settings.batch)):
         batch = pairs.iloc[start : start + settings.batch]
@@ -211,18 +178,3 @@ def generate(
         labels=np.stack(labels) if labels else np.zeros(empty, np.uint8),
         rows=pd.DataFrame(rows, columns=COLUMNS),
     )
-
-
-def _nearest(levels: np.ndarray, level: int) -> np.ndarray:
-    """Mask of the style slices of the nearest level; all where the level is unknown on either side."""
-    known = levels > 0
-    if level <= 0 or not known.any():
-        return np.ones(len(levels), dtype=bool)
-    distance = np.where(known, np.abs(levels.astype(int) - int(level)), np.iinfo(np.int64).max)
-    return distance == distance.min()
-
-
-def _draw(candidates: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    whole, rest = divmod(count, len(candidates))
-    rounds = [rng.permutation(candidates) for _ in range(whole)]
-    return np.concatenate([*rounds, rng.choice(candidates, rest, replace=False)])

@@ -12,11 +12,9 @@ from ctstyle.augment.generate import (
     COLUMNS,
     AugmentSettings,
     Generated,
-    NothingToAugment,
     Slices,
     generate,
     network_painter,
-    pair_slices,
     training_slices,
 )
 from ctstyle.augment.guard import GuardSettings, counts
@@ -116,29 +114,6 @@ def test_a_seed_repeats_and_another_seed_pairs_anew():
     assert not np.array_equal(one.hu, three.hu)
 
 
-def test_every_content_meets_every_style_as_often_as_asked():
-    content = pd.DataFrame({"level": [31] * 4})
-    style = pd.DataFrame({"level": [31] * 6, "style": ["s2"] * 2 + ["s3"] * 4})
-    pairs = pair_slices(content, style, AugmentSettings(per_content=3), seed=0)
-    assert pairs.groupby(["content", "target_style"]).size().tolist() == [3] * 8
-    assert (style["style"].to_numpy()[pairs["style"]] == pairs["target_style"]).all()
-    of_s3 = pairs[pairs["target_style"] == "s3"]
-    assert of_s3.groupby("content")["style"].nunique().tolist() == [3] * 4
-
-
-def test_pairing_by_level_takes_the_nearest_level_known():
-    content = pd.DataFrame({"level": [28, 33, 0]})
-    style = pd.DataFrame({"level": [0, 27, 30, 35], "style": "s2"})
-    near = [pair_slices(content, style, AugmentSettings(), seed=seed)["style"].tolist() for seed in range(20)]
-    assert {pair[0] for pair in near} == {1}
-    assert {pair[1] for pair in near} <= {2, 3}
-    assert {pair[2] for pair in near} == {0, 1, 2, 3}
-    anywhere = [
-        pair_slices(content, style, AugmentSettings(pairing="random"), seed=s)["style"].tolist() for s in range(30)
-    ]
-    assert {pair[0] for pair in anywhere} == {0, 1, 2, 3}
-
-
 def test_contents_and_styles_come_from_training_patients_alone():
     about = {
         "source": ("s1", "train", 9),
@@ -158,13 +133,6 @@ def test_contents_and_styles_come_from_training_patients_alone():
     content, style = training_slices(Archive(rows, {}, arrays, {k: v.astype(np.uint8) for k, v in arrays.items()}))
     assert content.rows["scan"].tolist() == ["source"] * 2 and (content.hu == 0).all() and content.hu.shape == (2, 4, 4)
     assert style.rows["scan"].tolist() == ["other"] * 2 and (style.labels == 3).all()
-
-
-def test_nothing_to_pair_is_an_error():
-    level = pd.DataFrame({"level": [31], "style": ["s2"]})
-    for content, style in ((level.iloc[:0], level), (level, level.iloc[:0])):
-        with pytest.raises(NothingToAugment, match=r"0 (content|style) slices"):
-            pair_slices(content, style, AugmentSettings(), seed=0)
 
 
 def test_the_network_painter_speaks_in_the_window_and_passes_alpha():
