@@ -91,7 +91,9 @@ def _explain(error: jsonschema.ValidationError) -> ConfigError:
         "minItems": lambda: f"at least {rule['minItems']} entries",
         "pattern": lambda: f"text like {rule['pattern']}",
     }.get(error.validator, lambda: error.message)()
-    return ConfigError("this value cannot be", where=where, found=repr(error.instance), expected=expected, fix=_meaning(rule))
+    return ConfigError(
+        "this value cannot be", where=where, found=repr(error.instance), expected=expected, fix=_meaning(rule)
+    )
 
 
 def _unknown_key(key: str, known: list[str], where: str) -> ConfigError:

@@ -15,11 +15,11 @@ rule generate_augmentation:
         "<logs>/generate_augmentation/{model}-seed{seed}.log",
     benchmark:
         "<benchmarks>/generate_augmentation/{model}-seed{seed}.tsv"
+    conda:
+        "../envs/ctstyle.yaml"
     threads: config["compute"]["threads"]
     resources:
         gpu=1,
-    conda:
-        "../envs/ctstyle.yaml"
     params:
         augment=lookup("augment", within=config),
         window_hu=lookup("slices/window_hu", within=config),
@@ -41,9 +41,9 @@ rule make_control:
         "<logs>/make_control/{control}-seed{seed}.log",
     benchmark:
         "<benchmarks>/make_control/{control}-seed{seed}.tsv"
-    threads: 1
     conda:
         "../envs/ctstyle.yaml"
+    threads: 1
     params:
         augment=lookup("augment", within=config),
         window_hu=lookup("slices/window_hu", within=config),

@@ -8,9 +8,9 @@ rule make_patient:
         "<logs>/make_patient/{patient}.log",
     benchmark:
         "<benchmarks>/make_patient/{patient}.tsv"
-    threads: 1
     conda:
         "../envs/ctstyle.yaml"
+    threads: 1
     params:
         phantom=lookup("phantom", within=config),
         code=fingerprint("make_patient"),
@@ -27,9 +27,9 @@ rule scan_patient:
         "<logs>/scan_patient/{patient}-{scanner}.log",
     benchmark:
         "<benchmarks>/scan_patient/{patient}-{scanner}.tsv"
-    threads: 1
     conda:
         "../envs/ctstyle.yaml"
+    threads: 1
     params:
         phantom=lookup("phantom", within=config),
         code=fingerprint("scan_patient"),
@@ -45,9 +45,9 @@ rule fetch_lidc0001:
         "<logs>/fetch_lidc0001.log",
     benchmark:
         "<benchmarks>/fetch_lidc0001.tsv"
-    threads: 1
     conda:
         "../envs/ctstyle.yaml"
+    threads: 1
     params:
         wheels=lookup("wheels", within=config),
         code=fingerprint("fetch_lidc0001"),

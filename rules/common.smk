@@ -105,7 +105,9 @@ def shown_layers():
     """The layer descriptions of the main encoder's weights and of the one trained on this run's slices."""
     main = config["encoders"]["main"]["name"]
     weights = dict.fromkeys((config["encoders"]["main"]["weights"], "domain"))
-    return collect("<encoders>/{encoder}/{weights}.layers.{form}", encoder=main, weights=weights, form=["tsv", "png", "pdf"])
+    return collect(
+        "<encoders>/{encoder}/{weights}.layers.{form}", encoder=main, weights=weights, form=["tsv", "png", "pdf"]
+    )
 
 
 def run_facts():

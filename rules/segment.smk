@@ -13,11 +13,11 @@ rule train_unet:
         "<logs>/train_unet/{arm}-seed{seed}.log",
     benchmark:
         "<benchmarks>/train_unet/{arm}-seed{seed}.tsv"
+    conda:
+        "../envs/ctstyle.yaml"
     threads: config["compute"]["threads"]
     resources:
         gpu=1,
-    conda:
-        "../envs/ctstyle.yaml"
     params:
         segment=lookup("segment/training", within=config),
         window_hu=lookup("slices/window_hu", within=config),
@@ -39,11 +39,11 @@ rule predict_test:
         "<logs>/predict_test/{arm}-seed{seed}.log",
     benchmark:
         "<benchmarks>/predict_test/{arm}-seed{seed}.tsv"
+    conda:
+        "../envs/ctstyle.yaml"
     threads: config["compute"]["threads"]
     resources:
         gpu=1,
-    conda:
-        "../envs/ctstyle.yaml"
     params:
         segment=lookup("segment/training", within=config),
         window_hu=lookup("slices/window_hu", within=config),

@@ -13,9 +13,9 @@ rule cut_scan:
         "<logs>/cut_scan/{scan}.log",
     benchmark:
         "<benchmarks>/cut_scan/{scan}.tsv"
-    threads: 1
     conda:
         "../envs/ctstyle.yaml"
+    threads: 1
     params:
         scan=scan_row,
         slices=lookup("slices", within=config),

@@ -11,9 +11,9 @@ rule find_styles:
         "<logs>/find_styles.log",
     benchmark:
         "<benchmarks>/find_styles.tsv"
-    threads: 1
     conda:
         "../envs/ctstyle.yaml"
+    threads: 1
     params:
         scans=SCANS.to_dict("records"),
         styles=lookup("styles", within=config),

@@ -13,11 +13,11 @@ rule warm_up_decoder:
         "<logs>/warm_up_decoder/seed{seed}.log",
     benchmark:
         "<benchmarks>/warm_up_decoder/seed{seed}.tsv"
+    conda:
+        "../envs/ctstyle.yaml"
     threads: config["compute"]["threads"]
     resources:
         gpu=1,
-    conda:
-        "../envs/ctstyle.yaml"
     params:
         warm_up=lookup("transfer/warm_up", within=config),
         window_hu=lookup("slices/window_hu", within=config),
@@ -40,11 +40,11 @@ rule train_transfer:
         "<logs>/train_transfer/{model}-seed{seed}.log",
     benchmark:
         "<benchmarks>/train_transfer/{model}-seed{seed}.tsv"
+    conda:
+        "../envs/ctstyle.yaml"
     threads: config["compute"]["threads"]
     resources:
         gpu=1,
-    conda:
-        "../envs/ctstyle.yaml"
     params:
         transfer=lookup("transfer/training", within=config),
         window_hu=lookup("slices/window_hu", within=config),
@@ -69,11 +69,11 @@ rule stylise_test:
         "<logs>/stylise_test/{model}-seed{seed}.log",
     benchmark:
         "<benchmarks>/stylise_test/{model}-seed{seed}.tsv"
+    conda:
+        "../envs/ctstyle.yaml"
     threads: config["compute"]["threads"]
     resources:
         gpu=1,
-    conda:
-        "../envs/ctstyle.yaml"
     params:
         alphas=lookup("transfer/alphas", within=config),
         window_hu=lookup("slices/window_hu", within=config),

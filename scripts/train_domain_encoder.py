@@ -13,7 +13,10 @@ if __name__ == "__main__":
     with job(snakemake) as run:
         archive, window = open_run(run.input.slices, run.input.split), Window(*run.params.window_hu)
         sides = {side: archive.select(side=side) for side in ("train", "val")}
-        slices = {side: LevelledSlices(window.to_unit(part.hu()), part.rows["level"].to_numpy()) for side, part in sides.items()}
+        slices = {
+            side: LevelledSlices(window.to_unit(part.hu()), part.rows["level"].to_numpy())
+            for side, part in sides.items()
+        }
         weights, history = train_domain(
             run.wildcards.encoder,
             slices["train"],

@@ -19,9 +19,7 @@ def fullest_slice(rows: pd.DataFrame) -> int:
     return int(rows["foreground_px"].astype(int).idxmax())
 
 
-def grey_scales(
-    archive: Archive, window: Window
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], pd.DataFrame]:
+def grey_scales(archive: Archive, window: Window) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], pd.DataFrame]:
     """Figure 4's example slices `[n, H, W]` and body pixels of each style, and one row per scan with its acquisition.
 
     One slice of each of four scans a style: patients that were scanned in every style come first, so that a column

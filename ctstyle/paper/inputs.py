@@ -7,7 +7,6 @@ from typing import Any
 
 import pandas as pd
 
-from ctstyle.paper.bootstrap import Bootstrap
 from ctstyle.paper.captions import RunFacts
 from ctstyle.paper.drawing import Look
 from ctstyle.paper.measures import PaperInputError
@@ -29,7 +28,10 @@ def in_groups(names: Sequence[str], frames: Sequence[pd.DataFrame]) -> dict[str,
     seeds, rest = divmod(len(frames), len(names))
     if rest or not frames:
         raise PaperInputError(
-            "not one frame per name and seed", where=", ".join(names), found=len(frames), expected=f"a multiple of {len(names)}"
+            "not one frame per name and seed",
+            where=", ".join(names),
+            found=len(frames),
+            expected=f"a multiple of {len(names)}",
         )
     return {name: list(frames[i * seeds : (i + 1) * seeds]) for i, name in enumerate(names)}
 

@@ -62,7 +62,7 @@ def test_state_of_another_training_is_refused(tmp_path):
 
     with pytest.raises(SystemExit):
         fit(stopped, parts=parts, steps=3, seed=0, state_path=state, fingerprint="a")
-    with pytest.raises(StaleState, match="another|other"):
+    with pytest.raises(StaleState, match=r"another|other"):
         fit(step, parts=parts, steps=3, seed=0, state_path=state, fingerprint="b")
 
 

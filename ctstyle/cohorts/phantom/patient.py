@@ -59,7 +59,7 @@ def make_patient(settings: PhantomSettings, patient: str) -> Patient:
     """Draw the patient of that name from its own seed and project it once for all styles."""
     index = settings.index(patient)
     canvas, labels, z = draw_anatomy(settings, index)
-    rng = np.random.default_rng([settings.seed, index, 9])
+    _, injected, phase = settings.spread(index)
     return Patient(
         name=patient,
         sinograms=project(canvas.densities, settings),
@@ -67,8 +67,8 @@ def make_patient(settings: PhantomSettings, patient: str) -> Patient:
         pixel_mm=settings.pixel_mm,
         thickness_mm=settings.thickness_mm,
         origin_z_mm=float(z[0]),
-        phase=float(rng.random()),
-        injected=float(rng.random()),
+        phase=phase,
+        injected=injected,
     )
 
 

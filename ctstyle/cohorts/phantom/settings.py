@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from ctstyle.cohorts.sheet import Scan
 from ctstyle.errors import CTStyleError
 
 LICENCE = "CC0-1.0 (simulated)"
 EXPORTS = ("hounsfield", "display")
+_STEPS = 1.2207440846057596 ** -np.arange(1.0, 4.0)
 
 
 class PhantomSettingsError(CTStyleError):
@@ -55,7 +58,7 @@ class PhantomSettings:
 
     `slices` of `thickness_mm` lie without gaps on a grid of `grid_px`^2 pixels of `pixel_mm`; `angles` parallel
     projections over 180 degrees. `levels` is the range of the uppermost slice (index in `spine.LEVELS`: 1 = T1,
-    15 = L3), spread evenly over the patients.
+    15 = L3), spread evenly over the patients (`spread`).
     """
 
     seed: int = 0
@@ -103,9 +106,18 @@ class PhantomSettings:
         return self.styles[name]
 
     def first_level(self, index: int) -> float:
-        """Level of the uppermost slice of a patient: golden-ratio steps cover the range evenly, in every prefix."""
+        """Level of the uppermost slice of a patient."""
         low, high = self.levels
-        return low + (high - low) * ((0.5 + index * 0.6180339887498949) % 1.0)
+        return low + (high - low) * self.spread(index)[0]
+
+    def spread(self, index: int) -> tuple[float, float, float]:
+        """Three numbers in [0, 1) that fill the unit cube evenly over the first n patients, for every n.
+
+        They place a patient's first level, its share of contrast agent and its concentration: so few patients cannot
+        miss a part of the spine or of the range by chance (additive recurrence with the root of x^4 = x + 1).
+        """
+        shift = np.random.default_rng([self.seed, 1]).random(3)
+        return tuple((shift + (index + 1) * _STEPS) % 1.0)
 
 
 def scans(settings: PhantomSettings, folder: str) -> list[Scan]:
