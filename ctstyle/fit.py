@@ -6,7 +6,6 @@ the uninterrupted one bit for bit on the CPU.
 
 import logging
 import math
-import os
 import signal
 import threading
 import time
@@ -102,7 +101,7 @@ def _save(path: Path, parts: Mapping[str, Any], history: list[dict[str, float]],
     temporary = path.with_name(path.name + ".tmp")
     states = {name: part.state_dict() for name, part in parts.items()}
     torch.save({"fingerprint": fingerprint, "history": history, "parts": states}, temporary)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def _load(path: Path, parts: Mapping[str, Any], fingerprint: str) -> list[dict[str, float]]:

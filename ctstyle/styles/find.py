@@ -25,7 +25,7 @@ class NoUsableScans(CTStyleError):
 
 @dataclass(frozen=True)
 class Found:
-    """`styles` (`scan, patient, cohort, style, style_hint`, features) and `split` (`scan, patient, cohort, style, side`).
+    """`styles`: `scan, patient, cohort, style, style_hint`, features. `split`: `scan, patient, cohort, style, side`.
 
     `agreement` is the adjusted Rand index of the found styles with the sheet's style hints.
     """
