@@ -36,7 +36,7 @@ class SegmentSettings:
 
     steps: int = 400
     batch: int = 8
-    learning_rate: float = 2e-3
+    learning_rate: float = 4e-3
     weight_decay: float = 1e-4
     schedule: str = "cosine"
     validate_every: int = 100
