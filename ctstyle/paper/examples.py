@@ -78,6 +78,25 @@ def transfer_examples(
     return examples
 
 
+def style_examples(
+    archive: Archive, generated: Mapping[str, np.ndarray], rows: Mapping[str, pd.DataFrame]
+) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, dict[str, np.ndarray]], dict[str, np.ndarray], list[float]]:
+    """Figure 6's content, single style slices, outputs by model and style, blends by model, and the blend's steps.
+
+    `generated[model]` int16 `[n, H, W]` in the order of `rows[model]` (`styles.tsv`, the same pairs for every model).
+    """
+    first = next(iter(rows.values()))
+    singles, blend = (first[first["kind"] == kind] for kind in ("single", "blend"))
+    content = _slice(archive, first["content_scan"].iloc[0], first["content_index"].iloc[0])
+    targets = {row.target_style: _slice(archive, row.style_scan, row.style_index) for row in singles.itertuples()}
+    outputs = {
+        model: {style: hu[index] for style, index in zip(singles["target_style"], singles["index"])}
+        for model, hu in generated.items()
+    }
+    blends = {model: hu[blend["index"].to_numpy()] for model, hu in generated.items()}
+    return content, targets, outputs, blends, blend["alpha"].astype(float).tolist()
+
+
 def segmentation_examples(
     archive: Archive, split: pd.DataFrame, predictions: Mapping[str, np.ndarray]
 ) -> list[SegmentationExample]:

@@ -1,0 +1,48 @@
+"""Which slices an arm is trained on."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ctstyle.augment.generate import COLUMNS, Generated
+from ctstyle.segment.pools import NoAugmentation, arm_pools, labelled
+from ctstyle.styles.find import open_run
+from tests.synthetic_run import write_run, write_split
+
+
+@pytest.fixture
+def run(tmp_path):
+    paths, sheet = write_run(tmp_path)
+    write_split(sheet, tmp_path / "split.tsv")
+    return open_run(paths, tmp_path / "split.tsv")
+
+
+def _generated(count):
+    rows = pd.DataFrame([dict.fromkeys(COLUMNS, "") | {"reason": "structure lost"}])
+    return Generated(np.full((count, 32, 32), 7, np.int16), np.ones((count, 32, 32), np.uint8), rows)
+
+
+def test_plain_is_the_source_style_of_training_patients(run):
+    (only,) = arm_pools("plain", run, None)
+    assert np.array_equal(only.hu, run.select(scan=["p0-a", "p1-a", "p2-a"]).hu())
+
+
+def test_the_oracle_adds_labelled_slices_of_other_styles(run):
+    source, others = arm_pools("oracle", run, None)
+    assert len(source.hu) == 12
+    assert np.array_equal(others.hu, run.select(scan=["p3-b", "p4-c"]).hu())
+
+
+def test_an_augmented_arm_adds_what_was_generated_for_it(run):
+    source, added = arm_pools("ours", run, _generated(5))
+    assert len(source.hu) == 12 and (added.hu == 7).all() and len(added.hu) == 5
+
+
+def test_an_arm_without_an_accepted_slice_says_why(run):
+    with pytest.raises(NoAugmentation, match=r"arm ours.*structure lost"):
+        arm_pools("ours", run, _generated(0))
+
+
+def test_scans_without_a_mask_are_not_labelled(run):
+    run.rows.loc[run.rows["scan"] == "p1-a", "foreground_px"] = 0
+    assert set(labelled(run.select(side="train", style="s1")).rows["scan"]) == {"p0-a", "p2-a"}

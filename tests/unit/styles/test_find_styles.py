@@ -1,0 +1,53 @@
+"""Styles and split of a whole run, and the slices joined with them."""
+
+import pytest
+
+from ctstyle.slices.archive import Archive, ScanFiles, write_skipped
+from ctstyle.slices.window import Window
+from ctstyle.styles.cluster import ClusterSettings
+from ctstyle.styles.find import NoUsableScans, find_styles, open_run
+from ctstyle.styles.split import SplitSettings
+from tests.synthetic_run import write_run, write_split
+
+WINDOW = Window(-250, 750)
+
+
+def _found(archive, sheet, k=3):
+    return find_styles(archive, sheet, clustering=ClusterSettings(k=k), splitting=SplitSettings(), window=WINDOW)
+
+
+def test_the_grey_scales_of_a_run_are_found_and_named_from_the_source(tmp_path):
+    paths, sheet = write_run(tmp_path)
+    found = _found(Archive.open(path for path in paths if path.name.endswith(".hu.npy")), sheet)
+    assert found.agreement == 1
+    style = found.styles.set_index("scan")["style"]
+    assert style["p0-a"] == style["p6-a"] == "s1"
+    assert {style["p3-b"], style["p4-c"]} == {"s2", "s3"}
+    assert style["p7-b"] == style["p3-b"]
+
+
+def test_no_patient_is_on_two_sides_and_hints_hold(tmp_path):
+    paths, sheet = write_run(tmp_path)
+    split = _found(Archive.open(path for path in paths if path.name.endswith(".hu.npy")), sheet).split
+    assert (split.groupby("patient")["side"].nunique() == 1).all()
+    assert split["side"].tolist() == sheet["split_hint"].tolist()
+
+
+def test_skipped_scans_have_no_row_and_only_skipped_scans_are_an_error(tmp_path):
+    paths, sheet = write_run(tmp_path)
+    skipped = ScanFiles.beside(tmp_path / "p2-a.hu.npy")
+    write_skipped(
+        skipped, scan="p2-a", patient="p2", cohort="made", reason="slice 7 is missing", size_px=32, spacing_mm=2.0
+    )
+    found = _found(Archive.open(path for path in paths if path.name.endswith(".hu.npy")), sheet)
+    assert "p2-a" not in set(found.split["scan"]) and len(found.split) == len(sheet) - 1
+    with pytest.raises(NoUsableScans, match="p2-a: slice 7 is missing"):
+        _found(Archive.open([skipped.hu]), sheet)
+
+
+def test_a_run_is_opened_with_styles_and_sides(tmp_path):
+    paths, sheet = write_run(tmp_path)
+    write_split(sheet, tmp_path / "split.tsv")
+    run = open_run(paths, tmp_path / "split.tsv")
+    assert len(run) == 4 * len(sheet)
+    assert set(run.select(side="train", style="s2").rows["scan"]) == {"p3-b"}
