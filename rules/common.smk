@@ -77,8 +77,8 @@ def lpips_trunk(suffix):
 
 
 def augmented_of(wildcards):
-    """The augmented archive that an arm adds to its training slices; none for `plain` and `oracle`."""
-    if wildcards.arm in ("plain", "oracle"):
+    """The augmented archive that an arm adds to its training slices; none for those without augmentation."""
+    if wildcards.arm in ("plain", "instance", "oracle"):
         return {}
     stem = f"<augmented>/{wildcards.arm}/seed{wildcards.seed}"
     return {"hu": f"{stem}.hu.npy", "labels": f"{stem}.labels.npy", "rows": f"{stem}.tsv"}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ctstyle.augment.generate import Generated
 from ctstyle.job import job
-from ctstyle.segment.pools import arm_pools, labelled, pool
+from ctstyle.segment.pools import arm_pools, arm_settings, labelled, pool
 from ctstyle.segment.train import SegmentSettings, train
 from ctstyle.segment.unet import save_unet
 from ctstyle.settings import build
@@ -17,7 +17,7 @@ if __name__ == "__main__":
         augmented = run.input.get("hu")
         generated = Generated.load(augmented, run.input.labels, run.input.rows) if augmented else None
         validation = labelled(archive.select(side="val", style=SOURCE))
-        settings = build(SegmentSettings, run.params.segment)
+        settings = arm_settings(run.wildcards.arm, build(SegmentSettings, run.params.segment))
         network, history = train(
             arm_pools(run.wildcards.arm, archive, generated),
             Window(*run.params.window_hu),

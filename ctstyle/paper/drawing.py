@@ -38,6 +38,7 @@ LINES = {
     "contextual": (OKABE_ITO["purple"], "-."),
     "noise": (OKABE_ITO["orange"], ":"),
     "histogram": (OKABE_ITO["sky"], "-."),
+    "instance": (OKABE_ITO["black"], "-."),
     "oracle": (OKABE_ITO["green"], "--"),
 }
 

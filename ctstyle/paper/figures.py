@@ -22,7 +22,14 @@ from ctstyle.paper.drawing import (
 from ctstyle.paper.measures import ARM_LABELS, MODEL_LABELS, PaperInputError, in_order
 
 TOP, GAP, SCALE_ROOM = 5.5, 1.5, 10.0
-SHORT_ARMS = {"plain": "U-Net", "ours": "+ ours", "adain": "+ AdaIN", "noise": "+ structureless", "oracle": "Oracle"}
+SHORT_ARMS = {
+    "plain": "U-Net",
+    "ours": "+ ours",
+    "adain": "+ AdaIN",
+    "noise": "+ structureless",
+    "instance": "instance norm",
+    "oracle": "Oracle",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -67,6 +67,7 @@ ARM_LABELS = {
     "adain": "U-Net + AdaIN synthesis",
     "noise": "Control: structureless images",
     "histogram": "Control: histogram matching",
+    "instance": "Rival: U-Net with instance norm",
     "oracle": "Oracle: all styles labelled",
 }
 

@@ -1,16 +1,28 @@
 """Which labelled slices each arm's U-Net is trained on."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from ctstyle.augment.generate import Generated
 from ctstyle.errors import CTStyleError
-from ctstyle.segment.train import Pool
+from ctstyle.segment.train import Pool, SegmentSettings
 from ctstyle.slices.archive import Archive
 from ctstyle.styles.find import SOURCE
+
+WITHOUT_AUGMENTATION = ("plain", "instance")
+"""Arms that see the source style alone; `instance` differs from `plain` in the norm of its U-Net."""
 
 
 class NoAugmentation(CTStyleError):
     """An augmented arm without a single accepted slice."""
+
+
+def arm_settings(arm: str, settings: SegmentSettings) -> SegmentSettings:
+    """The settings of an arm: all arms share them, but the rival `instance` has a U-Net with instance norm."""
+    if arm != "instance":
+        return settings
+    return replace(settings, unet=replace(settings.unet, norm="instance"))
 
 
 def labelled(archive: Archive) -> Archive:
@@ -27,12 +39,13 @@ def pool(archive: Archive) -> Pool:
 def arm_pools(arm: str, archive: Archive, generated: Generated | None) -> list[Pool]:
     """The pools of an arm; a batch takes equal shares of each.
 
-    `plain`: labelled training slices of the source style. `oracle`: those, and labelled training slices of all other
-    styles. Every other arm: those, and the slices `generated` for it. Raises NoAugmentation where none was accepted.
+    `plain` and `instance`: labelled training slices of the source style. `oracle`: those, and labelled training slices
+    of all other styles. Every other arm: those, and the slices `generated` for it. Raises NoAugmentation where none
+    was accepted.
     """
     training = labelled(archive.select(side="train"))
     source = pool(training.select(style=SOURCE))
-    if arm == "plain":
+    if arm in WITHOUT_AUGMENTATION:
         return [source]
     if arm == "oracle":
         others = training.take(np.flatnonzero(training.rows["style"] != SOURCE))

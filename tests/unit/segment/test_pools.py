@@ -1,11 +1,14 @@
 """Which slices an arm is trained on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from ctstyle.augment.generate import COLUMNS, Generated
-from ctstyle.segment.pools import NoAugmentation, arm_pools, labelled
+from ctstyle.segment.pools import NoAugmentation, arm_pools, arm_settings, labelled
+from ctstyle.segment.train import SegmentSettings
 from ctstyle.styles.find import open_run
 from tests.synthetic_run import write_run, write_split
 
@@ -46,3 +49,12 @@ def test_an_arm_without_an_accepted_slice_says_why(run):
 def test_scans_without_a_mask_are_not_labelled(run):
     run.rows.loc[run.rows["scan"] == "p1-a", "foreground_px"] = 0
     assert set(labelled(run.select(side="train", style="s1")).rows["scan"]) == {"p0-a", "p2-a"}
+
+
+def test_the_rival_differs_from_plain_in_its_norm_alone(run):
+    settings = SegmentSettings(steps=7)
+    rival = arm_settings("instance", settings)
+    assert rival.unet.norm == "instance" and settings.unet.norm == "none"
+    assert replace(rival, unet=settings.unet) == settings == arm_settings("ours", settings)
+    (plain,), (same,) = arm_pools("plain", run, None), arm_pools("instance", run, None)
+    assert np.array_equal(plain.hu, same.hu)
