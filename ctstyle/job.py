@@ -109,18 +109,17 @@ def _fingerprint(snakemake: Any) -> str:
 
 @contextlib.contextmanager
 def _output_to(path: Path) -> Iterator[Any]:
-    """Send file descriptors 1 and 2 to `path`; yields a stream to the terminal's own stderr."""
+    """Send Python's and the process's stdout and stderr to `path`; yields a stream to the terminal's own stderr."""
     sys.stdout.flush()
     sys.stderr.flush()
     saved = os.dup(1), os.dup(2)
-    with path.open("wb") as target, os.fdopen(os.dup(saved[1]), "w") as terminal:
+    with path.open("w", buffering=1) as target, os.fdopen(os.dup(saved[1]), "w") as terminal:
         try:
             os.dup2(target.fileno(), 1)
             os.dup2(target.fileno(), 2)
-            yield terminal
+            with contextlib.redirect_stdout(target), contextlib.redirect_stderr(target):
+                yield terminal
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
             for number, descriptor in zip((1, 2), saved):
                 os.dup2(descriptor, number)
                 os.close(descriptor)

@@ -1,0 +1,90 @@
+"""A job: its log, its one error message, its fingerprint."""
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from ctstyle.errors import CTStyleError
+from ctstyle.job import job
+
+
+class _Names(dict):
+    """Stands in for Snakemake's named lists: values by name and by position."""
+
+    def __getattr__(self, name):
+        return self[name]
+
+    def __iter__(self):
+        return iter(self.values())
+
+    def __getitem__(self, key):
+        return list(self.values())[key] if isinstance(key, int) else super().__getitem__(key)
+
+    def keys(self):
+        return list(super().keys())
+
+
+def _snakemake(folder, **params):
+    (folder / "in.txt").write_text("slices")
+    return SimpleNamespace(
+        rule="make_thing",
+        input=_Names(slices=str(folder / "in.txt")),
+        output=_Names(thing=str(folder / "out.txt")),
+        params=_Names(compute={"threads": 1}, **params),
+        wildcards=_Names(seed="3"),
+        resources=_Names(gpu=0),
+        log=[str(folder / "logs" / "job.log")],
+    )
+
+
+def test_a_job_hands_out_files_params_and_seed_and_logs_what_is_printed(tmp_path, capfd):
+    with job(_snakemake(tmp_path, steps=5)) as run:
+        assert (run.input.slices, run.params.steps, run.seed) == (str(tmp_path / "in.txt"), 5, 3)
+        print("step 1")
+        subprocess.run([sys.executable, "-c", "print('from a child process')"], check=True)
+    log = (tmp_path / "logs" / "job.log").read_text()
+    assert "step 1" in log and "from a child process" in log
+    assert capfd.readouterr().out == ""
+
+
+def test_a_user_s_error_is_one_message_on_the_terminal_and_a_traceback_in_the_log(tmp_path, capfd):
+    with pytest.raises(SystemExit) as stop, job(_snakemake(tmp_path)):
+        raise CTStyleError("no slices", where="a.dcm", found=0, expected="at least 1", fix="Add some.")
+    assert stop.value.code == 1
+    terminal = capfd.readouterr().err
+    assert terminal.strip() == "make_thing: a.dcm: no slices (found 0, expected at least 1). Add some."
+    assert "Traceback" in (tmp_path / "logs" / "job.log").read_text()
+
+
+def test_another_error_is_not_hidden(tmp_path):
+    with pytest.raises(ZeroDivisionError), job(_snakemake(tmp_path)):
+        raise ZeroDivisionError
+    assert "ZeroDivisionError" in (tmp_path / "logs" / "job.log").read_text()
+
+
+def test_the_fingerprint_changes_with_parameters_by_name_and_with_input_bytes(tmp_path):
+    def fingerprint(**params):
+        with job(_snakemake(tmp_path, **params)) as run:
+            return run.fingerprint
+
+    same, swapped = fingerprint(a=1, b=2), fingerprint(a=2, b=1)
+    assert same == fingerprint(a=1, b=2) != swapped
+    snakemake = _snakemake(tmp_path, a=1, b=2)
+    (tmp_path / "in.txt").write_text("other slices")
+    with job(snakemake) as run:
+        assert run.fingerprint != same
+        assert run.state_path.parent == tmp_path
+
+
+def test_a_promised_gpu_that_is_not_there_is_an_error(tmp_path, capfd):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    snakemake = _snakemake(tmp_path)
+    snakemake.resources = _Names(gpu=1)
+    with pytest.raises(SystemExit), job(snakemake):
+        pass
+    assert "Run with `--resources gpu=0`" in capfd.readouterr().err
