@@ -23,6 +23,9 @@ from ctstyle.cohorts.phantom.viscera import diaphragm, paint_abdomen, paint_aort
 _FINE = 3
 """Samples per slice thickness; in the plane bone is sampled twice per pixel."""
 
+LABELLED_SHARE = 0.4
+"""Share of a voxel that bone must fill to be labelled; cortex is so dense that readers see such a voxel as bone."""
+
 
 @dataclass(frozen=True)
 class Patient:
@@ -59,7 +62,7 @@ def make_patient(settings: PhantomSettings, patient: str) -> Patient:
     """Draw the patient of that name from its own seed and project it once for all styles."""
     index = settings.index(patient)
     canvas, labels, z = draw_anatomy(settings, index)
-    _, injected, phase = settings.spread(index)
+    _, injected, phase, _ = settings.spread(index)
     return Patient(
         name=patient,
         sinograms=project(canvas.densities, settings),
@@ -103,7 +106,7 @@ def draw_anatomy(settings: PhantomSettings, index: int) -> tuple[Canvas, np.ndar
     rng = np.random.default_rng([settings.seed, index, 0])
     size = float(np.clip(rng.normal(1.12, 0.07), 0.95, 1.28))
     wear = float(rng.beta(1.2, 1.8))
-    bone_share = float(np.clip(rng.normal(0.108, 0.03) - 0.025 * wear, 0.05, 0.19))
+    bone_share = 0.05 + 0.12 * settings.spread(index)[3] - 0.015 * wear
     vertebrae = draw_spine(
         np.random.default_rng([settings.seed, index, 1]),
         size=size,
@@ -170,7 +173,7 @@ def paint_spine(
 ) -> np.ndarray:
     """Discs, canal, necks of ribs and vertebrae, sampled finely around the spine; returns the labels.
 
-    A voxel bears the label of the vertebra that fills at least half of it.
+    A voxel bears the label of the vertebra that fills at least LABELLED_SHARE of it.
     """
     slices = canvas.densities.shape[1]
     rows = np.nonzero((np.abs(frame.y) < 100).any((0, 2)) & (frame.y > -45).any((0, 2)))[0]
@@ -217,7 +220,7 @@ def paint_spine(
     for layer, fine in zip(canvas.densities, local.densities, strict=True):
         layer[window] = _coarse(fine, slices)
     labels = np.zeros(canvas.densities.shape[1:], np.uint8)
-    best = np.full(labels[window].shape, 0.5, np.float32)
+    best = np.full(labels[window].shape, LABELLED_SHARE, np.float32)
     for label, share in shares.items():
         labels[window][share >= best] = label
         best = np.maximum(best, share)

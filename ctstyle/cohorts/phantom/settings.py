@@ -9,7 +9,7 @@ from ctstyle.errors import CTStyleError
 
 LICENCE = "CC0-1.0 (simulated)"
 EXPORTS = ("hounsfield", "display")
-_STEPS = 1.2207440846057596 ** -np.arange(1.0, 4.0)
+_STEPS = np.array([0.6180339887, 0.8191725134, 0.6710436067, 0.5497004779])
 
 
 class PhantomSettingsError(CTStyleError):
@@ -63,16 +63,16 @@ class PhantomSettings:
 
     seed: int = 0
     train: dict[str, int] = field(
-        default_factory=lambda: {"standard": 7, "lowkv_contrast": 3, "soft_display": 3, "bone_display_sharp": 3}
+        default_factory=lambda: {"standard": 12, "lowkv_contrast": 3, "soft_display": 3, "bone_display_sharp": 3}
     )
     val: dict[str, int] = field(default_factory=lambda: {"standard": 2})
     test_patients: int = 6
-    slices: int = 10
+    slices: int = 8
     thickness_mm: float = 5.0
     grid_px: int = 256
     pixel_mm: float = 1.6
     angles: int = 180
-    levels: tuple[float, float] = (1.3, 15.3)
+    levels: tuple[float, float] = (0.6, 15.3)
     styles: dict[str, Style] = field(default_factory=default_styles)
 
     def __post_init__(self):
@@ -81,7 +81,7 @@ class PhantomSettings:
             _need(not unknown, side, unknown, f"names of styles: {', '.join(self.styles)}")
         _need(len(self.sides()) > 0, "train", self.train, "at least one patient")
         _need(self.levels[0] <= self.levels[1], "levels", self.levels, "low <= high")
-        _need(self.levels[0] >= 1 and self.levels[1] <= 16, "levels", self.levels, "between 1 (T1) and 16 (L4)")
+        _need(self.levels[0] >= 0 and self.levels[1] <= 16, "levels", self.levels, "between 0 (C7) and 16 (L4)")
 
     def sides(self) -> list[tuple[str, tuple[str, ...]]]:
         """Side (train, val, test) and styles of each patient, in order."""
@@ -110,14 +110,15 @@ class PhantomSettings:
         low, high = self.levels
         return low + (high - low) * self.spread(index)[0]
 
-    def spread(self, index: int) -> tuple[float, float, float]:
-        """Three numbers in [0, 1) that fill the unit cube evenly over the first n patients, for every n.
+    def spread(self, index: int) -> tuple[float, float, float, float]:
+        """Four numbers in [0, 1) that fill their ranges evenly over the first n patients, for every n.
 
-        They place a patient's first level, its share of contrast agent and its concentration: so few patients cannot
-        miss a part of the spine or of the range by chance (additive recurrence with the root of x^4 = x + 1).
+        They place a patient's first level, whether it is given contrast agent, the concentration, and the density of
+        its bone: few patients cannot miss a part of a range by chance (additive recurrences: the golden ratio, and
+        the powers of the root of x^4 = x + 1).
         """
-        shift = np.random.default_rng([self.seed, 1]).random(3)
-        return tuple((shift + (index + 1) * _STEPS) % 1.0)
+        shift = np.random.default_rng([self.seed, 1]).random(4)
+        return tuple(((shift + (index + 1) * _STEPS) % 1.0).tolist())
 
 
 def scans(settings: PhantomSettings, folder: str) -> list[Scan]:

@@ -14,8 +14,9 @@ def superellipse(x: np.ndarray, y: np.ndarray, a: np.ndarray, b: np.ndarray, pow
         r = np.sqrt(np.square(x / a) + np.square(y / b))
     else:
         r = (np.abs(x / a) ** power + np.abs(y / b) ** power) ** (1 / power)
-    r = np.maximum(r, 1e-3)
-    return np.maximum(np.sqrt(x * x + y * y) * (1 - 1 / r), -np.minimum(a, b))
+    deepest = -np.minimum(a, b)
+    radial = np.sqrt(x * x + y * y) * (1 - 1 / np.maximum(r, 1e-3))
+    return np.where(r > 1e-3, np.maximum(radial, deepest), deepest)
 
 
 def ellipsoid(x: np.ndarray, y: np.ndarray, z: np.ndarray, axes: tuple[float, float, float]) -> np.ndarray:

@@ -54,8 +54,8 @@ TISSUES = {
 }
 """Compositions (mass %) and densities of ICRU Report 44 (1989) and Woodard and White, Br J Radiol 59 (1986).
 
-Adipose is "adipose 3" of Woodard and White. Lung is inflated (0.15 g/cm3 instead of ICRU's 0.26: CT is taken in inspiration); disc is hydrated fibrocartilage
-between ICRU's cartilage and water.
+Adipose is "adipose 3" of Woodard and White. Lung is inflated (0.15 g/cm3 instead of ICRU's 0.26: CT is taken in
+inspiration); disc is hydrated fibrocartilage, between ICRU's cartilage and water.
 """
 
 PUBLISHED_HU = {
