@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ctstyle.encoders.registry import Encoder
 from ctstyle.encoders.scale import tap_scales
@@ -28,6 +28,9 @@ MODELS = ("ours", "adain")
 """`ours`: contextual content loss. `adain`: MSE to the AdaIN target, everything else equal."""
 
 CONTENT_TARGETS = ("x", "adain")
+
+SCHEDULES = ("cosine", "inverse")
+"""`inverse`: lr / (1 + decay * step), of the AdaIN reference. `cosine`: as in the warm-up, for few steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,12 +55,14 @@ class TransferSettings:
 
     `content_taps` and `style_taps` empty take the registry's lists; `style_tap_weights` empty is 1 for each.
     `content_target` x compares with the maps of X (the paper), adain with the restyled maps of X. `identity_weight`
-    adds the L1 distance of D(E(X)) to X; `spatial_weight` adds CoBi's spatial term to the contextual distance.
+    adds the L1 distance of D(E(X)) to X, so that what the warm-up learnt is kept; `spatial_weight` adds CoBi's spatial
+    term to the contextual distance. `schedule` is one of SCHEDULES.
     """
 
-    steps: int = 120
+    steps: int = 150
     batch: int = 8
-    learning_rate: float = 1e-4
+    learning_rate: float = 1e-3
+    schedule: str = "cosine"
     learning_rate_decay: float = 5e-5
     style_weight: float = 10.0
     content_taps: tuple[str, ...] = ()
@@ -65,7 +70,7 @@ class TransferSettings:
     style_tap_weights: tuple[float, ...] = ()
     bandwidth: float = 0.5
     content_target: str = "x"
-    identity_weight: float = 0.0
+    identity_weight: float = 30.0
     spatial_weight: float = 0.0
     at_most_points: int = AT_MOST_POINTS
     cache_mb: int = 1024
@@ -164,7 +169,8 @@ def train(
     groups = [np.flatnonzero(np.asarray(style_names) == name) for name in sorted(set(style_names))]
     masks = torch.from_numpy(np.ascontiguousarray(bodies, dtype=bool)).to(device)
     decoder = copy.deepcopy(start.decoder).train()
-    optimiser, schedule = _adam(decoder, settings.learning_rate, settings.learning_rate_decay)
+    optimiser = torch.optim.Adam(decoder.parameters(), lr=settings.learning_rate)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _rate(settings))
 
     def step(_: int, rng: np.random.Generator) -> Mapping[str, Tensor]:
         x = rng.integers(len(content), size=settings.batch)
@@ -280,9 +286,11 @@ def _rise_and_fall(step: int, steps: int) -> float:
     return min(1.0, (step + 1) / 20) * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * step / steps)))
 
 
-def _adam(decoder: nn.Module, rate: float, decay: float):
-    optimiser = torch.optim.Adam(decoder.parameters(), lr=rate)
-    return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1 / (1 + decay * step))
+def _rate(settings: TransferSettings) -> Callable[[int], float]:
+    """Factor of the learning rate at a step."""
+    if settings.schedule == "cosine":
+        return lambda step: _rise_and_fall(step, settings.steps)
+    return lambda step: 1 / (1 + settings.learning_rate_decay * step)
 
 
 def _descend(optimiser: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler, loss: Tensor) -> None:
@@ -329,6 +337,7 @@ def _check(
             " | ".join(CONTENT_TARGETS),
             settings.content_target in CONTENT_TARGETS,
         ),
+        ("schedule", settings.schedule, " | ".join(SCHEDULES), settings.schedule in SCHEDULES),
         ("body masks", bodies.shape, content.shape, bodies.shape == content.shape),
         ("style names", len(style_names), len(style), len(style_names) == len(style)),
         (

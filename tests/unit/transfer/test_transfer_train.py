@@ -13,7 +13,7 @@ from ctstyle.errors import CTStyleError
 from ctstyle.transfer.features import FeatureCache
 from ctstyle.transfer.train import TransferSettings, WarmUpSettings, _windows, train, warm_up
 
-SMALL = TransferSettings(steps=2, batch=2, learning_rate=1e-3)
+SMALL = TransferSettings(steps=2, batch=2, learning_rate=1e-3, schedule="inverse", identity_weight=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +103,7 @@ def test_training_lowers_its_loss_and_leaves_the_start_alone(start, data, model)
         {"batch": 3},
         {"learning_rate": 2e-3},
         {"learning_rate_decay": 1.0},
+        {"schedule": "cosine"},
         {"style_weight": 1.0},
         {"content_taps": ("block1",)},
         {"style_taps": ("stem",)},
@@ -169,6 +170,7 @@ def test_wrong_input_is_named(encoder, start, data):
     for model, settings, change, message in (
         ("yours", SMALL, {}, r"model.*ours \| adain"),
         ("ours", dataclasses.replace(SMALL, content_target="y"), {}, "content_target"),
+        ("ours", dataclasses.replace(SMALL, schedule="steps"), {}, r"schedule.*cosine \| inverse"),
         ("ours", dataclasses.replace(SMALL, style_tap_weights=(1.0,)), {}, "style_tap_weights.*stem"),
         ("ours", SMALL, {"style": data["style"][:0], "style_names": []}, "style slices"),
         ("ours", SMALL, {"style_names": ["s2"]}, "style names"),
