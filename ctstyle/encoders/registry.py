@@ -149,6 +149,8 @@ ENCODERS: dict[str, EncoderSpec] = {
 }
 """The six encoders of the paper and VGG16."""
 
+PADDINGS = ("reflect", "zeros")
+
 COMPARED = ("vgg19", "resnet50", "resnet101", "densenet121", "densenet169", "densenet201")
 """The six encoders of the paper's Figures 8 and 9."""
 
@@ -207,15 +209,25 @@ class Encoder(nn.Module):
         return self._readers[names]
 
 
-def build(name: str, state_dict: Mapping[str, Tensor]) -> Encoder:
+def build(name: str, state_dict: Mapping[str, Tensor], *, padding: str = "reflect") -> Encoder:
     """The frozen encoder `name` with the weights of `state_dict`.
+
+    `padding` reflect replaces the zero padding of every convolution, as the AdaIN reference does in its VGG: black CT
+    air is far from the mean that zero stands for, so zero padding draws a bright frame into every map, which then
+    fills the style statistics. `padding` zeros leaves torchvision's network as it is.
 
     `state_dict` has torchvision's keys; layers behind the deepest tap (heads, the last stage) are left out. The keys
     `preprocessing.mean` and `preprocessing.std` (3 values each) replace the registry's preprocessing where a file
-    brings its own. Raises UnknownEncoder, and WrongArchitecture where keys or shapes do not fit.
+    brings its own. Raises UnknownEncoder, CTStyleError for another padding, and WrongArchitecture where keys or shapes
+    do not fit.
     """
     spec = encoder_spec(name)
+    if padding not in PADDINGS:
+        raise CTStyleError("no such padding", where="padding", found=padding, expected=" | ".join(PADDINGS))
     network = trunk(spec)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) and any(module.padding):
+            module.padding_mode = padding
     expected = network.state_dict()
     state = {key: value for key, value in state_dict.items() if key in expected}
     optional = {key for key in expected if key.endswith("num_batches_tracked")}

@@ -7,6 +7,7 @@ from torch import nn
 
 from ctstyle.encoders.registry import COMPARED, ENCODERS, UnknownEncoder, WrongArchitecture, build
 from ctstyle.encoders.weights import random
+from ctstyle.errors import CTStyleError
 
 SIDE = 64
 
@@ -33,7 +34,7 @@ def test_taps_are_torchvisions_maps_with_the_registered_stride_and_channels(name
     spec = ENCODERS[name]
     state = dict(random(name, seed=1).state)
     images = torch.rand(1, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(2))
-    encoder = build(name, state)
+    encoder = build(name, state, padding="zeros")
     maps = encoder(images, [tap.name for tap in spec.taps])
     expected = hooked_outputs(name, state, images)
     for tap in spec.taps:
@@ -58,6 +59,18 @@ def test_loss_taps_have_the_strides_of_the_method(name):
     assert [spec.tap(tap).stride for tap in spec.deep_content_taps] == [4, 8, 16]
     first = 1 if name.startswith("vgg") else 2
     assert [spec.tap(tap).stride for tap in spec.style_taps] == [first * 2**i for i in range(4)]
+
+
+@pytest.mark.parametrize("name", ["vgg16", "resnet50"])
+def test_reflection_padding_draws_no_frame_around_a_flat_slice(name):
+    state = random(name, seed=0).state
+    flat = torch.full((1, 1, SIDE, SIDE), 0.02)
+    for padding, framed in (("reflect", False), ("zeros", True)):
+        for maps in build(name, state, padding=padding)(flat, ENCODERS[name].content_taps).values():
+            spread = (maps - maps[:, :, 1:2, 1:2]).abs().max() / maps.max()
+            assert (float(spread) > 0.1) is framed
+    with pytest.raises(CTStyleError, match=r"padding.*wrap"):
+        build(name, state, padding="wrap")
 
 
 def test_computes_nothing_behind_the_deepest_tap():
