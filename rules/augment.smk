@@ -17,13 +17,12 @@ rule generate_augmentation:
         "<benchmarks>/generate_augmentation/{model}-seed{seed}.tsv"
     conda:
         "../envs/ctstyle.yaml"
-    threads: config["compute"]["threads"]
+    threads: 1
     resources:
         gpu=1,
     params:
         augment=lookup("augment", within=config),
         window_hu=lookup("slices/window_hu", within=config),
-        compute=lookup("compute", within=config),
         code=fingerprint("generate_augmentation"),
     script:
         "../scripts/generate_augmentation.py"

@@ -41,13 +41,12 @@ rule predict_test:
         "<benchmarks>/predict_test/{arm}-seed{seed}.tsv"
     conda:
         "../envs/ctstyle.yaml"
-    threads: config["compute"]["threads"]
+    threads: 1
     resources:
         gpu=1,
     params:
         segment=lookup("segment/training", within=config),
         window_hu=lookup("slices/window_hu", within=config),
-        compute=lookup("compute", within=config),
         code=fingerprint("predict_test"),
     script:
         "../scripts/predict_test.py"

@@ -71,13 +71,12 @@ rule stylise_test:
         "<benchmarks>/stylise_test/{model}-seed{seed}.tsv"
     conda:
         "../envs/ctstyle.yaml"
-    threads: config["compute"]["threads"]
+    threads: 1
     resources:
         gpu=1,
     params:
         alphas=lookup("transfer/alphas", within=config),
         window_hu=lookup("slices/window_hu", within=config),
-        compute=lookup("compute", within=config),
         code=fingerprint("stylise_test"),
     script:
         "../scripts/stylise_test.py"

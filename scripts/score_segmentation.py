@@ -3,7 +3,7 @@
 import numpy as np
 
 from ctstyle.job import job
-from ctstyle.metrics.evaluate import score_arm
+from ctstyle.metrics.arms import score_arm
 from ctstyle.styles.find import open_run
 
 if __name__ == "__main__":

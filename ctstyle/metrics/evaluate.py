@@ -1,4 +1,4 @@
-"""The metric tables of a run: predictions and generated slices in, one row per scan or slice out."""
+"""The metric table of a generator: generated test slices in, one row per slice out."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ import torch
 
 from ctstyle.metrics import structure, target
 from ctstyle.metrics.perceptual import Perceptual
-from ctstyle.metrics.segmentation import COUNTS, confusion, require_same_shape, scores
+from ctstyle.metrics.segmentation import confusion, require_same_shape, scores
 from ctstyle.metrics.style import wasserstein1_hu
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.body import body_mask
@@ -19,36 +19,7 @@ SliceLookup = Callable[[str, int], tuple[np.ndarray, np.ndarray]]
 # hu int16 [n, H, W] -> labels uint8 [n, H, W]
 Segmenter = Callable[[np.ndarray], np.ndarray]
 
-SEGMENTATION_COLUMNS = ["arm", "seed", "scan", "patient", "cohort", "style", "domain", "slices", *COUNTS]
 DIVERSITY_COLUMNS = ["content_scan", "content_index", "lpips_diversity"]
-SOURCE_STYLE = "s1"
-
-
-def domains(split: pd.DataFrame) -> pd.Series:
-    """The domain of each scan, by scan: `real` | `in_style` | `out_of_style`.
-
-    `split` has the columns `scan, cohort, style, side`. A scan of a cohort without any training scan is `real` (in the
-    quick run the real CT beside the phantoms); else it is `in_style` where its style is the source style.
-    """
-    trained = set(split.loc[split["side"] == "train", "cohort"])
-    in_style = np.where(split["style"] == SOURCE_STYLE, "in_style", "out_of_style")
-    domain = np.where(split["cohort"].isin(trained), in_style, "real")
-    return pd.Series(domain, index=split["scan"].to_numpy(), name="domain")
-
-
-def score_arm(predictions: np.ndarray, archive: Archive, *, arm: str, seed: int) -> pd.DataFrame:
-    """`segmentation_frame` of one arm over the test scans that have a mask.
-
-    `archive` holds all slices of the run with the columns `style` and `side`; `predictions` (uint8 `[n, H, W]`) are of
-    its test slices in their order.
-    """
-    test = archive.select(side="test")
-    labels = test.labels()
-    require_same_shape(predictions, labels, what=f"predictions of arm {arm}")
-    masked = np.flatnonzero(test.rows.groupby("scan")["foreground_px"].transform("sum") > 0)
-    domain = domains(archive.rows.drop_duplicates("scan"))
-    rows = test.rows.assign(domain=test.rows["scan"].map(domain)).iloc[masked]
-    return segmentation_frame(predictions[masked], labels[masked], rows, arm=arm, seed=seed)
 
 
 def slice_lookup(archive: Archive) -> SliceLookup:
@@ -62,25 +33,6 @@ def slice_lookup(archive: Archive) -> SliceLookup:
         return archive.hu(number)[0], archive.labels(number)[0]
 
     return lookup
-
-
-def segmentation_frame(
-    predictions: np.ndarray, labels: np.ndarray, rows: pd.DataFrame, *, arm: str, seed: int
-) -> pd.DataFrame:
-    """Pooled confusion counts per test scan, one row each, ordered by scan.
-
-    `predictions` and `labels` are uint8 `[n, H, W]`; `rows` has one row per slice in the same order, with `scan,
-    patient, cohort, style, domain`. Columns of the result: `SEGMENTATION_COLUMNS`.
-    """
-    require_same_shape(predictions, labels, what="predictions and labels")
-    rows = rows.reset_index(drop=True)
-    result = []
-    for _, of_scan in rows.groupby("scan", sort=True):
-        counts = confusion(predictions[of_scan.index], labels[of_scan.index])
-        first = of_scan.iloc[0]
-        about = {key: first[key] for key in ("scan", "patient", "cohort", "style", "domain")}
-        result.append({"arm": arm, "seed": seed, **about, "slices": len(of_scan), **vars(counts)})
-    return pd.DataFrame(result, columns=SEGMENTATION_COLUMNS)
 
 
 def transfer_frame(

@@ -5,17 +5,8 @@ import pandas as pd
 import pytest
 from scipy import ndimage
 
-from ctstyle.metrics.evaluate import (
-    DIVERSITY_COLUMNS,
-    SEGMENTATION_COLUMNS,
-    TRANSFER_MEASURES,
-    diversity_frame,
-    domains,
-    score_arm,
-    segmentation_frame,
-    slice_lookup,
-    transfer_frame,
-)
+from ctstyle.metrics.arms import SEGMENTATION_COLUMNS, domains, score_arm, segmentation_frame
+from ctstyle.metrics.evaluate import DIVERSITY_COLUMNS, TRANSFER_MEASURES, diversity_frame, slice_lookup, transfer_frame
 from ctstyle.metrics.segmentation import ShapeMismatch
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.window import Window

@@ -1,0 +1,115 @@
+"""The tiny configuration from DICOM to tables and figures, and what is run again after which change."""
+
+import os
+import shutil
+
+import pandas as pd
+import pytest
+import yaml
+
+from tests.workflow.conftest import Workflow
+
+TABLES = ["table1", "table2", "table1_printed", "table2_printed"]
+FIGURES = ["figure4", "figure5", "figure6", "figure7", "style_space", "training"]
+SEGMENTATION = {"train_unet", "predict_test", "score_segmentation", "make_table2", "draw_figure7"}
+TRANSFER = {"train_transfer", "stylise_test", "generate_augmentation", "score_transfer", "draw_figure5", "draw_figure6"}
+MAKING_SLICES = {"make_patient", "scan_patient", "fetch_lidc0001", "cut_scan", "find_styles"}
+
+
+@pytest.fixture(scope="module")
+def tiny(root, tmp_path_factory):
+    """A finished tiny run: the workflow and the arguments that name its config."""
+    workflow = Workflow(root, tmp_path_factory.mktemp("tiny"))
+    arguments = ("--configfile", root / "tests" / "config" / "tiny.yaml")
+    done = workflow.run(*arguments)
+    assert done.returncode == 0, done.stdout[-5000:]
+    return workflow, arguments, workflow.folder / "results" / "tiny"
+
+
+def _with(tmp_path, root, **changes):
+    """Arguments for the tiny config with some keys changed."""
+    config = yaml.safe_load((root / "tests" / "config" / "tiny.yaml").read_text())
+    for path, value in changes.items():
+        section = config
+        *above, key = path.split("__")
+        for name in above:
+            section = section.setdefault(name, {})
+        section[key] = value
+    changed = tmp_path / "changed.yaml"
+    changed.write_text(yaml.safe_dump(config))
+    return ("--configfile", changed)
+
+
+def test_every_table_and_figure_is_there_in_every_form(tiny):
+    _, _, results = tiny
+    for name in TABLES:
+        for form in ("csv", "md", "tex"):
+            assert (results / "paper" / "tables" / f"{name}.{form}").stat().st_size > 100
+    for name in FIGURES:
+        assert (results / "paper" / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert (results / "paper" / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_table_2_scores_every_arm_in_every_domain_and_on_the_real_scan(tiny):
+    _, _, results = tiny
+    table = pd.read_csv(results / "paper" / "tables" / "table2.csv")
+    arms = {"plain", "ours", "adain", "noise", "instance", "oracle"}
+    assert all(set(rows["arm"]) == arms for _, rows in table.groupby("domain"))
+    assert any("lidc0001" in domain for domain in table["domain"])
+    assert table["foreground_iou"].between(0, 100).all()
+
+
+def test_no_patient_is_on_two_sides_and_styles_come_from_training_patients(tiny):
+    _, _, results = tiny
+    split = pd.read_csv(results / "styles" / "split.tsv", sep="\t").set_index("scan")
+    assert (split.groupby("patient")["side"].nunique() == 1).all()
+    for path in [*results.glob("augmented/*/seed0.tsv"), *results.glob("transfer/*/seed0/test.tsv")]:
+        rows = pd.read_csv(path, sep="\t")
+        other = rows[rows["style_scan"] != rows["content_scan"]]
+        assert set(split.loc[other["style_scan"], "side"]) == {"train"}
+
+
+def test_a_second_run_has_nothing_to_do_also_after_touching_everything(tiny, root):
+    workflow, arguments, results = tiny
+    for path in [*results.rglob("*.npy"), *results.rglob("*.tsv"), *(root / "scripts").glob("*.py")]:
+        os.utime(path)
+    done = workflow.run(*arguments)
+    assert done.returncode == 0 and "Nothing to be done" in done.stdout, done.stdout[-3000:]
+
+
+def test_a_key_reruns_what_depends_on_it_and_nothing_else(tiny, root, tmp_path):
+    workflow, _, _ = tiny
+    segment = workflow.planned(*_with(tmp_path, root, segment__training__batch=6))
+    assert segment >= SEGMENTATION
+    assert not segment & (MAKING_SLICES | {"train_transfer", "warm_up_decoder", "generate_augmentation"})
+    transfer = workflow.planned(*_with(tmp_path, root, transfer__training__style_weight=3.0))
+    assert transfer >= TRANSFER | SEGMENTATION
+    assert not transfer & (MAKING_SLICES | {"warm_up_decoder", "describe_layers", "train_domain_encoder"})
+    intervals = workflow.planned(*_with(tmp_path, root, paper__bootstrap__seed=5))
+    assert intervals == {"make_table1", "make_table2", "all"}
+
+
+def test_an_edited_module_reruns_the_rules_that_use_it(tiny, root, tmp_path):
+    workflow, _, _ = tiny
+    copy = tmp_path / "copy"
+    for part in ("Snakefile", "rules", "scripts", "ctstyle", "config", "profiles", "envs", "report", "tests/config"):
+        target = copy / part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if (root / part).is_dir() else shutil.copy)(root / part, target)
+    elsewhere = Workflow(copy, workflow.folder)
+    arguments = ("--configfile", copy / "tests" / "config" / "tiny.yaml")
+    assert elsewhere.planned(*arguments) == set(), "a clone reruns something"
+    losses = copy / "ctstyle" / "transfer" / "losses.py"
+    losses.write_text(losses.read_text() + "\n# edited\n")
+    planned = elsewhere.planned(*arguments)
+    assert planned >= {"train_transfer", "make_table1"} and not planned & MAKING_SLICES
+
+
+def test_two_runs_give_the_same_bytes_whatever_the_cores(tiny, root, tmp_path):
+    _, arguments, results = tiny
+    other = Workflow(root, tmp_path)
+    done = other.run(*arguments, cores=1)
+    assert done.returncode == 0, done.stdout[-3000:]
+    again = tmp_path / "results" / "tiny"
+    for path in sorted(results.glob("paper/*/*")):
+        assert (again / path.relative_to(results)).read_bytes() == path.read_bytes(), path.name
