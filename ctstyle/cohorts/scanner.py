@@ -37,7 +37,7 @@ class Kernel:
 KERNELS = {
     "soft": Kernel("cosine", 0.0, 0.0),
     "medium": Kernel("shepp-logan", 0.0, 0.0),
-    "sharp": Kernel("ramp", 0.0, 1.2),
+    "sharp": Kernel("ramp", 0.0, 2.0),
 }
 """Kernels from smooth to sharp."""
 
