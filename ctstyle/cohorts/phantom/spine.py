@@ -36,7 +36,8 @@ _DIMENSIONS = {
     "L4": (48, 36, 26, 25.5, 18, 13, 15, 84, 30, 6, 10),
     "L5": (50, 36, 25, 27, 18.5, 17, 18, 90, 24, 10, 9),
 }
-"""Means after Panjabi et al., Spine 16 (1991) 888 and 17 (1992) 299, rounded; discs after Zhou et al. (2000)."""
+"""Adult means of the size Panjabi et al. report (Spine 16, 1991, 888; 17, 1992, 299), rounded, not copied from their
+tables: C7 to T3 and the posterior elements were widened to resemble CT; discs and angles are ours."""
 
 
 @dataclass(frozen=True)

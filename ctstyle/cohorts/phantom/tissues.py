@@ -60,19 +60,19 @@ inspiration); disc is hydrated fibrocartilage, between ICRU's cartilage and wate
 
 PUBLISHED_HU = {
     "air": (-1000, -985),
-    "lung": (-910, -700),
-    "adipose": (-115, -80),
-    "muscle": (35, 70),
-    "blood": (30, 70),
-    "liver": (45, 75),
-    "spleen": (40, 65),
-    "kidney": (20, 50),
-    "disc": (60, 130),
-    "cerebrospinal fluid": (0, 20),
-    "trabecular bone": (50, 280),
-    "cortical bone": (300, 2000),
+    "lung": (-950, -550),
+    "adipose": (-100, -50),
+    "muscle": (25, 60),
+    "blood": (45, 65),
+    "liver": (45, 65),
+    "spleen": (35, 55),
+    "kidney": (20, 40),
+    "disc": (50, 130),
+    "cerebrospinal fluid": (5, 15),
+    "trabecular bone": (51, 270),
+    "cortical bone": (250, 1000),
 }
-"""Ranges of Hounsfield units without contrast agent at 120 kVp; the sources stand in docs/phantom.md."""
+"""Ranges of Hounsfield units without contrast agent at 120 kVp; docs/phantom.md says where each comes from."""
 
 
 @cache
