@@ -42,8 +42,8 @@ class WarmUpSettings:
     """
 
     stride: int = 4
-    steps: int = 600
-    batch: int = 8
+    steps: int = 1000
+    batch: int = 4
     window: int = 12
     learning_rate: float = 2e-3
     cache_mb: int = 1024
@@ -59,8 +59,8 @@ class TransferSettings:
     term to the contextual distance. `schedule` is one of SCHEDULES.
     """
 
-    steps: int = 150
-    batch: int = 8
+    steps: int = 120
+    batch: int = 4
     learning_rate: float = 1e-3
     schedule: str = "cosine"
     learning_rate_decay: float = 5e-5
