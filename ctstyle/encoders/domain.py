@@ -31,8 +31,8 @@ NO_LEVEL = 0
 class DomainSettings:
     """Budget of the training: `size_px` is the side the slices are reduced to, `rotation_weight` weighs its loss."""
 
-    steps: int = 150
-    batch: int = 16
+    steps: int = 100
+    batch: int = 8
     size_px: int = 64
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4

@@ -14,13 +14,13 @@ from ctstyle.metrics.style import noise_power, noise_residual
 
 QUANTILES = (5, 25, 50, 75, 95, 99)
 MEASURED = (*(f"hu_q{q:02d}" for q in QUANTILES), "fat_hu", "soft_tissue_hu", "noise_hu", "noise_high", "edge_width_px")
-STYLE_FEATURES = ("fat_hu", "hu_q99", "noise_high", "kvp")
+STYLE_FEATURES = ("fat_hu", "hu_q99", "noise_high", "kvp", "grey_values")
 """What styles are found by unless the config says otherwise: least moved by the anatomy in view."""
 NUMERIC_TAGS = ("kvp", "exposure_mas", "slice_thickness_mm")
 PEAK_BIN_HU = 5
 EDGE_SCALES_PX = (1.0, 2.0)
 EDGE_WIDTH_CAP_PX = 8.0
-TEXT_TAGS = ("manufacturer", "model", "kernel", "contrast")
+TEXT_TAGS = ("manufacturer", "model", "kernel", "contrast", "grey_values")
 
 
 class EmptyBody(CTStyleError):
@@ -36,8 +36,8 @@ def features(hu: np.ndarray, body: np.ndarray, acquisition: Mapping[str, Any]) -
     `noise_hu` noise deviation in HU in flat tissue (Immerkaer 1996, robust);
     `noise_high` the share of the flat tissue's fine texture that lies at the highest spatial frequencies (a sharp
     kernel raises it); `edge_width_px` the Gaussian width of the strongest edges, whatever their contrast;
-    then `kvp, exposure_mas, slice_thickness_mm` (NaN unknown) and `manufacturer, model, kernel, contrast` (empty
-    unknown). Raises EmptyBody where `body` is empty.
+    then `kvp, exposure_mas, slice_thickness_mm` (NaN unknown) and `manufacturer, model, kernel, contrast, grey_values`
+    (empty unknown). Raises EmptyBody where `body` is empty.
     """
     values = hu[body]
     if not values.size:

@@ -91,4 +91,5 @@ def _acquisition_group(about: dict) -> str:
 
 def _pixels(archive: Archive, scan: str, window: Window) -> tuple[str, np.ndarray, np.ndarray, dict]:
     hu = archive.select(scan=scan).hu()
-    return scan, hu, body_mask(hu, window), archive.scans[scan]["acquisition"]
+    about = archive.scans[scan]
+    return scan, hu, body_mask(hu, window), {**about["acquisition"], "grey_values": about["grey_values"]}
