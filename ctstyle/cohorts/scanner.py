@@ -12,7 +12,7 @@ import numpy as np
 
 from ctstyle.cohorts.phantom.patient import Patient, view_angles
 from ctstyle.cohorts.phantom.settings import PhantomSettings, Style
-from ctstyle.cohorts.phantom.tissues import BASIS, mass_attenuation
+from ctstyle.cohorts.phantom.tissues import BASIS, mass_attenuation, mass_attenuations
 from ctstyle.dicom.write import CTSeries, write_ct_zip
 from ctstyle.errors import CTStyleError
 
@@ -63,7 +63,7 @@ def _beam(kvp: float) -> tuple[float, float]:
     tube = spekpy.Spek(kvp=kvp, th=10).filter("Al", 3.0).filter("Ti", 0.9)
     photons = float(tube.get_flu())
     kev, fluence = tube.filter("Water", 200.0).get_spectrum()
-    water = np.array([mass_attenuation("water", float(k)) for k in kev])
+    water = mass_attenuations("water", kev)
     mu = float((fluence * kev * water).sum() / (fluence * kev).sum())
     return float(np.interp(-mu, -water, kev)), photons
 

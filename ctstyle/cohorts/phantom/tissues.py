@@ -78,6 +78,11 @@ PUBLISHED_HU = {
 @cache
 def mass_attenuation(material: str, kev: float) -> float:
     """Mass attenuation coefficient in cm2/g of a tissue or basis material at a photon energy (Elam tables, xraydb)."""
+    return float(mass_attenuations(material, np.array([kev]))[0])
+
+
+def mass_attenuations(material: str, kev: np.ndarray) -> np.ndarray:
+    """`mass_attenuation` at many photon energies `[n]` in keV with one look-up per element."""
     import xraydb
 
     if material == "hydroxyapatite":
@@ -86,7 +91,7 @@ def mass_attenuation(material: str, kev: float) -> float:
         fractions = {"I": 1.0}
     else:
         fractions = TISSUES[material].fractions
-    return float(sum(w * xraydb.mu_elam(element, 1000.0 * kev) for element, w in fractions.items()))
+    return sum(w * np.asarray(xraydb.mu_elam(element, 1000.0 * kev)) for element, w in fractions.items())
 
 
 @cache
