@@ -1,5 +1,6 @@
 """Figures 4 to 7 of the paper, from arrays and frames. Slices are HU `[H, W]`, all in the one grey window of `Look`."""
 
+import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from ctstyle.paper.drawing import (
 from ctstyle.paper.measures import ARM_LABELS, MODEL_LABELS, PaperInputError, in_order
 
 TOP, GAP, SCALE_ROOM = 5.5, 1.5, 10.0
+ACQUISITION_COLUMNS = 24
 SHORT_ARMS = {
     "plain": "U-Net",
     "ours": "+ ours",
@@ -267,7 +269,7 @@ def _acquisition(scans: pd.DataFrame) -> str:
         shown = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
         parts = [name if len(shown) == 1 else f"{name} ({count})" for name, count in shown[:3]]
         more = f", {len(shown) - 3} more" if len(shown) > 3 else ""
-        lines.append(f"{before}{', '.join(parts)}{more}{after}")
+        lines += textwrap.wrap(f"{before}{', '.join(parts)}{more}{after}", ACQUISITION_COLUMNS)
     return "\n".join(lines)
 
 

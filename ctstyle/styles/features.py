@@ -14,7 +14,7 @@ from ctstyle.metrics.style import noise_power, noise_residual
 
 QUANTILES = (5, 25, 50, 75, 95, 99)
 MEASURED = (*(f"hu_q{q:02d}" for q in QUANTILES), "fat_hu", "soft_tissue_hu", "noise_hu", "noise_high", "edge_width_px")
-STYLE_FEATURES = ("fat_hu", "hu_q99", "noise_high", "kvp", "grey_values")
+STYLE_FEATURES = ("fat_hu", "hu_q99", "noise_high", "kvp", "kernel", "grey_values")
 """What styles are found by unless the config says otherwise: least moved by the anatomy in view."""
 NUMERIC_TAGS = ("kvp", "exposure_mas", "slice_thickness_mm")
 PEAK_BIN_HU = 5
