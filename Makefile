@@ -16,6 +16,7 @@ all: venv
 	@echo "The quick run: phantom and one real CT, from DICOM to tables and figures; about 20 minutes on 2 cores."
 	@echo "+ $(SNAKEMAKE) $(CONFIG)"
 	@$(SNAKEMAKE) $(CONFIG)
+	@echo "Tables: results/paper/tables (table2.md reads well). Figures: results/paper/figures. \`make report\`: one HTML file."
 
 venv: $(VENV)/installed
 
@@ -28,11 +29,13 @@ $(VENV)/installed: envs/requirements.lock
 
 test: venv lint
 	@echo "The tests, with a tiny end-to-end run of the workflow; about 10 minutes on 2 cores."
-	$(VENV)/bin/python -m pytest -m "not slow"
+	$(VENV)/bin/python -m pytest tests/unit -n 2 -m "not slow"
+	$(VENV)/bin/python -m pytest tests/workflow -m "not slow"
 
 test-all: venv lint
 	@echo "All tests, the slow ones too; about 30 minutes on 2 cores."
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest tests/unit -n 2
+	$(VENV)/bin/python -m pytest tests/workflow
 
 lint: venv
 	$(VENV)/bin/ruff check .
