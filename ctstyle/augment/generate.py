@@ -13,6 +13,7 @@ from ctstyle.augment.guard import GuardSettings, refusal
 from ctstyle.errors import CTStyleError
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.window import Window
+from ctstyle.transfer.apply import with_air_of_content
 from ctstyle.transfer.pairs import PAIRINGS, pair_slices
 
 COLUMNS = [
@@ -117,7 +118,10 @@ def network_painter(
     alpha: float,
     device: torch.device | str = "cpu",
 ) -> Painter:
-    """A painter around a generator's `generate(content, style, alpha)` on float `[B, 1, H, W]` in [0, 1]."""
+    """A painter around a generator's `generate(content, style, alpha)` on float `[B, 1, H, W]` in [0, 1].
+
+    Where the content shows no body its own air stays.
+    """
 
     @torch.no_grad()
     def paint(content_hu: np.ndarray, style_hu: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -125,7 +129,7 @@ def network_painter(
         content, style = (torch.from_numpy(unit).to(device) for unit in pair)
         unit = stylise(content, style, alpha).double().cpu().numpy()[:, 0]
         # not window.to_hu: integers would hide a NaN from the guard
-        return window.low + unit * (window.high - window.low)
+        return with_air_of_content(window.low + unit * (window.high - window.low), content_hu, window)
 
     return paint
 

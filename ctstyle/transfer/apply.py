@@ -4,7 +4,18 @@ import numpy as np
 import torch
 
 from ctstyle.errors import CTStyleError
+from ctstyle.slices.body import body_mask
+from ctstyle.slices.window import Window
 from ctstyle.transfer.generator import Generator
+
+
+def with_air_of_content(generated_hu: np.ndarray, content_hu: np.ndarray, window: Window) -> np.ndarray:
+    """Generated slices (HU `[n, H, W]`) with the content's own pixels wherever the content shows no body.
+
+    Air is the same in every grey scale, and the content loss looks inside the body alone, so nothing holds the
+    generator there.
+    """
+    return np.where(body_mask(content_hu, window), generated_hu, content_hu)
 
 
 @torch.no_grad()

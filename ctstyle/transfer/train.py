@@ -59,7 +59,7 @@ class TransferSettings:
     term to the contextual distance. `schedule` is one of SCHEDULES.
     """
 
-    steps: int = 120
+    steps: int = 200
     batch: int = 4
     learning_rate: float = 1e-3
     schedule: str = "cosine"

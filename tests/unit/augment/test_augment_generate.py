@@ -138,13 +138,15 @@ def test_contents_and_styles_come_from_training_patients_alone():
 def test_the_network_painter_speaks_in_the_window_and_passes_alpha():
     def half_way(content, style, alpha):
         assert content.shape == style.shape == (2, 1, 96, 96) and content.dtype == torch.float32
-        return (1 - alpha) * content + alpha * style
+        return (1 - alpha) * content + alpha * style + 0.1
 
     content, style = trunks(2)[0], trunks(2, shift=100, seed=5)[0]
     painted = network_painter(half_way, WINDOW, alpha=0.25)(content, style, np.random.default_rng(0))
-    assert painted == pytest.approx(0.75 * content + 0.25 * style, abs=0.01)
+    body = body_mask(content, WINDOW)
+    assert painted[body] == pytest.approx((0.75 * content + 0.25 * style + 100)[body], abs=0.01)
+    assert (painted[~body] == content[~body]).all()
     broken = network_painter(lambda c, s, a: c * float("nan"), WINDOW, alpha=1.0)
-    assert np.isnan(broken(content, style, np.random.default_rng(0))).all()
+    assert np.isnan(broken(content, style, np.random.default_rng(0))[body]).all()
 
 
 def test_noise_has_the_histogram_of_the_style_and_the_outline_but_no_anatomy():
