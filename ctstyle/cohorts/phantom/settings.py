@@ -48,7 +48,7 @@ def default_styles() -> dict[str, Style]:
         "standard": Style(kvp=120, mas=110, kernel="soft", iodine_mg_ml=(3.0, 16.0), contrast_share=0.65),
         "lowkv_contrast": Style(kvp=80, mas=80, kernel="soft", iodine_mg_ml=(12.0, 20.0), contrast_share=1.0),
         "soft_display": Style(kvp=120, mas=120, kernel="soft", export="display", window=(40, 400)),
-        "bone_display_sharp": Style(kvp=120, mas=8, kernel="sharp", export="display", window=(480, 2500)),
+        "full_range_sharp": Style(kvp=120, mas=20, kernel="sharp", export="display", window=(1024, 4096)),
     }
 
 
@@ -63,7 +63,7 @@ class PhantomSettings:
 
     seed: int = 0
     train: dict[str, int] = field(
-        default_factory=lambda: {"standard": 12, "lowkv_contrast": 3, "soft_display": 3, "bone_display_sharp": 3}
+        default_factory=lambda: {"standard": 12, "lowkv_contrast": 3, "soft_display": 3, "full_range_sharp": 3}
     )
     val: dict[str, int] = field(default_factory=lambda: {"standard": 2})
     test_patients: int = 6

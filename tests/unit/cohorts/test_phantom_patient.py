@@ -123,7 +123,7 @@ def test_a_saved_patient_scans_to_the_same_bytes(scanned, tmp_path):
 
 def test_styles_see_the_same_anatomy_with_other_noise(scanned):
     settings, patient, plain = scanned
-    other = scanner.scan_patient(settings, patient, "bone_display_sharp")
+    other = scanner.scan_patient(settings, patient, "full_range_sharp")
     assert plain.labels is other.labels
     assert np.corrcoef(plain.hu.ravel(), other.hu.ravel())[0, 1] > 0.97
     centre = (slice(None), slice(100, 156), slice(100, 156))
