@@ -62,10 +62,10 @@ def training_curves(
 def style_space(features: pd.DataFrame, columns: Sequence[str], look: Look) -> Figure:
     """The scans in the plane of the first two principal components of their standardised style features.
 
-    `features` has one row per scan with `style` and the numeric `columns`. Raises PaperInputError for fewer than two
+    `features` has one row per scan with `style` and the `columns`; those that hold text take no part. Raises PaperInputError for fewer than two
     usable columns or three scans.
     """
-    numbers = features[list(columns)].astype(np.float64)
+    numbers = features[list(columns)].select_dtypes("number").astype(np.float64)
     numbers = numbers.loc[:, numbers.notna().all() & (numbers.std() > 0)]
     if numbers.shape[1] < 2 or len(numbers) < 3:
         raise PaperInputError(

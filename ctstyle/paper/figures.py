@@ -28,8 +28,8 @@ SHORT_ARMS = {
     "plain": "U-Net",
     "ours": "+ ours",
     "adain": "+ AdaIN",
-    "noise": "+ structureless",
-    "instance": "instance norm",
+    "noise": "+ noise",
+    "instance": "inst. norm",
     "oracle": "Oracle",
 }
 
