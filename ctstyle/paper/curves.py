@@ -62,8 +62,8 @@ def training_curves(
 def style_space(features: pd.DataFrame, columns: Sequence[str], look: Look) -> Figure:
     """The scans in the plane of the first two principal components of their standardised style features.
 
-    `features` has one row per scan with `style` and the `columns`; those that hold text take no part. Raises PaperInputError for fewer than two
-    usable columns or three scans.
+    `features` has one row per scan with `style` and the `columns`; those that hold text take no part. Raises
+    PaperInputError for fewer than two usable columns or three scans.
     """
     numbers = features[list(columns)].select_dtypes("number").astype(np.float64)
     numbers = numbers.loc[:, numbers.notna().all() & (numbers.std() > 0)]
