@@ -36,7 +36,7 @@ def _with(tmp_path, root, **changes):
             section = section.setdefault(name, {})
         section[key] = value
     changed = tmp_path / "changed.yaml"
-    changed.write_text(yaml.safe_dump(config))
+    changed.write_text(yaml.safe_dump(config, sort_keys=False))
     return ("--configfile", changed)
 
 
