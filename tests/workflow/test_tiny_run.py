@@ -77,6 +77,18 @@ def test_a_second_run_has_nothing_to_do_also_after_touching_everything(tiny, roo
     assert done.returncode == 0 and "Nothing to be done" in done.stdout, done.stdout[-3000:]
 
 
+def test_the_report_is_one_html_file_with_every_figure_and_caption(tiny):
+    workflow, arguments, _ = tiny
+    report = workflow.folder / "report.html"
+    done = workflow.run(*arguments, "--report", report)
+    assert done.returncode == 0, done.stdout[-3000:]
+    html = report.read_text()
+    for name in [*FIGURES, *TABLES]:
+        assert f"/{name}." in html, name
+    for words in ("silver labels", "nothing is scaled per image", "TotalSegmentator output"):
+        assert words in html.replace("\\n", " "), words
+
+
 def test_a_key_reruns_what_depends_on_it_and_nothing_else(tiny, root, tmp_path):
     workflow, _, _ = tiny
     segment = workflow.planned(*_with(tmp_path, root, segment__training__batch=6))
