@@ -20,7 +20,7 @@ if __name__ == "__main__":
         encoder = build_encoder(weights.encoder, weights.state).to(run.device)
         generator = Generator.load(Path(run.input.generator), encoder)
         made = generate(
-            network_painter(generator.generate, window, alpha=settings.alpha, device=run.device),
+            network_painter(generator, window, alpha=settings.alpha),
             *training_slices(open_run(run.input.slices, run.input.split)),
             settings,
             window=window,

@@ -25,6 +25,7 @@ if __name__ == "__main__":
             content=window.to_unit(content.hu()),
             bodies=body_mask(content.hu(), window),
             style=window.to_unit(training.hu()),
+            style_bodies=body_mask(training.hu(), window),
             style_names=training.rows["style"].to_numpy(),
             seed=run.seed,
             state_path=run.state_path,

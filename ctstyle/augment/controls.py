@@ -21,6 +21,7 @@ def noise_painter(window: Window, *, smooth_px: float = 3.0) -> Painter:
     """
 
     def paint(content_hu: np.ndarray, style_hu: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """A fresh field per slice, drawn from `rng`."""
         bodies, style_bodies = body_mask(content_hu, window), body_mask(style_hu, window)
         result = np.full(content_hu.shape, window.low, dtype=np.float64)
         for image, body, style, style_body in zip(result, bodies, style_hu, style_bodies):
@@ -36,6 +37,7 @@ def histogram_painter(window: Window) -> Painter:
     """Histogram matching to the style slice inside the body (scikit-image); air around stays: the arm `histogram`."""
 
     def paint(content_hu: np.ndarray, style_hu: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The quantiles of each pair, inside both bodies; nothing is drawn."""
         bodies, style_bodies = body_mask(content_hu, window), body_mask(style_hu, window)
         result = np.clip(content_hu, window.low, window.high).astype(np.float64)
         for image, body, style, style_body in zip(result, bodies, style_hu, style_bodies):

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
-from torch import Tensor
 
 from ctstyle.augment.guard import GuardSettings, refusal
 from ctstyle.errors import CTStyleError
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.window import Window
-from ctstyle.transfer.apply import with_air_of_content
+from ctstyle.transfer.apply import stylise
+from ctstyle.transfer.generator import Generator
 from ctstyle.transfer.pairs import PAIRINGS, pair_slices
 
 COLUMNS = [
@@ -111,25 +110,12 @@ def training_slices(archive: Archive, *, source: str = "s1") -> tuple[Slices, Sl
     return Slices.of(content), Slices.of(style)
 
 
-def network_painter(
-    stylise: Callable[[Tensor, Tensor, float], Tensor],
-    window: Window,
-    *,
-    alpha: float,
-    device: torch.device | str = "cpu",
-) -> Painter:
-    """A painter around a generator's `generate(content, style, alpha)` on float `[B, 1, H, W]` in [0, 1].
+def network_painter(generator: Generator, window: Window, *, alpha: float) -> Painter:
+    """A painter around a trained generator."""
 
-    Where the content shows no body its own air stays.
-    """
-
-    @torch.no_grad()
     def paint(content_hu: np.ndarray, style_hu: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        pair = (np.asarray(window.to_unit(hu), dtype=np.float32)[:, None] for hu in (content_hu, style_hu))
-        content, style = (torch.from_numpy(unit).to(device) for unit in pair)
-        unit = stylise(content, style, alpha).double().cpu().numpy()[:, 0]
-        # not window.to_hu: integers would hide a NaN from the guard
-        return with_air_of_content(window.low + unit * (window.high - window.low), content_hu, window)
+        """The batch in one piece; the network draws nothing."""
+        return stylise(generator, content_hu, style_hu, window=window, alpha=alpha, batch=len(content_hu))
 
     return paint
 

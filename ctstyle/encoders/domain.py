@@ -89,6 +89,7 @@ def train_domain(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=settings.steps)
 
     def step(_: int, rng: np.random.Generator) -> Mapping[str, Tensor]:
+        """One batch, each slice turned at random under a random grey-scale curve."""
         chosen = torch.from_numpy(rng.integers(len(images), size=settings.batch)).to(device)
         turns = torch.from_numpy(rng.integers(4, size=settings.batch)).to(device)
         turned = rotate(vary_grey_scale(images[chosen], rng), turns)
@@ -149,6 +150,7 @@ class _Classifier(nn.Module):
         self.register_buffer("std", std)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of level `[B, levels]` and rotation `[B, 4]` of slices `[B, 1, S, S]` in [0, 1]."""
         maps = self.features((images.expand(-1, 3, -1, -1) - self.mean) / self.std)["maps"]
         pooled = maps.mean(dim=(2, 3))
         return self.level(pooled), self.rotation(pooled)
@@ -192,6 +194,7 @@ def vary_grey_scale(images: Tensor, rng: np.random.Generator) -> Tensor:
     count = len(images)
 
     def draw(low: float, high: float) -> Tensor:
+        """One uniform number per image."""
         values = rng.uniform(low, high, size=(count, 1, 1, 1)).astype(np.float32)
         return torch.from_numpy(values).to(images.device)
 

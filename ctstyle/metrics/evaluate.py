@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 
 from ctstyle.metrics import structure, target
+from ctstyle.metrics.columns import DIVERSITY_COLUMNS, TRANSFER_MEASURES
 from ctstyle.metrics.perceptual import Perceptual
 from ctstyle.metrics.segmentation import confusion, require_same_shape, scores
 from ctstyle.metrics.style import wasserstein1_hu
@@ -19,8 +20,6 @@ SliceLookup = Callable[[str, int], tuple[np.ndarray, np.ndarray]]
 # hu int16 [n, H, W] -> labels uint8 [n, H, W]
 Segmenter = Callable[[np.ndarray], np.ndarray]
 
-DIVERSITY_COLUMNS = ["content_scan", "content_index", "lpips_diversity"]
-
 
 def slice_lookup(archive: Archive) -> SliceLookup:
     """Slices of an archive by scan and index within the scan."""
@@ -29,6 +28,7 @@ def slice_lookup(archive: Archive) -> SliceLookup:
     }
 
     def lookup(scan: str, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """HU and labels of one slice."""
         number = [numbers[scan, index]]
         return archive.hu(number)[0], archive.labels(number)[0]
 
@@ -81,21 +81,7 @@ def transfer_frame(
                 "wasserstein_generated_hu": wasserstein1_hu(generated_hu[i][body], style_values),
             }
         )
-    return pd.concat([rows, pd.DataFrame(measures, columns=TRANSFER_MEASURES)], axis=1)
-
-
-TRANSFER_MEASURES = [
-    "lpips_content",
-    "lpips_style",
-    "ssim_target",
-    "hu_error_target",
-    "gradient_ssim",
-    "edge_f1",
-    "dice_content",
-    "dice_generated",
-    "wasserstein_content_hu",
-    "wasserstein_generated_hu",
-]
+    return pd.concat([rows, pd.DataFrame(measures, columns=list(TRANSFER_MEASURES))], axis=1)
 
 
 def diversity_frame(
@@ -109,7 +95,7 @@ def diversity_frame(
         outputs = np.asarray(window.to_unit(generated_hu[group.index]), dtype=np.float32)
         value = perceptual.diversity(torch.from_numpy(outputs)[:, None])
         result.append({"content_scan": scan, "content_index": index, "lpips_diversity": value})
-    return pd.DataFrame(result, columns=DIVERSITY_COLUMNS)
+    return pd.DataFrame(result, columns=list(DIVERSITY_COLUMNS))
 
 
 def _stack(lookup: SliceLookup, scans: pd.Series, indices: pd.Series) -> tuple[np.ndarray, np.ndarray]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ctstyle.errors import CTStyleError
+from ctstyle.metrics.columns import TRANSFER_MEASURES
 
 
 class PaperInputError(CTStyleError):
@@ -45,19 +46,8 @@ MEASURES: dict[str, Measure] = {
     "least_miou": Measure("Least MIoU two classes allow, %", None, 3),
 }
 
-TRANSFER_MEASURES = (
-    "lpips_content",
-    "lpips_style",
-    "lpips_diversity",
-    "ssim_target",
-    "hu_error_target",
-    "gradient_ssim",
-    "edge_f1",
-    "dice_content",
-    "dice_generated",
-    "wasserstein_content_hu",
-    "wasserstein_generated_hu",
-)
+TRANSFER_ROWS = (*TRANSFER_MEASURES, "lpips_diversity")
+"""What Table 1 prints."""
 SEGMENTATION_MEASURES = ("pa", "miou", "foreground_iou", "dice")
 
 MODEL_LABELS = {"ours": "Ours", "adain": "AdaIN synthesis", "contextual": "Contextual transformation"}

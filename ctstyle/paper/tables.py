@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from ctstyle.metrics.columns import TRANSFER_MEASURES
 from ctstyle.metrics.segmentation import COUNTS, Counts, scores
 from ctstyle.paper.bootstrap import Bootstrap, Estimate, estimate, mean_over_patients, resamples
 from ctstyle.paper.measures import (
@@ -17,7 +18,7 @@ from ctstyle.paper.measures import (
     MODEL_LABELS,
     SEGMENTATION_MEASURES,
     SILVER_LABELS,
-    TRANSFER_MEASURES,
+    TRANSFER_ROWS,
     PaperInputError,
     in_order,
 )
@@ -70,8 +71,8 @@ def table1(
             row = {"check": check, "method": MODEL_LABELS.get(model, model), "model": model}
             row |= {"seeds": len(transfer[model]), "patients": chosen["patient"].nunique()}
             row["slices"] = int(chosen["lpips_content"].notna().sum() // len(transfer[model]))
-            by_patient = chosen.groupby("patient", sort=True)[list(TRANSFER_MEASURES)].mean()
-            for measure in TRANSFER_MEASURES:
+            by_patient = chosen.groupby("patient", sort=True)[list(TRANSFER_ROWS)].mean()
+            for measure in TRANSFER_ROWS:
                 row |= _cells(measure, mean_over_patients(by_patient[measure].to_numpy(), bootstrap))
             rows.append(row)
     if not rows:
@@ -86,7 +87,7 @@ def table1(
         frame=pd.DataFrame(rows),
         row="method",
         group="check",
-        printed=TRANSFER_MEASURES,
+        printed=TRANSFER_ROWS,
         counts=("patients", "slices"),
         measures_as_rows=True,
     )
@@ -162,11 +163,10 @@ def _cells(measure: str, made: Estimate) -> dict[str, float]:
 
 def _slices_of_model(model: str, transfer: Sequence[pd.DataFrame], diversity: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """All rows of one model over its seeds; diversity rows are appended with the patient of their content scan."""
-    measured = [name for name in TRANSFER_MEASURES if name != "lpips_diversity"]
     where = f"transfer metrics of {model}"
     if not transfer:
         raise PaperInputError("no metrics", where=where, found="0 frames", expected="one frame per seed")
-    frames = [_require(frame, ["content_scan", "patient", "kind", *measured], where) for frame in transfer]
+    frames = [_require(frame, ["content_scan", "patient", "kind", *TRANSFER_MEASURES], where) for frame in transfer]
     slices = pd.concat(frames, ignore_index=True)
     unknown = sorted(set(slices["kind"]) - set(CHECKS))
     if unknown:

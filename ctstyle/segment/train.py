@@ -93,6 +93,7 @@ def train(
     loss_of = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
 
     def step(i: int, rng: np.random.Generator) -> dict[str, Tensor | float]:
+        """One batch from the pools; now and then the score on the validation slices."""
         for group in optimiser.param_groups:
             group["lr"] = rate(i, settings)
         images, labels = sample(pools, window, settings, rng)

@@ -85,11 +85,13 @@ class _Straight:
     uid_axis: int
 
     def trimmed(self, start: int, stop: int) -> "_Straight":
+        """The slab of planes `start` to `stop` (exclusive) along z."""
         first = self.first_mm + self.step_mm * (0, 0, start)
         uids = self.uids[start:stop] if self.uid_axis == 2 else self.uids
         return replace(self, hu=self.hu[start:stop], labels=self.labels[start:stop], first_mm=first, uids=uids)
 
     def centres(self, axis: int) -> np.ndarray:
+        """Positions in mm of the voxel centres along an axis (0 x, 1 y, 2 z)."""
         return self.first_mm[axis] + self.step_mm[axis] * np.arange(self.hu.shape[2 - axis])
 
     def names(self, axis: int, chosen: np.ndarray) -> list[str]:

@@ -9,36 +9,42 @@ from ctstyle.slices.window import Window
 from ctstyle.transfer.generator import Generator
 
 
-def with_air_of_content(generated_hu: np.ndarray, content_hu: np.ndarray, window: Window) -> np.ndarray:
-    """Generated slices (HU `[n, H, W]`) with the content's own pixels wherever the content shows no body.
-
-    Air is the same in every grey scale, and the content loss looks inside the body alone, so nothing holds the
-    generator there.
-    """
-    return np.where(body_mask(content_hu, window), generated_hu, content_hu)
-
-
 @torch.no_grad()
 def stylise(
-    generator: Generator, content: np.ndarray, style: np.ndarray, *, alpha: float = 1.0, batch: int = 16
+    generator: Generator,
+    content_hu: np.ndarray,
+    style_hu: np.ndarray,
+    *,
+    window: Window,
+    alpha: float = 1.0,
+    batch: int = 16,
 ) -> np.ndarray:
-    """Content slices in the style of style slices, row by row: float32 `[n, H, W]` in [0, 1].
+    """Content slices in the style of style slices, row by row: HU inside the window, float64 `[n, H, W]`.
 
-    `content` and `style` are float32 `[n, H, W]` in [0, 1]; the result does not depend on `batch`. Raises CTStyleError
-    where the two differ in length.
+    `content_hu` and `style_hu` are HU `[n, H, W]`; the result does not depend on `batch`. Where the content shows no
+    body it keeps its own pixels: air is the same in every grey scale, and the content loss looks inside the body alone,
+    so nothing holds the generator there. Raises CTStyleError where the two differ in length.
     """
-    if len(content) != len(style):
+    if len(content_hu) != len(style_hu):
         raise CTStyleError(
             "content and style slices cannot be paired",
             where="stylise",
-            found=f"{len(content)} and {len(style)} slices",
+            found=f"{len(content_hu)} and {len(style_hu)} slices",
             expected="equally many",
         )
-    device = generator.encoder.mean.device
-    result = np.empty(content.shape, dtype=np.float32)
-    for start in range(0, len(content), batch):
+    result = np.empty(content_hu.shape, dtype=np.float64)
+    for start in range(0, len(content_hu), batch):
         rows = slice(start, start + batch)
-        pair = (np.ascontiguousarray(part[rows], dtype=np.float32)[:, None] for part in (content, style))
-        x, y = (torch.from_numpy(part).to(device) for part in pair)
-        result[rows] = generator.generate(x, y, alpha)[:, 0].float().cpu().numpy()
+        (x, x_body), (y, y_body) = (_on_device(hu[rows], window, generator) for hu in (content_hu, style_hu))
+        unit = generator.generate(x, y, alpha, content_body=x_body, style_body=y_body)[:, 0].double().cpu().numpy()
+        # not window.to_hu: integers would hide a NaN from the guard
+        made = window.low + unit * (window.high - window.low)
+        result[rows] = np.where(x_body.cpu().numpy(), made, content_hu[rows])
     return result
+
+
+def _on_device(hu: np.ndarray, window: Window, generator: Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Slices as the generator wants them, `[B, 1, H, W]` in [0, 1], and their body masks `[B, H, W]`."""
+    device = generator.encoder.mean.device
+    unit = torch.from_numpy(np.asarray(window.to_unit(hu), dtype=np.float32))[:, None]
+    return unit.to(device), torch.from_numpy(body_mask(hu, window)).to(device)

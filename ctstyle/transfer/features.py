@@ -14,7 +14,8 @@ class FeatureCache:
     """Scaled maps (each tap divided by its mean activation) of slices float32 `[n, H, W]` in [0, 1], by index.
 
     A slice is encoded when it is first asked for. Maps are kept until `limit_bytes` is reached; later slices are
-    encoded again each time. Statistics are a few numbers per slice and always kept.
+    encoded again each time. Statistics are a few numbers per slice and always kept; they are taken inside `bodies`
+    (bool `[n, H, W]`), or over the whole slices where there are none.
     """
 
     def __init__(
@@ -23,9 +24,10 @@ class FeatureCache:
         slices: np.ndarray,
         *,
         scales: Mapping[str, float],
+        bodies: np.ndarray | None = None,
         limit_bytes: int = 1 << 30,
     ):
-        self.encoder, self.slices, self.scales = encoder, slices, dict(scales)
+        self.encoder, self.slices, self.scales, self.bodies = encoder, slices, dict(scales), bodies
         self._left = limit_bytes
         self._maps: dict[tuple[str, int], Tensor] = {}
         self._statistics: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
@@ -46,8 +48,9 @@ class FeatureCache:
         """Channel mean and deviation `{tap: ([B, C], [B, C])}` of the scaled maps of the slices `indices`."""
         wanted = sorted({int(i) for i in indices if any((tap, int(i)) not in self._statistics for tap in taps)})
         if wanted:
+            body = None if self.bodies is None else torch.from_numpy(self.bodies[wanted]).to(self.encoder.mean.device)
             for tap, maps in self._encode(wanted, taps).items():
-                for index, mean, deviation in zip(wanted, *channel_statistics(maps)):
+                for index, mean, deviation in zip(wanted, *channel_statistics(maps, body)):
                     self._statistics[tap, index] = (mean, deviation)
         pairs = {tap: [self._statistics[tap, int(index)] for index in indices] for tap in taps}
         return {tap: tuple(torch.stack(part) for part in zip(*values)) for tap, values in pairs.items()}

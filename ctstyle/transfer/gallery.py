@@ -8,7 +8,7 @@ import pandas as pd
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.window import Window
 from ctstyle.styles.find import SOURCE
-from ctstyle.transfer.apply import stylise, with_air_of_content
+from ctstyle.transfer.apply import stylise
 from ctstyle.transfer.generator import Generator
 from ctstyle.transfer.pairs import pair_slices
 
@@ -124,16 +124,14 @@ def _targets(archive: Archive, content: pd.DataFrame, target_style: pd.Series) -
 
 
 def stylise_rows(generator: Generator, archive: Archive, rows: pd.DataFrame, window: Window) -> np.ndarray:
-    """What a generator makes of the rows of `test_pairs` or `single_styles`: HU int16 `[n, H, W]`, in their order.
-
-    Where the content shows no body its own air stays.
-    """
-    content_hu = gather(archive, rows["content_scan"], rows["content_index"])
-    content = window.to_unit(content_hu)
-    style = window.to_unit(gather(archive, rows["style_scan"], rows["style_index"]))
+    """What a generator makes of the rows of `test_pairs` or `single_styles`: HU int16 `[n, H, W]`, in their order."""
+    content = gather(archive, rows["content_scan"], rows["content_index"])
+    style = gather(archive, rows["style_scan"], rows["style_index"])
     alphas = rows["alpha"].to_numpy() if "alpha" in rows else np.ones(len(rows))
-    made = np.empty(content.shape, dtype=np.float32)
+    made = np.empty(content.shape, dtype=np.int16)
     for alpha in np.unique(alphas):
         chosen = alphas == alpha
-        made[chosen] = stylise(generator, content[chosen], style[chosen], alpha=float(alpha))
-    return with_air_of_content(window.to_hu(made), content_hu, window)
+        made[chosen] = window.clip(
+            stylise(generator, content[chosen], style[chosen], window=window, alpha=float(alpha))
+        )
+    return made

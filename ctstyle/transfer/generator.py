@@ -7,11 +7,12 @@ from typing import Any
 
 import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor, nn
 
 from ctstyle.encoders.registry import Encoder
 from ctstyle.errors import CTStyleError
-from ctstyle.transfer.adain import adain, channel_statistics, restyle
+from ctstyle.transfer.adain import channel_statistics, restyle
 from ctstyle.transfer.decoder import Decoder
 
 
@@ -23,12 +24,14 @@ class Generator(nn.Module):
     """G(X, Y) = D(AdaIN(E(X), E(Y))); slices are float `[B, 1, H, W]` in [0, 1].
 
     `adain_tap` is the encoder's tap; its maps are divided by `scale`, their mean activation on training slices, so that
-    the decoder sees values of the same size whatever the encoder.
+    the decoder sees values of the same size whatever the encoder. `statistics` is where it was trained to take channel
+    means and deviations: "body" needs the body masks (bool `[B, H, W]`) of content and style, "slice" takes none.
     """
 
-    def __init__(self, encoder: Encoder, decoder: Decoder, *, adain_tap: str, scale: float):
+    def __init__(self, encoder: Encoder, decoder: Decoder, *, adain_tap: str, scale: float, statistics: str = "slice"):
         super().__init__()
         self.encoder, self.decoder, self.adain_tap, self.scale = encoder, decoder, adain_tap, scale
+        self.statistics = statistics
 
     def encode(self, slices: Tensor) -> Tensor:
         """The scaled maps `[B, C, H/stride, W/stride]` that AdaIN works on."""
@@ -38,13 +41,28 @@ class Generator(nn.Module):
         """The slice of (restyled) maps, clamped to [0, 1]."""
         return self.decoder(maps).clamp(0, 1)
 
-    def generate(self, content: Tensor, style: Tensor, alpha: float = 1.0) -> Tensor:
+    def generate(
+        self,
+        content: Tensor,
+        style: Tensor,
+        alpha: float = 1.0,
+        *,
+        content_body: Tensor | None = None,
+        style_body: Tensor | None = None,
+    ) -> Tensor:
         """`content` in the grey-scale style of `style`; `alpha` 0 keeps the content's own style, 1 takes it all."""
-        if not 0 <= alpha <= 1:
-            raise CTStyleError("the blending weight is out of range", where="alpha", found=alpha, expected="0 to 1")
-        return self.generate_from_statistics(content, *self.statistics(style), alpha)
+        mean, deviation = self.style_statistics(style, style_body)
+        return self.generate_from_statistics(content, mean, deviation, alpha, content_body=content_body)
 
-    def blend(self, content: Tensor, styles: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    def blend(
+        self,
+        content: Tensor,
+        styles: Sequence[Tensor],
+        weights: Sequence[float],
+        *,
+        content_body: Tensor | None = None,
+        style_bodies: Sequence[Tensor] | None = None,
+    ) -> Tensor:
         """`content` in a mixture of several styles: the weighted mean of the restyled maps, decoded.
 
         `styles` are slices `[B, 1, H, W]`, `weights` are non-negative and are divided by their sum.
@@ -57,18 +75,45 @@ class Generator(nn.Module):
                 found=list(weights),
                 expected=f"{len(styles)} numbers >= 0 with a sum above 0",
             )
-        maps = self.encode(content)
-        mixed = sum(weight / total * adain(maps, self.encode(style)) for style, weight in zip(styles, weights))
+        maps, body = self.encode(content), self._body(content_body, "content")
+        mixed = torch.zeros_like(maps)
+        for style, style_body, weight in zip(styles, style_bodies or [None] * len(styles), weights):
+            mixed += weight / total * restyle(maps, *self.style_statistics(style, style_body), body)
         return self.decode(mixed)
 
-    def statistics(self, styles: Tensor) -> tuple[Tensor, Tensor]:
+    def style_statistics(self, styles: Tensor, body: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Channel mean and deviation `[B, C]` of style slices, to restyle many contents by one encoding."""
-        return channel_statistics(self.encode(styles))
+        return channel_statistics(self.encode(styles), self._body(body, "style"))
 
-    def generate_from_statistics(self, content: Tensor, mean: Tensor, deviation: Tensor, alpha: float = 1.0) -> Tensor:
+    def generate_from_statistics(
+        self,
+        content: Tensor,
+        mean: Tensor,
+        deviation: Tensor,
+        alpha: float = 1.0,
+        *,
+        content_body: Tensor | None = None,
+    ) -> Tensor:
         """`generate` where the style is known by its statistics alone."""
+        if not 0 <= alpha <= 1:
+            raise CTStyleError("the blending weight is out of range", where="alpha", found=alpha, expected="0 to 1")
         maps = self.encode(content)
-        return self.decode((1 - alpha) * maps + alpha * restyle(maps, mean, deviation))
+        restyled = restyle(maps, mean, deviation, self._body(content_body, "content"))
+        return self.decode((1 - alpha) * maps + alpha * restyled)
+
+    def _body(self, body: Tensor | None, which: str) -> Tensor | None:
+        """The mask that statistics are taken in: none for a generator of whole slices, and never missing else."""
+        if self.statistics == "slice":
+            return None
+        if body is None:
+            raise CTStyleError(
+                "this generator takes its statistics inside the body",
+                where=f"{which} slices",
+                found="no body masks",
+                expected="bool [B, H, W]",
+                fix="Make them with ctstyle.slices.body.body_mask, or train with statistics: slice.",
+            )
+        return body
 
     def save(self, path: Path, **metadata: Any) -> None:
         """Write the decoder (safetensors) with what is needed to load it; `metadata` is any JSON beside it."""
@@ -76,6 +121,7 @@ class Generator(nn.Module):
             "encoder": self.encoder.spec.name,
             "adain_tap": self.adain_tap,
             "scale": self.scale,
+            "statistics": self.statistics,
             "stride": self.decoder.stride,
             "channels": self.decoder.channels,
             "out_channels": self.decoder.out_channels,
@@ -98,7 +144,13 @@ class Generator(nn.Module):
             )
         decoder = Decoder(stride=kept["stride"], channels=kept["channels"], out_channels=kept["out_channels"])
         decoder.load_state_dict(safetensors.torch.load_file(path))
-        generator = cls(encoder, decoder.to(encoder.mean.device), adain_tap=kept["adain_tap"], scale=kept["scale"])
+        generator = cls(
+            encoder,
+            decoder.to(encoder.mean.device),
+            adain_tap=kept["adain_tap"],
+            scale=kept["scale"],
+            statistics=kept["statistics"],
+        )
         return generator.eval()
 
 

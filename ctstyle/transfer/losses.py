@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ctstyle.transfer.adain import channel_statistics
+from ctstyle.transfer.adain import channel_statistics, positions_in_body
 from ctstyle.transfer.contextual_loss import contextual_loss
 
 AT_MOST_POINTS = 65 * 65
@@ -17,16 +17,20 @@ Statistics = tuple[Tensor, Tensor]
 
 
 def style_loss(
-    generated: Mapping[str, Tensor], style: Mapping[str, Statistics], weights: Mapping[str, float]
+    generated: Mapping[str, Tensor],
+    style: Mapping[str, Statistics],
+    weights: Mapping[str, float],
+    body: Tensor | None = None,
 ) -> Tensor:
     """sum over layers of ||m(G) - m(Y)||^2 + ||s(G) - s(Y)||^2, mean over channels and batch (the paper's eq. 12).
 
     `generated` holds maps `[B, C, H, W]`, `style` the mean and deviation `[B, C]` of the style slices, `weights` the
-    weight of each layer.
+    weight of each layer, `body` the masks `[B, height, width]` of the content slices (None: statistics of all
+    positions, and those of `style` must be too).
     """
     total = torch.zeros((), device=next(iter(generated.values())).device)
     for layer, weight in weights.items():
-        mean, deviation = channel_statistics(generated[layer])
+        mean, deviation = channel_statistics(generated[layer], body)
         style_mean, style_deviation = style[layer]
         total = total + weight * (F.mse_loss(mean, style_mean) + F.mse_loss(deviation, style_deviation))
     return total
@@ -35,14 +39,10 @@ def style_loss(
 def sample_points(body: Tensor, size: tuple[int, int], rng: np.random.Generator, *, at_most: int = AT_MOST_POINTS):
     """Flat indices (int64, ascending) of at most `at_most` positions of a map of `size` that lie in the body.
 
-    `body` is a bool `[H, W]` mask of the slice; a position counts where at least half of its pixels are body. The same
-    indices serve the generated and the target maps: identical air would put a floor under the loss, and different
-    indices would compare different places. A slice without body uses all positions.
+    `body` is a bool `[H, W]` mask of the slice. The same indices serve the generated and the target maps: identical air
+    would put a floor under the loss, and different indices would compare different places.
     """
-    share = F.adaptive_avg_pool2d(body.float()[None, None], size).flatten()
-    inside = torch.nonzero(share >= 0.5).flatten().cpu()
-    if len(inside) == 0:
-        inside = torch.arange(size[0] * size[1])
+    inside = torch.nonzero(positions_in_body(body[None], size).flatten()).flatten().cpu()
     if len(inside) > at_most:
         chosen = np.sort(rng.choice(len(inside), at_most, replace=False))
         inside = inside[torch.from_numpy(chosen)]

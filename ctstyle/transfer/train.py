@@ -18,7 +18,7 @@ from ctstyle.encoders.scale import tap_scales
 from ctstyle.encoders.weights import he_initialise
 from ctstyle.errors import CTStyleError
 from ctstyle.fit import fit
-from ctstyle.transfer.adain import restyle
+from ctstyle.transfer.adain import STATISTICS, restyle
 from ctstyle.transfer.decoder import Decoder
 from ctstyle.transfer.features import FeatureCache
 from ctstyle.transfer.generator import Generator
@@ -53,10 +53,12 @@ class WarmUpSettings:
 class TransferSettings:
     """The decoder learns to transfer styles: content loss + style_weight * style loss (method.md, 3).
 
-    `content_taps` and `style_taps` empty take the registry's lists; `style_tap_weights` empty is 1 for each.
-    `content_target` x compares with the maps of X (the paper), adain with the restyled maps of X. `identity_weight`
-    adds the L1 distance of D(E(X)) to X, so that what the warm-up learnt is kept; `spatial_weight` adds CoBi's spatial
-    term to the contextual distance. `schedule` is one of SCHEDULES.
+    `content_taps` and `style_taps` empty take the registry's lists; `style_tap_weights` has one for each tap (none:
+    1 each); the first levels, which carry the grey values, weigh most. `content_target` x compares with the maps of
+    X (the paper), adain with the restyled maps of X. `identity_weight` adds the L1 distance of D(E(X)) to X, so that
+    what the warm-up learnt is kept; `spatial_weight` adds CoBi's spatial term to the contextual distance. `schedule` is
+    one of SCHEDULES, `statistics` one of STATISTICS: channel means and deviations inside the body, or of whole slices
+    (the paper).
     """
 
     steps: int = 200
@@ -67,7 +69,8 @@ class TransferSettings:
     style_weight: float = 10.0
     content_taps: tuple[str, ...] = ()
     style_taps: tuple[str, ...] = ()
-    style_tap_weights: tuple[float, ...] = ()
+    style_tap_weights: tuple[float, ...] = (10.0, 3.0, 1.0, 1.0)
+    statistics: str = "body"
     bandwidth: float = 0.5
     content_target: str = "x"
     identity_weight: float = 30.0
@@ -116,6 +119,7 @@ def warm_up(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rise_and_fall(step, settings.steps))
 
     def step(_: int, rng: np.random.Generator) -> Mapping[str, Tensor]:
+        """One batch of slices, or windows of them, to be given back."""
         indices = rng.integers(len(slices), size=settings.batch)
         maps, wanted = cache.maps(indices, (tap.name,))[tap.name], cache.images(indices)
         if settings.window:
@@ -147,6 +151,7 @@ def train(
     content: np.ndarray,
     bodies: np.ndarray,
     style: np.ndarray,
+    style_bodies: np.ndarray,
     style_names: Sequence[str],
     seed: int,
     state_path: Path | None = None,
@@ -155,17 +160,20 @@ def train(
 ) -> tuple[Generator, pd.DataFrame]:
     """Train a copy of the warmed-up generator `start` as `model` ("ours" or "adain").
 
-    `content` float32 `[n, H, W]` in [0, 1] with `bodies` bool `[n, H, W]`; `style` float32 `[m, H, W]` with their
-    styles: a step draws content slices, then for each a style and one of its slices. All of training patients. Returns
-    the generator and the history (`step, loss, content, style`, and `identity` with its weight above 0). Raises
-    CTStyleError for slices or settings that do not fit, TrainingDiverged where a loss is not finite.
+    `content` float32 `[n, H, W]` in [0, 1] with `bodies` bool `[n, H, W]`; `style` float32 `[m, H, W]` with
+    `style_bodies` and the names of their styles: a step draws content slices, then for each a style and one of its
+    slices. All of training patients. Returns the generator and the history (`step, loss, content, style`, and
+    `identity` with its weight above 0). Raises CTStyleError for slices or settings that do not fit, TrainingDiverged
+    where a loss is not finite.
     """
-    _check(start, model, settings, content, bodies, style, style_names)
+    _check(start, model, settings, content, bodies, style, style_bodies, style_names)
     encoder, adain_tap = start.encoder, start.adain_tap
     device = encoder.mean.device
     losses = _Losses(start, model, settings, tap_scales(encoder, content, _taps(start, model, settings)))
     contents = FeatureCache(encoder, content, scales=losses.scales, limit_bytes=settings.cache_mb << 20)
-    styles = FeatureCache(encoder, style, scales=losses.scales, limit_bytes=0)
+    in_bodies = settings.statistics == "body"
+    found_in = np.ascontiguousarray(style_bodies, dtype=bool) if in_bodies else None
+    styles = FeatureCache(encoder, style, scales=losses.scales, bodies=found_in, limit_bytes=0)
     groups = [np.flatnonzero(np.asarray(style_names) == name) for name in sorted(set(style_names))]
     masks = torch.from_numpy(np.ascontiguousarray(bodies, dtype=bool)).to(device)
     decoder = copy.deepcopy(start.decoder).train()
@@ -173,18 +181,20 @@ def train(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _rate(settings))
 
     def step(_: int, rng: np.random.Generator) -> Mapping[str, Tensor]:
+        """One batch of contents, each towards a slice of a style drawn for it."""
         x = rng.integers(len(content), size=settings.batch)
         y = np.array([rng.choice(groups[group]) for group in rng.integers(len(groups), size=settings.batch)])
         maps = contents.maps(x, losses.content_maps)
         wanted = styles.statistics(y, losses.statistics)
-        target = restyle(maps[adain_tap], *wanted[adain_tap])
+        own = masks[x] if in_bodies else None
+        target = restyle(maps[adain_tap], *wanted[adain_tap], own)
         with _autocast(device):
             images = decoder(target)
             made = encoder(images, losses.made)
         made = {tap: value.float() / losses.scales[tap] for tap, value in made.items()}
         found = {
             "content": losses.content(made, maps, target, wanted, masks[x], rng),
-            "style": style_loss(made, wanted, losses.style_weights),
+            "style": style_loss(made, wanted, losses.style_weights, own),
         }
         loss = found["content"] + settings.style_weight * found["style"]
         if settings.identity_weight > 0:
@@ -205,7 +215,8 @@ def train(
         fingerprint=fingerprint,
         log_every=log_every,
     )
-    return Generator(encoder, decoder.eval(), adain_tap=adain_tap, scale=start.scale), history
+    trained = Generator(encoder, decoder.eval(), adain_tap=adain_tap, scale=start.scale, statistics=settings.statistics)
+    return trained, history
 
 
 def _content_taps(start: Generator, settings: TransferSettings) -> tuple[str, ...]:
@@ -247,10 +258,12 @@ class _Losses:
         masks: Tensor,
         rng: np.random.Generator,
     ) -> Tensor:
+        """The model's content loss: scaled maps `made` of the output, `maps` of X, AdaIN's `target`, body `masks`."""
         if self.model == "adain":
             return F.mse_loss(made[self.adain_tap], target)
         if self.settings.content_target == "adain":
-            maps = {layer: restyle(maps[layer], *wanted[layer]) for layer in self.layers}
+            own = masks if self.settings.statistics == "body" else None
+            maps = {layer: restyle(maps[layer], *wanted[layer], own) for layer in self.layers}
         return contextual_content_loss(
             made,
             maps,
@@ -272,6 +285,7 @@ def _windows(maps: Tensor, images: Tensor, size: int, rng: np.random.Generator) 
     lefts = rng.integers(width - columns + 1, size=len(maps))
 
     def cut(values: Tensor, scale: int) -> Tensor:
+        """The windows of a batch whose positions are `scale` pixels wide."""
         windows = [
             value[:, top * scale : (top + rows) * scale, left * scale : (left + columns) * scale]
             for value, top, left in zip(values, tops, lefts)
@@ -323,6 +337,7 @@ def _check(
     content: np.ndarray,
     bodies: np.ndarray,
     style: np.ndarray,
+    style_bodies: np.ndarray,
     style_names: Sequence[str],
 ) -> None:
     stride = start.decoder.stride
@@ -338,7 +353,9 @@ def _check(
             settings.content_target in CONTENT_TARGETS,
         ),
         ("schedule", settings.schedule, " | ".join(SCHEDULES), settings.schedule in SCHEDULES),
+        ("statistics", settings.statistics, " | ".join(STATISTICS), settings.statistics in STATISTICS),
         ("body masks", bodies.shape, content.shape, bodies.shape == content.shape),
+        ("body masks of the style slices", style_bodies.shape, style.shape, style_bodies.shape == style.shape),
         ("style names", len(style_names), len(style), len(style_names) == len(style)),
         (
             "style_tap_weights",

@@ -39,6 +39,7 @@ def paint_chest(
     canvas.paint(soft * frame.between(-1, 10.5), "muscle", uptake=0.2)
 
     def vessel(x, y, a, b, first, last, *, tissue="blood", uptake=1.0, soft=0.3):
+        """An upright tube of half axes `a`, `b` in mm between two levels."""
         cover = frame.disc(x, y, a, b) * frame.between(first, last, soft)
         canvas.paint(cover.astype(np.float32), tissue, uptake=uptake)
 
@@ -96,6 +97,7 @@ def paint_abdomen(
     wave = 4 * texture(rng, shape, (3, 12, 12))
 
     def organ(x, y, level, axes, tissue, *, uptake, limit=inside, grow=0.0, bumps=1.0):
+        """A bumpy ellipsoid about (x, y) mm at a level, painted within `limit`; returns its cover."""
         centre = (frame.x - x * s, frame.y - front - y * s, z - level * 27.0)
         solid = ellipsoid(*centre, tuple(k * s for k in axes)) + bumps * wave - grow
         cover = coverage(solid, edge) * limit

@@ -1,5 +1,7 @@
 """Generation: pairing, masks carried, refusals counted, files read back, and the controls' histograms."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -136,16 +138,22 @@ def test_contents_and_styles_come_from_training_patients_alone():
 
 
 def test_the_network_painter_speaks_in_the_window_and_passes_alpha():
-    def half_way(content, style, alpha):
-        assert content.shape == style.shape == (2, 1, 96, 96) and content.dtype == torch.float32
-        return (1 - alpha) * content + alpha * style + 0.1
-
     content, style = trunks(2)[0], trunks(2, shift=100, seed=5)[0]
-    painted = network_painter(half_way, WINDOW, alpha=0.25)(content, style, np.random.default_rng(0))
     body = body_mask(content, WINDOW)
+
+    def half_way(x, y, alpha, *, content_body, style_body):
+        assert x.shape == y.shape == (2, 1, 96, 96) and x.dtype == torch.float32
+        assert np.array_equal(content_body, body) and np.array_equal(style_body, body_mask(style, WINDOW))
+        return (1 - alpha) * x + alpha * y + 0.1
+
+    def painter(generate, alpha):
+        encoder = SimpleNamespace(mean=torch.zeros(1))
+        return network_painter(SimpleNamespace(encoder=encoder, generate=generate), WINDOW, alpha=alpha)
+
+    painted = painter(half_way, 0.25)(content, style, np.random.default_rng(0))
     assert painted[body] == pytest.approx((0.75 * content + 0.25 * style + 100)[body], abs=0.01)
     assert (painted[~body] == content[~body]).all()
-    broken = network_painter(lambda c, s, a: c * float("nan"), WINDOW, alpha=1.0)
+    broken = painter(lambda x, y, alpha, **bodies: x * float("nan"), 1.0)
     assert np.isnan(broken(content, style, np.random.default_rng(0))[body]).all()
 
 

@@ -6,7 +6,8 @@ import pytest
 from scipy import ndimage
 
 from ctstyle.metrics.arms import SEGMENTATION_COLUMNS, domains, score_arm, segmentation_frame
-from ctstyle.metrics.evaluate import DIVERSITY_COLUMNS, TRANSFER_MEASURES, diversity_frame, slice_lookup, transfer_frame
+from ctstyle.metrics.columns import DIVERSITY_COLUMNS, TRANSFER_MEASURES
+from ctstyle.metrics.evaluate import diversity_frame, slice_lookup, transfer_frame
 from ctstyle.metrics.segmentation import ShapeMismatch
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.window import Window
@@ -114,7 +115,7 @@ def test_diversity_runs_over_the_transfers_of_one_content():
         }
     )
     frame = diversity_frame(generated, table, window=WINDOW, perceptual=MeanGrey())
-    assert list(frame.columns) == DIVERSITY_COLUMNS
+    assert list(frame.columns) == list(DIVERSITY_COLUMNS)
     assert frame.loc[0, "lpips_diversity"] == pytest.approx(np.std([0, 0.1]), abs=1e-6)
     assert list(frame["content_scan"]) == ["a", "b"]
 

@@ -11,7 +11,7 @@ from scipy.stats import bootstrap as scipy_bootstrap
 
 from ctstyle.paper.bootstrap import Bootstrap, BootstrapError, mean_over_patients, resamples
 from ctstyle.paper.captions import RunFacts, table1_notes, table2_notes
-from ctstyle.paper.measures import MEASURES, TRANSFER_MEASURES, PaperInputError
+from ctstyle.paper.measures import MEASURES, TRANSFER_ROWS, PaperInputError
 from ctstyle.paper.printed import is_possible_for_two_classes, printed_table1, printed_table2
 from ctstyle.paper.tables import Table, table1, table2
 from ctstyle.paper.write import Notes, latex, to_csv, to_latex, to_markdown, write_table
@@ -35,7 +35,7 @@ FACTS = RunFacts(
 def transfer_frame(values: dict[str, list[float]], kind: str = "transfer") -> pd.DataFrame:
     """One row per slice; all measures of a slice take the value given for the patient."""
     rows = [
-        {"content_scan": f"{patient}-s1", "patient": patient, "kind": kind} | dict.fromkeys(TRANSFER_MEASURES, value)
+        {"content_scan": f"{patient}-s1", "patient": patient, "kind": kind} | dict.fromkeys(TRANSFER_ROWS, value)
         for patient, of_patient in values.items()
         for value in of_patient
     ]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ctstyle.transfer.adain import adain, channel_statistics, restyle
+from ctstyle.transfer.adain import adain, channel_statistics, positions_in_body, restyle
 
 
 def maps(seed: int, size: int = 12) -> torch.Tensor:
@@ -42,6 +42,34 @@ def test_constant_channel_takes_the_styles_mean_with_finite_gradient(value):
     torch.testing.assert_close(out, style.mean(dim=(2, 3), keepdim=True).expand_as(out))
     out.square().sum().backward()
     assert torch.isfinite(content.grad).all() and torch.isfinite(style.grad).all()
+
+
+def test_inside_the_body_other_positions_do_not_count():
+    content, style = maps(7), maps(8)
+    body = torch.zeros(3, 24, 24, dtype=torch.bool)
+    body[:, 4:20, 6:14] = True
+    inside = style[:, :, 2:10, 3:7]
+    mean, deviation = channel_statistics(style, body)
+    torch.testing.assert_close(mean, inside.mean(dim=(2, 3)), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(deviation, inside.std(dim=(2, 3), correction=0), rtol=1e-4, atol=1e-5)
+    airy = style.clone()
+    airy[:, :, 0] = 50.0
+    out = adain(content, style, content_body=body, style_body=body)
+    assert torch.equal(out, adain(content, airy, content_body=body, style_body=body))
+    assert not torch.allclose(adain(content, style), adain(content, airy))
+    found, spread = channel_statistics(out, body)
+    torch.testing.assert_close(found, mean, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(spread, deviation, rtol=1e-4, atol=1e-4)
+    nobody = torch.zeros_like(body)
+    torch.testing.assert_close(channel_statistics(style, nobody), channel_statistics(style), rtol=1e-4, atol=1e-4)
+
+
+def test_a_position_is_in_the_body_by_half():
+    body = torch.zeros(2, 4, 4, dtype=torch.bool)
+    body[0, :2, 0] = True  # two of the four pixels of position (0, 0)
+    body[0, 2, 2] = True  # one of four
+    inside = positions_in_body(body, (2, 2))
+    assert inside[0].tolist() == [[True, False], [False, False]] and inside[1].all()
 
 
 def test_restyle_is_adain_from_statistics_alone():

@@ -7,9 +7,13 @@ import torch
 from ctstyle.encoders.registry import build
 from ctstyle.encoders.weights import he_initialise, random
 from ctstyle.errors import CTStyleError
+from ctstyle.slices.body import body_mask
+from ctstyle.slices.window import Window
 from ctstyle.transfer.apply import stylise
 from ctstyle.transfer.decoder import Decoder
 from ctstyle.transfer.generator import Generator, WrongGenerator, read_metadata
+
+WINDOW = Window(-250.0, 750.0)
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +63,33 @@ def test_blend_of_one_is_that_one_and_weights_are_relative(generator):
 def test_stylise_is_generate_whatever_the_batch(generator):
     content, style = slices(5, 5), slices(5, 6)
     expected = generator.generate(content, style, 0.5)[:, 0]
+    hu, style_hu = (WINDOW.low + 1000.0 * part[:, 0].numpy() for part in (content, style))
+    body = body_mask(hu, WINDOW)
+    assert 0.5 < body.mean() < 1
     for batch in (1, 3, 16):
-        found = stylise(generator, content[:, 0].numpy(), style[:, 0].numpy(), alpha=0.5, batch=batch)
-        assert found.dtype == np.float32
-        np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
+        found = stylise(generator, hu, style_hu, window=WINDOW, alpha=0.5, batch=batch)
+        np.testing.assert_allclose(found[body], (WINDOW.low + 1000 * expected.numpy())[body], atol=0.01)
+        assert np.array_equal(found[~body], hu[~body])
     with pytest.raises(CTStyleError, match="5 and 3"):
-        stylise(generator, content[:, 0].numpy(), style[:3, 0].numpy())
+        stylise(generator, hu, style_hu[:3], window=WINDOW)
+
+
+@torch.no_grad()
+def test_a_generator_of_bodies_needs_them_and_ignores_the_styles_air(generator):
+    inside = Generator(generator.encoder, generator.decoder, adain_tap="relu3_1", scale=0.8, statistics="body").eval()
+    content, style = slices(2, 9), slices(2, 10)
+    body = torch.zeros(2, 32, 32, dtype=torch.bool)
+    body[:, :, :16] = True
+    made = inside.generate(content, style, content_body=body, style_body=body)
+    airy = style.clone()
+    airy[..., 28:] = 0
+    assert torch.equal(made, inside.generate(content, airy, content_body=body, style_body=body))
+    assert not torch.equal(generator.generate(content, style), generator.generate(content, airy))
+    mixed = inside.blend(content, [style, style], [1, 2], content_body=body, style_bodies=[body, body])
+    torch.testing.assert_close(mixed, made)
+    for missing in ({"content_body": body}, {"style_body": body}):
+        with pytest.raises(CTStyleError, match="no body masks"):
+            inside.generate(content, style, **missing)
 
 
 @torch.no_grad()
@@ -74,6 +99,7 @@ def test_file_gives_the_same_slices_and_refuses_another_encoder(generator, tmp_p
     assert read_metadata(path)["model"] == "ours" and read_metadata(path)["stride"] == 4
     loaded = Generator.load(path, generator.encoder)
     content, style = slices(2, 7), slices(2, 8)
+    assert loaded.statistics == "slice"
     assert torch.equal(loaded.generate(content, style), generator.generate(content, style))
     with pytest.raises(WrongGenerator, match=r"vgg19.*vgg16"):
         Generator.load(path, build("vgg19", random("vgg19", seed=0).state))

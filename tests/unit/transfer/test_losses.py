@@ -26,6 +26,16 @@ def test_style_loss_is_equation_12():
     assert float(found) == pytest.approx(expected, rel=1e-4)
 
 
+def test_style_loss_inside_the_body_ignores_the_rest():
+    made = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    body = torch.zeros(1, 16, 16, dtype=torch.bool)
+    body[:, :, 4:12] = True
+    style = {"a": channel_statistics(made[:, :, :, 2:6])}
+    other = torch.cat([made[:, :, :, :2] + 9, made[:, :, :, 2:6], made[:, :, :, 6:] - 9], dim=3)
+    assert float(style_loss({"a": other}, style, {"a": 1.0}, body)) < 1e-8
+    assert float(style_loss({"a": other}, style, {"a": 1.0})) > 1
+
+
 def test_points_lie_in_the_body_and_are_few_distinct_and_seeded():
     body = torch.zeros(32, 32, dtype=torch.bool)
     body[8:24, 4:28] = True

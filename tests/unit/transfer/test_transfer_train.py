@@ -13,12 +13,20 @@ from ctstyle.errors import CTStyleError
 from ctstyle.transfer.features import FeatureCache
 from ctstyle.transfer.train import TransferSettings, WarmUpSettings, _windows, train, warm_up
 
-SMALL = TransferSettings(steps=2, batch=2, learning_rate=1e-3, schedule="inverse", identity_weight=0.0)
+SMALL = TransferSettings(
+    steps=2, batch=2, learning_rate=1e-3, schedule="inverse", identity_weight=0.0, style_tap_weights=()
+)
 
 
 @pytest.fixture(scope="module")
 def encoder():
     return build("densenet121", random("densenet121", seed=0).state)
+
+
+def disc_bodies(shape: tuple[int, int, int]) -> np.ndarray:
+    bodies = np.zeros(shape, bool)
+    bodies[:, 2:-2, 4:-4] = True
+    return bodies
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +37,9 @@ def data() -> dict:
     content = np.stack(disc).astype(np.float32)
     return {
         "content": content,
-        "bodies": np.ones(content.shape, bool),
+        "bodies": disc_bodies(content.shape),
         "style": (1 - content + 0.05 * rng.standard_normal(content.shape)).clip(0, 1).astype(np.float32),
+        "style_bodies": disc_bodies(content.shape),
         "style_names": ["s2", "s3"] * 3,
     }
 
@@ -110,6 +119,7 @@ def test_training_lowers_its_loss_and_leaves_the_start_alone(start, data, model)
         {"style_tap_weights": (1.0, 2.0, 1.0, 1.0)},
         {"bandwidth": 0.2},
         {"content_target": "adain"},
+        {"statistics": "slice"},
         {"identity_weight": 1.0},
         {"spatial_weight": 0.5},
         {"at_most_points": 9},
@@ -160,6 +170,11 @@ def test_cached_maps_are_the_encoders_and_the_limit_holds(encoder, data):
     maps = encoder(torch.from_numpy(data["content"][[2]])[:, None], ["stem"])["stem"].double() / 0.5
     torch.testing.assert_close(mean.double(), maps.mean(dim=(2, 3)), rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(deviation.double() ** 2, maps.var(dim=(2, 3), correction=0) + 1e-5, rtol=1e-3, atol=1e-7)
+    bodies = np.zeros(data["content"].shape, bool)
+    bodies[:, :, :16] = True
+    half = FeatureCache(encoder, data["content"], scales=scales, bodies=bodies)
+    mean, _ = half.statistics([2], ["stem"])["stem"]
+    torch.testing.assert_close(mean.double(), maps[..., :8].mean(dim=(2, 3)), rtol=1e-4, atol=1e-6)
 
 
 def test_wrong_input_is_named(encoder, start, data):
@@ -174,7 +189,9 @@ def test_wrong_input_is_named(encoder, start, data):
         ("ours", dataclasses.replace(SMALL, style_tap_weights=(1.0,)), {}, "style_tap_weights.*stem"),
         ("ours", SMALL, {"style": data["style"][:0], "style_names": []}, "style slices"),
         ("ours", SMALL, {"style_names": ["s2"]}, "style names"),
-        ("ours", SMALL, {"bodies": data["bodies"][:2]}, "body masks"),
+        ("ours", SMALL, {"bodies": data["bodies"][:2]}, "body masks: "),
+        ("ours", SMALL, {"style_bodies": data["bodies"][:2]}, "body masks of the style"),
+        ("ours", dataclasses.replace(SMALL, statistics="half"), {}, r"statistics.*body \| slice"),
     ):
         with pytest.raises(CTStyleError, match=message):
             train(start[0], model, settings, **{**data, **change}, seed=0)
