@@ -19,6 +19,7 @@ pathvars:
     augmented="<results>/augmented",
     segmentation="<results>/segmentation",
     metrics="<results>/metrics",
+    comparison="<results>/comparison",
     paper="<results>/paper",
     logs="<results>/logs",
     benchmarks="<results>/benchmarks",
@@ -31,7 +32,13 @@ resource_scopes:
 wildcard_constraints:
     seed=r"\d+",
     patient=r"phantom-p\d+",
-    model="ours|adain",
+    model="ours|adain|contextual|gatys",
+    encoder="vgg16|vgg19|resnet50|resnet101|densenet121|densenet169|densenet201",
+    weights="hed|imagenet|file|random|domain",
+    size=r"\d+",
+    layers="registry|deep|selected",
+    smoothing="none|softmax",
+    style_weight=r"[0-9.]+",
     control="noise|histogram",
 
 
@@ -44,6 +51,7 @@ include: "rules/slices.smk"
 include: "rules/styles.smk"
 include: "rules/encoders.smk"
 include: "rules/transfer.smk"
+include: "rules/compare.smk"
 include: "rules/augment.smk"
 include: "rules/segment.smk"
 include: "rules/evaluate.smk"

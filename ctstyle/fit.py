@@ -7,6 +7,7 @@ the uninterrupted one bit for bit on the CPU.
 import logging
 import math
 import signal
+import statistics
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -55,6 +56,8 @@ def fit(
     needs. With `state_path` the state is saved there atomically every `save_every_s` seconds and on SIGTERM or
     SIGUSR1 (the loop then ends with SystemExit 143), and removed after the last step.
 
+    `history.attrs["seconds_per_step"]` is the median time of the steps that this process ran (NaN if none).
+
     Raises TrainingDiverged at the first loss that is not finite, and StaleState where `state_path` holds the state of
     a training with another `fingerprint`.
     """
@@ -64,11 +67,13 @@ def fit(
         log.info("%s: resumed after step %d of %d", name, len(history), steps)
     first = len(history)
     started = last_saved = time.monotonic()
+    durations: list[float] = []
     with _StopSignal() as stop:
         for i in range(first, steps):
-            rng = step_rng(seed, i)
+            rng, began = step_rng(seed, i), time.perf_counter()
             torch.manual_seed(int(rng.integers(2**62)))
             losses = {key: torch.as_tensor(value).detach().item() for key, value in step(i, rng).items()}
+            durations.append(time.perf_counter() - began)
             bad = [key for key, value in losses.items() if not math.isfinite(value)]
             if bad:
                 raise TrainingDiverged(
@@ -93,7 +98,9 @@ def fit(
                 raise SystemExit(143)
     if state_path is not None:
         state_path.unlink(missing_ok=True)
-    return pd.DataFrame(history)
+    frame = pd.DataFrame(history)
+    frame.attrs["seconds_per_step"] = statistics.median(durations) if durations else math.nan
+    return frame
 
 
 def _save(path: Path, parts: Mapping[str, Any], history: list[dict[str, float]], fingerprint: str) -> None:

@@ -13,7 +13,9 @@ import json
 import logging
 import os
 import random
+import resource
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,6 +40,17 @@ class Run:
     device: Any
     fingerprint: str
     state_path: Path
+    started: float
+
+    def write_cost(self, path: Path | str, **numbers: float) -> None:
+        """What this job cost so far, as JSON: its seconds, its largest memory in MB (GPU apart), and `numbers`."""
+        peak = {"peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+        if self.device is not None and self.device.type == "cuda":
+            from torch import cuda
+
+            peak["peak_gpu_memory_mb"] = cuda.max_memory_allocated(self.device) / 2**20
+        cost = {"seconds": time.monotonic() - self.started, **peak, **numbers}
+        Path(path).write_text(json.dumps({name: round(value, 4) for name, value in cost.items()}, indent=1) + "\n")
 
 
 @contextlib.contextmanager
@@ -66,6 +79,7 @@ def job(snakemake: Any) -> Iterator[Run]:
 
 
 def _prepare(snakemake: Any) -> Run:
+    started = time.monotonic()
     compute = snakemake.params.get("compute", {"threads": 1})
     seed = int(snakemake.wildcards.get("seed", 0))
     random.seed(seed)
@@ -88,6 +102,7 @@ def _prepare(snakemake: Any) -> Run:
         device=device,
         fingerprint=fingerprint,
         state_path=first.parent / f".{snakemake.rule}-{fingerprint[:16]}.state",
+        started=started,
     )
 
 

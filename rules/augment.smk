@@ -15,6 +15,8 @@ rule generate_augmentation:
         "<logs>/generate_augmentation/{model}-seed{seed}.log",
     benchmark:
         "<benchmarks>/generate_augmentation/{model}-seed{seed}.tsv"
+    wildcard_constraints:
+        model="ours|adain|contextual",
     conda:
         "../envs/ctstyle.yaml"
     threads: 1

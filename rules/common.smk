@@ -13,6 +13,7 @@ from ctstyle import settings
 from ctstyle.cohorts import catalogue
 from ctstyle.errors import CTStyleError
 from ctstyle.provenance.code import code_digest
+from ctstyle.transfer import comparison
 
 SCHEMA = yaml.safe_load((ROOT / "config" / "schema" / "config.schema.yaml").read_text())
 
@@ -32,6 +33,9 @@ def list_scans(config):
 try:
     config.update(checked(config))
     SCANS = list_scans(config)
+    COMPARED = comparison.trainings(
+        config["comparison"], config["encoders"]["main"], config["transfer"]["training"]["style_weight"]
+    )
 except CTStyleError as error:
     raise WorkflowError(str(error)) from None
 
@@ -60,6 +64,46 @@ def scan_files(wildcards):
     return files
 
 
+def compared(question, file):
+    """A file of every training that answers a question of the comparison, and of every seed within it."""
+    stem = "<comparison>/{encoder}-{weights}/{model}-{layers}-{smoothing}-w{style_weight:g}/seed{seed}"
+    trainings = COMPARED[question].to_dict("records")
+    return [f"{stem}/{file}".format(**one, seed=seed) for one in trainings for seed in config["seeds"]]
+
+
+def warm_up_of(encoder, weights, size_px, suffix="safetensors"):
+    """The warmed-up decoder of one encoder at one slice size; every training that starts from it shares it."""
+    return f"<transfer>/warmup/{encoder}-{weights}-{size_px}px/seed{{seed}}.{suffix}"
+
+
+def main_warm_up(suffix="safetensors"):
+    """The warmed-up decoder of the main models."""
+    main = config["encoders"]["main"]
+    return warm_up_of(main["name"], main["weights"], config["slices"]["size_px"], suffix)
+
+
+def warm_up_settings(wildcards):
+    """The config's warm-up, with the comparison's steps and window where the decoder is not that of the main models."""
+    settings, small = config["transfer"]["warm_up"], config["comparison"]
+    if f"{wildcards.encoder}-{wildcards.weights}-{wildcards.size}px" in main_warm_up():
+        return settings
+    return {**settings, "steps": small["warm_up_steps"], "window": small["warm_up_window"]}
+
+
+def compared_settings(wildcards):
+    """The config's training, with the comparison's steps and what this training varies."""
+    varied = {"smoothing": wildcards.smoothing, "style_weight": float(wildcards.style_weight)}
+    return {**config["transfer"]["training"], "steps": config["comparison"]["steps"], **varied}
+
+
+def selected_taps(wildcards):
+    """The selected layer lists, for a training that uses them."""
+    if wildcards.get("layers", config["transfer"]["layers"]) != "selected":
+        return []
+    main = config["encoders"]["main"]
+    return f"<encoders>/{wildcards.get('encoder', main['name'])}/{wildcards.get('weights', main['weights'])}.taps.json"
+
+
 def main_weights(suffix):
     """The weights of the encoder that the main models use."""
     main = config["encoders"]["main"]
@@ -74,6 +118,82 @@ def weight_sources():
 def lpips_trunk(suffix):
     """The VGG16 trunk of LPIPS."""
     return f"<encoders>/vgg16/{config['metrics']['lpips_trunk']}.{suffix}"
+
+
+def inception_trunk():
+    """ImageNet weights of Inception-v3, where only its head is trained."""
+    return "<encoders>/inception_v3.safetensors" if config["metrics"]["classifier"]["weights"] == "imagenet" else []
+
+
+def trained_models():
+    """The models that are trained before they work; the optimisation is not."""
+    return [model for model in config["transfer"]["models"] if model != "gatys"]
+
+
+def of_trained(pattern):
+    """A pattern for every model that is trained, and for every seed within it."""
+    return collect(pattern, model=trained_models(), seed=config["seeds"])
+
+
+def figure_encoders():
+    """The encoders of Figures 8 and 9."""
+    return config["comparison"]["encoders"]
+
+
+def figure_outputs(wildcards, file):
+    """A file of each encoder's training that Figure 8 (MSE) or 9 (contextual loss) shows, of the first seed."""
+    model = {"figure8": "adain", "figure9": "ours"}[wildcards.figure]
+    asked = COMPARED["encoders"].query("model == @model and smoothing == smoothing.iloc[0]")
+    stem = "<comparison>/{encoder}-{weights}/{model}-{layers}-{smoothing}-w{style_weight:g}/seed{seed}"
+    return [f"{stem}/{file}".format(**one, seed=config["seeds"][0]) for one in asked.to_dict("records")]
+
+
+def figure_hu(wildcards):
+    """The slices of Figure 8 or 9."""
+    return figure_outputs(wildcards, "test.hu.npy")
+
+
+def figure_rows(wildcards):
+    """The rows of the slices of Figure 8 or 9."""
+    return figure_outputs(wildcards, "test.tsv")
+
+
+def compared_about():
+    """The records beside the weights of the compared encoders."""
+    small = config["comparison"]
+    return [f"<encoders>/{name}/{small['weights']}.json" for name in small["encoders"]]
+
+
+def compared_trainings(question):
+    """What tells the trainings of a question apart, in the order of their files."""
+    return [one for one in COMPARED[question].to_dict("records") for _ in config["seeds"]]
+
+
+def paper_tables(forms):
+    """Every table of the paper."""
+    tables = ["table1", "table1_printed", "table2", "table2_printed", "table3", "taps", "sweep", "lists"]
+    return collect("<paper>/tables/{table}.{form}", table=[*tables, "claims", "errata", "costs"], form=forms)
+
+
+def paper_figures(forms):
+    """Every figure of the paper."""
+    numbered = [f"figure{number}" for number in range(1, 10)]
+    augmented = [arm for arm in config["segment"]["arms"] if arm not in ("plain", "instance", "oracle")]
+    names = [*numbered, "style_space", "training", "sweep", "layer_choice"]
+    names += [f"augmented_{arm}-seed{config['seeds'][0]}" for arm in augmented]
+    return collect("<paper>/figures/{figure}.{form}", figure=names, form=forms)
+
+
+def paper_text():
+    """The layout, the text and the references of the PDF (no module imports them)."""
+    return [str(ROOT / "ctstyle" / "paper" / name) for name in ("paper.typ", "paper.typ.j2", "references.bib")]
+
+
+def described(form):
+    """The layer descriptions of the main encoder's weights and of every compared encoder, in one form."""
+    main, small = config["encoders"]["main"], config["comparison"]
+    pairs = dict.fromkeys([(main["name"], main["weights"]), *((name, small["weights"]) for name in small["encoders"])])
+    return [f"<encoders>/{name}/{weights}.{form}" for name, weights in pairs]
 
 
 def augmented_of(wildcards):
@@ -101,13 +221,14 @@ def of_arms(pattern, first_seed=False):
     return collect(pattern, arm=config["segment"]["arms"], seed=seeds)
 
 
-def shown_layers():
-    """The layer descriptions of the main encoder's weights and of the one trained on this run's slices."""
-    main = config["encoders"]["main"]["name"]
-    weights = dict.fromkeys((config["encoders"]["main"]["weights"], "domain"))
-    return collect(
-        "<encoders>/{encoder}/{weights}.layers.{form}", encoder=main, weights=weights, form=["tsv", "png", "pdf"]
-    )
+def compared_facts():
+    """What captions say about the trainings of the comparison."""
+    small = config["comparison"]
+    criterion = {"difference": "difference of content score and style score", "content": "content score"}
+    return {
+        **{key: small[key] for key in ("weights", "size_px", "warm_up_steps", "steps")},
+        "criterion": criterion[config["encoders"]["choice"]["content_by"]],
+    }
 
 
 def run_facts():

@@ -71,6 +71,25 @@ rule train_domain_encoder:
         "../scripts/train_domain_encoder.py"
 
 
+rule choose_taps:
+    input:
+        layers="<encoders>/{encoder}/{weights}.layers.tsv",
+    output:
+        taps="<encoders>/{encoder}/{weights}.taps.json",
+    log:
+        "<logs>/choose_taps/{encoder}-{weights}.log",
+    benchmark:
+        "<benchmarks>/choose_taps/{encoder}-{weights}.tsv"
+    conda:
+        "../envs/ctstyle.yaml"
+    threads: 1
+    params:
+        content_by=lookup("encoders/choice/content_by", within=config),
+        code=fingerprint("choose_taps"),
+    script:
+        "../scripts/choose_taps.py"
+
+
 rule describe_layers:
     input:
         split="<styles>/split.tsv",
@@ -78,7 +97,12 @@ rule describe_layers:
         weights="<encoders>/{encoder}/{weights}.safetensors",
     output:
         layers="<encoders>/{encoder}/{weights}.layers.tsv",
-        png="<encoders>/{encoder}/{weights}.layers.png",
+        png=report(
+            "<encoders>/{encoder}/{weights}.layers.png",
+            caption="../report/layers.rst",
+            category="5 Encoders and layers: Figures 8 and 9, Table 3",
+            labels={"kind": "feature layers", "encoder": "{encoder}", "weights": "{weights}"},
+        ),
         pdf="<encoders>/{encoder}/{weights}.layers.pdf",
     log:
         "<logs>/describe_layers/{encoder}-{weights}.log",

@@ -51,3 +51,73 @@ rule score_transfer:
         code=fingerprint("score_transfer"),
     script:
         "../scripts/score_transfer.py"
+
+
+rule fetch_inception:
+    output:
+        weights="<encoders>/inception_v3.safetensors",
+    log:
+        "<logs>/fetch_inception.log",
+    benchmark:
+        "<benchmarks>/fetch_inception.tsv"
+    conda:
+        "../envs/ctstyle.yaml"
+    threads: 1
+    params:
+        code=fingerprint("fetch_inception"),
+    script:
+        "../scripts/fetch_inception.py"
+
+
+rule train_classifier:
+    input:
+        split="<styles>/split.tsv",
+        slices=all_slices(),
+        trunk=inception_trunk(),
+    output:
+        classifier="<metrics>/classifier/inception.safetensors",
+        about="<metrics>/classifier/inception.json",
+        history="<metrics>/classifier/inception.history.tsv",
+    log:
+        "<logs>/train_classifier.log",
+    benchmark:
+        "<benchmarks>/train_classifier.tsv"
+    conda:
+        "../envs/ctstyle.yaml"
+    threads: config["compute"]["threads"]
+    resources:
+        gpu=1,
+    params:
+        classifier=lookup("metrics/classifier", within=config),
+        window_hu=lookup("slices/window_hu", within=config),
+        compute=lookup("compute", within=config),
+        code=fingerprint("train_classifier"),
+    script:
+        "../scripts/train_classifier.py"
+
+
+rule score_cis:
+    input:
+        split="<styles>/split.tsv",
+        slices=all_slices(),
+        classifier="<metrics>/classifier/inception.safetensors",
+        hu="<transfer>/{model}/seed{seed}/test.hu.npy",
+        rows="<transfer>/{model}/seed{seed}/test.tsv",
+    output:
+        cis="<metrics>/cis/{model}-seed{seed}.tsv",
+        probabilities="<metrics>/cis/{model}-seed{seed}.probabilities.tsv",
+    log:
+        "<logs>/score_cis/{model}-seed{seed}.log",
+    benchmark:
+        "<benchmarks>/score_cis/{model}-seed{seed}.tsv"
+    conda:
+        "../envs/ctstyle.yaml"
+    threads: config["compute"]["threads"]
+    resources:
+        gpu=1,
+    params:
+        window_hu=lookup("slices/window_hu", within=config),
+        compute=lookup("compute", within=config),
+        code=fingerprint("score_cis"),
+    script:
+        "../scripts/score_cis.py"

@@ -1,64 +1,44 @@
-"""The paper's tables and figures, and Snakemake's report of them."""
+"""The paper's tables and figures, its claims, the PDF, and what Snakemake's report shows of them."""
 
 
-rule make_table1:
-    input:
-        transfer=of_models("<metrics>/transfer/{model}-seed{seed}.tsv"),
-        diversity=of_models("<metrics>/transfer/{model}-seed{seed}.diversity.tsv"),
-        weights=main_weights("json"),
-        trunk=lpips_trunk("json"),
+rule draw_architecture:
     output:
-        csv=report(
-            "<paper>/tables/table1.csv",
-            caption="../report/table1.rst",
-            category="Table 1: content kept and style reached",
-            labels={"file": "table 1 (CSV)"},
+        figure1_png=report(
+            "<paper>/figures/figure1.png",
+            caption="../report/architecture.rst",
+            category="1 Method: Figures 1 to 3",
+            labels={"kind": "figure", "what": "Figure 1: the whole system"},
         ),
-        md="<paper>/tables/table1.md",
-        tex="<paper>/tables/table1.tex",
+        figure1_pdf="<paper>/figures/figure1.pdf",
+        figure2_png=report(
+            "<paper>/figures/figure2.png",
+            caption="../report/architecture.rst",
+            category="1 Method: Figures 1 to 3",
+            labels={"kind": "figure", "what": "Figure 2: style transfer network"},
+        ),
+        figure2_pdf="<paper>/figures/figure2.pdf",
+        figure3_png=report(
+            "<paper>/figures/figure3.png",
+            caption="../report/architecture.rst",
+            category="1 Method: Figures 1 to 3",
+            labels={"kind": "figure", "what": "Figure 3: segmentation network"},
+        ),
+        figure3_pdf="<paper>/figures/figure3.pdf",
     log:
-        "<logs>/make_table1.log",
+        "<logs>/draw_architecture.log",
     benchmark:
-        "<benchmarks>/make_table1.tsv"
+        "<benchmarks>/draw_architecture.tsv"
     conda:
         "../envs/ctstyle.yaml"
     threads: 1
     params:
-        facts=run_facts(),
-        models=lookup("transfer/models", within=config),
-        bootstrap=lookup("paper/bootstrap", within=config),
-        code=fingerprint("make_table1"),
+        encoder=lookup("encoders/main/name", within=config),
+        transfer=lookup("transfer", within=config),
+        unet=lookup("segment/training/unet", within=config),
+        slices=lookup("slices", within=config),
+        code=fingerprint("draw_architecture"),
     script:
-        "../scripts/make_table1.py"
-
-
-rule make_table2:
-    input:
-        segmentation=of_arms("<metrics>/segmentation/{arm}-seed{seed}.tsv"),
-        weights=main_weights("json"),
-        trunk=lpips_trunk("json"),
-    output:
-        csv=report(
-            "<paper>/tables/table2.csv",
-            caption="../report/table2.rst",
-            category="Table 2: segmentation",
-            labels={"file": "table 2 (CSV)"},
-        ),
-        md="<paper>/tables/table2.md",
-        tex="<paper>/tables/table2.tex",
-    log:
-        "<logs>/make_table2.log",
-    benchmark:
-        "<benchmarks>/make_table2.tsv"
-    conda:
-        "../envs/ctstyle.yaml"
-    threads: 1
-    params:
-        facts=run_facts(),
-        bootstrap=lookup("paper/bootstrap", within=config),
-        code=fingerprint("make_table2"),
-    script:
-        "../scripts/make_table2.py"
+        "../scripts/draw_architecture.py"
 
 
 rule draw_figure4:
@@ -69,8 +49,8 @@ rule draw_figure4:
         png=report(
             "<paper>/figures/figure4.png",
             caption="../report/figure4.rst",
-            category="Figure 4: the grey scales",
-            labels={"file": "figure 4"},
+            category="2 Grey scales: Figure 4",
+            labels={"kind": "figure", "what": "Figure 4: the styles"},
         ),
         pdf="<paper>/figures/figure4.pdf",
     log:
@@ -87,6 +67,32 @@ rule draw_figure4:
         "../scripts/draw_figure4.py"
 
 
+rule draw_style_space:
+    input:
+        styles="<styles>/styles.tsv",
+    output:
+        png=report(
+            "<paper>/figures/style_space.png",
+            caption="../report/style_space.rst",
+            category="2 Grey scales: Figure 4",
+            labels={"kind": "figure", "what": "style space"},
+        ),
+        pdf="<paper>/figures/style_space.pdf",
+    log:
+        "<logs>/draw_style_space.log",
+    benchmark:
+        "<benchmarks>/draw_style_space.tsv"
+    conda:
+        "../envs/ctstyle.yaml"
+    threads: 1
+    params:
+        features=lookup("styles/features", within=config),
+        slices=lookup("slices", within=config),
+        code=fingerprint("draw_style_space"),
+    script:
+        "../scripts/draw_style_space.py"
+
+
 rule draw_figure5:
     input:
         split="<styles>/split.tsv",
@@ -97,8 +103,8 @@ rule draw_figure5:
         png=report(
             "<paper>/figures/figure5.png",
             caption="../report/figure5.rst",
-            category="Figure 5: outputs of the methods",
-            labels={"file": "figure 5"},
+            category="3 Style transfer: Figures 5 and 6, Table 1",
+            labels={"kind": "figure", "what": "Figure 5: outputs of the methods"},
         ),
         pdf="<paper>/figures/figure5.pdf",
     log:
@@ -126,8 +132,8 @@ rule draw_figure6:
         png=report(
             "<paper>/figures/figure6.png",
             caption="../report/figure6.rst",
-            category="Figure 6: several styles from single targets",
-            labels={"file": "figure 6"},
+            category="3 Style transfer: Figures 5 and 6, Table 1",
+            labels={"kind": "figure", "what": "Figure 6: several styles from single targets"},
         ),
         pdf="<paper>/figures/figure6.pdf",
     log:
@@ -145,6 +151,39 @@ rule draw_figure6:
         "../scripts/draw_figure6.py"
 
 
+rule make_table1:
+    input:
+        transfer=of_models("<metrics>/transfer/{model}-seed{seed}.tsv"),
+        diversity=of_models("<metrics>/transfer/{model}-seed{seed}.diversity.tsv"),
+        cis=of_models("<metrics>/cis/{model}-seed{seed}.tsv"),
+        classifier="<metrics>/classifier/inception.json",
+        weights=main_weights("json"),
+        trunk=lpips_trunk("json"),
+    output:
+        csv=report(
+            "<paper>/tables/table1.csv",
+            caption="../report/table1.rst",
+            category="3 Style transfer: Figures 5 and 6, Table 1",
+            labels={"kind": "table", "what": "Table 1"},
+        ),
+        md="<paper>/tables/table1.md",
+        tex="<paper>/tables/table1.tex",
+    log:
+        "<logs>/make_table1.log",
+    benchmark:
+        "<benchmarks>/make_table1.tsv"
+    conda:
+        "../envs/ctstyle.yaml"
+    threads: 1
+    params:
+        facts=run_facts(),
+        models=lookup("transfer/models", within=config),
+        bootstrap=lookup("paper/bootstrap", within=config),
+        code=fingerprint("make_table1"),
+    script:
+        "../scripts/make_table1.py"
+
+
 rule draw_figure7:
     input:
         split="<styles>/split.tsv",
@@ -154,8 +193,8 @@ rule draw_figure7:
         png=report(
             "<paper>/figures/figure7.png",
             caption="../report/figure7.rst",
-            category="Figure 7: segmentations",
-            labels={"file": "figure 7"},
+            category="4 Segmentation: Figure 7, Table 2",
+            labels={"kind": "figure", "what": "Figure 7: segmentations"},
         ),
         pdf="<paper>/figures/figure7.pdf",
     log:
@@ -173,59 +212,60 @@ rule draw_figure7:
         "../scripts/draw_figure7.py"
 
 
-rule draw_training_curves:
+rule draw_augmented:
     input:
-        warm_up=of_seeds("<transfer>/warmup/seed{seed}.history.tsv"),
-        transfer=of_models("<transfer>/{model}/seed{seed}/history.tsv"),
-        unet=of_arms("<segmentation>/{arm}/seed{seed}/history.tsv"),
+        hu="<augmented>/{arm}/seed{seed}.hu.npy",
+        labels="<augmented>/{arm}/seed{seed}.labels.npy",
+        rows="<augmented>/{arm}/seed{seed}.tsv",
     output:
         png=report(
-            "<paper>/figures/training.png",
-            caption="../report/training_curves.rst",
-            category="Training curves",
-            labels={"file": "training curves"},
+            "<paper>/figures/augmented_{arm}-seed{seed}.png",
+            caption="../report/augmented.rst",
+            category="4 Segmentation: Figure 7, Table 2",
+            labels={"kind": "figure", "augmentation": "{arm}"},
         ),
-        pdf="<paper>/figures/training.pdf",
+        pdf="<paper>/figures/augmented_{arm}-seed{seed}.pdf",
     log:
-        "<logs>/draw_training_curves.log",
+        "<logs>/draw_augmented/{arm}-seed{seed}.log",
     benchmark:
-        "<benchmarks>/draw_training_curves.tsv"
+        "<benchmarks>/draw_augmented/{arm}-seed{seed}.tsv"
     conda:
         "../envs/ctstyle.yaml"
     threads: 1
     params:
-        models=lookup("transfer/models", within=config),
-        arms=lookup("segment/arms", within=config),
         slices=lookup("slices", within=config),
-        code=fingerprint("draw_training_curves"),
+        code=fingerprint("draw_augmented"),
     script:
-        "../scripts/draw_training_curves.py"
+        "../scripts/draw_augmented.py"
 
 
-rule draw_style_space:
+rule make_table2:
     input:
-        styles="<styles>/styles.tsv",
+        segmentation=of_arms("<metrics>/segmentation/{arm}-seed{seed}.tsv"),
+        weights=main_weights("json"),
+        trunk=lpips_trunk("json"),
     output:
-        png=report(
-            "<paper>/figures/style_space.png",
-            caption="../report/style_space.rst",
-            category="Figure 4: the grey scales",
-            labels={"file": "style space"},
+        csv=report(
+            "<paper>/tables/table2.csv",
+            caption="../report/table2.rst",
+            category="4 Segmentation: Figure 7, Table 2",
+            labels={"kind": "table", "what": "Table 2"},
         ),
-        pdf="<paper>/figures/style_space.pdf",
+        md="<paper>/tables/table2.md",
+        tex="<paper>/tables/table2.tex",
     log:
-        "<logs>/draw_style_space.log",
+        "<logs>/make_table2.log",
     benchmark:
-        "<benchmarks>/draw_style_space.tsv"
+        "<benchmarks>/make_table2.tsv"
     conda:
         "../envs/ctstyle.yaml"
     threads: 1
     params:
-        features=lookup("styles/features", within=config),
-        slices=lookup("slices", within=config),
-        code=fingerprint("draw_style_space"),
+        facts=run_facts(),
+        bootstrap=lookup("paper/bootstrap", within=config),
+        code=fingerprint("make_table2"),
     script:
-        "../scripts/draw_style_space.py"
+        "../scripts/make_table2.py"
 
 
 rule print_paper_tables:
@@ -233,14 +273,14 @@ rule print_paper_tables:
         table1=report(
             "<paper>/tables/table1_printed.csv",
             caption="../report/table1_printed.rst",
-            category="Table 1: content kept and style reached",
-            labels={"file": "the paper's own numbers"},
+            category="3 Style transfer: Figures 5 and 6, Table 1",
+            labels={"kind": "table", "what": "the paper's own Table 1"},
         ),
         table2=report(
             "<paper>/tables/table2_printed.csv",
             caption="../report/table2_printed.rst",
-            category="Table 2: segmentation",
-            labels={"file": "the paper's own numbers"},
+            category="4 Segmentation: Figure 7, Table 2",
+            labels={"kind": "table", "what": "the paper's own Table 2"},
         ),
         others=collect("<paper>/tables/table{number}_printed.{form}", number=[1, 2], form=["md", "tex"]),
     log:
@@ -256,16 +296,323 @@ rule print_paper_tables:
         "../scripts/print_paper_tables.py"
 
 
+rule draw_encoders:
+    input:
+        split="<styles>/split.tsv",
+        slices=all_slices(),
+        hu=figure_hu,
+        rows=figure_rows,
+    output:
+        png=report(
+            "<paper>/figures/{figure}.png",
+            caption="../report/encoders.rst",
+            category="5 Encoders and layers: Figures 8 and 9, Table 3",
+            labels={"kind": "figure", "loss": "{figure}"},
+        ),
+        pdf="<paper>/figures/{figure}.pdf",
+    log:
+        "<logs>/draw_encoders/{figure}.log",
+    benchmark:
+        "<benchmarks>/draw_encoders/{figure}.tsv"
+    wildcard_constraints:
+        figure="figure8|figure9",
+    conda:
+        "../envs/ctstyle.yaml"
+    threads: 1
+    params:
+        encoders=figure_encoders(),
+        size_px=lookup("comparison/size_px", within=config),
+        slices=lookup("slices", within=config),
+        code=fingerprint("draw_encoders"),
+    script:
+        "../scripts/draw_encoders.py"
+
+
+rule make_table3:
+    input:
+        scores=compared("encoders", "scores.tsv"),
+        about=compared_about(),
+        layers=described("layers.tsv"),
+        weights=main_weights("json"),
+        trunk=lpips_trunk("json"),
+    output:
+        csv=report(
+            "<paper>/tables/table3.csv",
+            caption="../report/table3.rst",
+            category="5 Encoders and layers: Figures 8 and 9, Table 3",
+            labels={"kind": "table", "what": "Table 3"},
+        ),
+        md="<paper>/tables/table3.md",
+        tex="<paper>/tables/table3.tex",
+        taps=report(
+            "<paper>/tables/taps.csv",
+            caption="../report/taps.rst",
+            category="5 Encoders and layers: Figures 8 and 9, Table 3",
+            labels={"kind": "table", "what": "taps of all encoders"},
+        ),
+        taps_md="<paper>/tables/taps.md",
+        taps_tex="<paper>/tables/taps.tex",
+    log:
+        "<logs>/make_table3.log",
+    benchmark:
+        "<benchmarks>/make_table3.tsv"
+    conda:
+        "../envs/ctstyle.yaml"
+    threads: 1
+    params:
+        facts=run_facts(),
+        compared=compared_facts(),
+        stride=lookup("transfer/warm_up/stride", within=config),
+        bootstrap=lookup("paper/bootstrap", within=config),
+        code=fingerprint("make_table3"),
+    script:
+        "../scripts/make_table3.py"
+
+
+rule make_sweep:
+    input:
+        sweep=compared("sweep", "scores.tsv"),
+        lists=compared("layers", "scores.tsv"),
+        taps=main_weights("taps.json"),
+        weights=main_weights("json"),
+        trunk=lpips_trunk("json"),
+    output:
+        csv=report(
+            "<paper>/tables/sweep.csv",
+            caption="../report/sweep.rst",
+            category="5 Encoders and layers: Figures 8 and 9, Table 3",
+            labels={"kind": "table", "what": "style weights"},
+        ),
+        md="<paper>/tables/sweep.md",
+        tex="<paper>/tables/sweep.tex",
+        lists=report(
+            "<paper>/tables/lists.csv",
+            caption="../report/lists.rst",
+            category="5 Encoders and layers: Figures 8 and 9, Table 3",
+            labels={"kind": "table", "what": "layer lists"},
+        ),
+        lists_md="<paper>/tables/lists.md",
+        lists_tex="<paper>/tables/lists.tex",
+        png=report(
+            "<paper>/figures/sweep.png",
+            caption="../report/sweep.rst",
+            category="5 Encoders and layers: Figures 8 and 9, Table 3",
+            labels={"kind": "figure", "what": "style weights"},
+        ),
+        pdf="<paper>/figures/sweep.pdf",
+    log:
+        "<logs>/make_sweep.log",
+    benchmark:
+        "<benchmarks>/make_sweep.tsv"
+    conda:
+        "../envs/ctstyle.yaml"
+    threads: 1
+    params:
+        facts=run_facts(),
+        compared=compared_facts(),
+        bootstrap=lookup("paper/bootstrap", within=config),
+        slices=lookup("slices", within=config),
+        code=fingerprint("make_sweep"),
+    script:
+        "../scripts/make_sweep.py"
+
+
+rule draw_layer_choice:
+    input:
+        layers=described("layers.tsv"),
+        taps=described("taps.json"),
+    output:
+        png=report(
+            "<paper>/figures/layer_choice.png",
+            caption="../report/layer_choice.rst",
+            category="5 Encoders and layers: Figures 8 and 9, Table 3",
+            labels={"kind": "figure", "what": "choice of layers"},
+        ),
+        pdf="<paper>/figures/layer_choice.pdf",
+    log:
+        "<logs>/draw_layer_choice.log",
+    benchmark:
+        "<benchmarks>/draw_layer_choice.tsv"
+    conda:
+        "../envs/ctstyle.yaml"
+    threads: 1
+    params:
+        slices=lookup("slices", within=config),
+        code=fingerprint("draw_layer_choice"),
+    script:
+        "../scripts/draw_layer_choice.py"
+
+
+rule print_errata:
+    output:
+        csv=report(
+            "<paper>/tables/errata.csv",
+            caption="../report/errata.rst",
+            category="6 Claims and errata",
+            labels={"kind": "table", "what": "errata of the paper"},
+        ),
+        md="<paper>/tables/errata.md",
+        tex="<paper>/tables/errata.tex",
+    log:
+        "<logs>/print_errata.log",
+    benchmark:
+        "<benchmarks>/print_errata.tsv"
+    conda:
+        "../envs/ctstyle.yaml"
+    threads: 1
+    params:
+        code=fingerprint("print_errata"),
+    script:
+        "../scripts/print_errata.py"
+
+
+rule make_claims:
+    input:
+        table1="<paper>/tables/table1.csv",
+        table2="<paper>/tables/table2.csv",
+        table3="<paper>/tables/table3.csv",
+        sweep="<paper>/tables/sweep.csv",
+        costs="<paper>/tables/costs.csv",
+        layers="<paper>/tables/lists.csv",
+        transfer=collect("<metrics>/transfer/ours-seed{seed}.tsv", seed=config["seeds"]),
+    output:
+        csv=report(
+            "<paper>/tables/claims.csv",
+            caption="../report/claims.rst",
+            category="6 Claims and errata",
+            labels={"kind": "table", "what": "claims of the paper"},
+        ),
+        md="<paper>/tables/claims.md",
+        tex="<paper>/tables/claims.tex",
+    log:
+        "<logs>/make_claims.log",
+    benchmark:
+        "<benchmarks>/make_claims.tsv"
+    conda:
+        "../envs/ctstyle.yaml"
+    threads: 1
+    params:
+        code=fingerprint("make_claims"),
+    script:
+        "../scripts/make_claims.py"
+
+
+rule draw_training_curves:
+    input:
+        warm_up=of_seeds(main_warm_up("history.tsv")),
+        transfer=of_trained("<transfer>/{model}/seed{seed}/history.tsv"),
+        unet=of_arms("<segmentation>/{arm}/seed{seed}/history.tsv"),
+    output:
+        png=report(
+            "<paper>/figures/training.png",
+            caption="../report/training_curves.rst",
+            category="7 Training curves, costs, environment",
+            labels={"kind": "figure", "what": "training curves"},
+        ),
+        pdf="<paper>/figures/training.pdf",
+    log:
+        "<logs>/draw_training_curves.log",
+    benchmark:
+        "<benchmarks>/draw_training_curves.tsv"
+    conda:
+        "../envs/ctstyle.yaml"
+    threads: 1
+    params:
+        models=trained_models(),
+        arms=lookup("segment/arms", within=config),
+        slices=lookup("slices", within=config),
+        code=fingerprint("draw_training_curves"),
+    script:
+        "../scripts/draw_training_curves.py"
+
+
+rule make_costs:
+    input:
+        outputs=of_models("<transfer>/{model}/seed{seed}/test.cost.json", first_seed=True),
+        trainings=collect("<transfer>/{model}/seed{seed}/cost.json", model=trained_models(), seed=config["seeds"][:1]),
+        compared=compared("encoders", "cost.json"),
+    output:
+        csv=report(
+            "<paper>/tables/costs.csv",
+            caption="../report/costs.rst",
+            category="7 Training curves, costs, environment",
+            labels={"kind": "table", "what": "costs"},
+        ),
+        md="<paper>/tables/costs.md",
+        tex="<paper>/tables/costs.tex",
+    log:
+        "<logs>/make_costs.log",
+    benchmark:
+        "<benchmarks>/make_costs.tsv"
+    conda:
+        "../envs/ctstyle.yaml"
+    threads: 1
+    params:
+        models=lookup("transfer/models", within=config),
+        trained=trained_models(),
+        compared=compared_trainings("encoders"),
+        code=fingerprint("make_costs"),
+    script:
+        "../scripts/make_costs.py"
+
+
+rule print_environment:
+    output:
+        html=report(
+            "<paper>/environment.html",
+            caption="../report/environment.rst",
+            category="7 Training curves, costs, environment",
+            labels={"kind": "page", "what": "environment and config"},
+        ),
+    log:
+        "<logs>/print_environment.log",
+    benchmark:
+        "<benchmarks>/print_environment.tsv"
+    conda:
+        "../envs/ctstyle.yaml"
+    threads: 1
+    params:
+        config=config,
+        code=fingerprint("print_environment"),
+    script:
+        "../scripts/print_environment.py"
+
+
+rule print_paper:
+    input:
+        tables=paper_tables(["csv", "md"]),
+        figures=paper_figures(["png"]),
+        layers=main_weights("layers.png"),
+        text=paper_text(),
+        weights=main_weights("json"),
+        trunk=lpips_trunk("json"),
+    output:
+        pdf=report(
+            "<paper>/paper.pdf",
+            caption="../report/paper.rst",
+            category="8 The paper",
+            labels={"kind": "document", "what": "the paper"},
+        ),
+        typ="<paper>/paper.typ",
+    log:
+        "<logs>/print_paper.log",
+    benchmark:
+        "<benchmarks>/print_paper.tsv"
+    conda:
+        "../envs/ctstyle.yaml"
+    threads: 1
+    params:
+        config=config,
+        facts=run_facts(),
+        code=fingerprint("print_paper"),
+    script:
+        "../scripts/print_paper.py"
+
+
 rule rebuild_paper:
     input:
-        collect(
-            "<paper>/tables/{table}.{form}",
-            table=["table1", "table2", "table1_printed", "table2_printed"],
-            form=["csv", "md", "tex"],
-        ),
-        collect(
-            "<paper>/figures/{figure}.{form}",
-            figure=["figure4", "style_space", "figure5", "figure6", "figure7", "training"],
-            form=["png", "pdf"],
-        ),
-        shown_layers(),
+        paper_tables(["csv", "md", "tex"]),
+        paper_figures(["png", "pdf"]),
+        described("layers.png"),
+        "<paper>/paper.pdf",
+        "<paper>/environment.html",

@@ -5,21 +5,22 @@ rule warm_up_decoder:
     input:
         split="<styles>/split.tsv",
         slices=all_slices(),
-        weights=main_weights("safetensors"),
+        weights="<encoders>/{encoder}/{weights}.safetensors",
     output:
-        decoder="<transfer>/warmup/seed{seed}.safetensors",
-        history="<transfer>/warmup/seed{seed}.history.tsv",
+        decoder="<transfer>/warmup/{encoder}-{weights}-{size}px/seed{seed}.safetensors",
+        history="<transfer>/warmup/{encoder}-{weights}-{size}px/seed{seed}.history.tsv",
+        cost="<transfer>/warmup/{encoder}-{weights}-{size}px/seed{seed}.cost.json",
     log:
-        "<logs>/warm_up_decoder/seed{seed}.log",
+        "<logs>/warm_up_decoder/{encoder}-{weights}-{size}px-seed{seed}.log",
     benchmark:
-        "<benchmarks>/warm_up_decoder/seed{seed}.tsv"
+        "<benchmarks>/warm_up_decoder/{encoder}-{weights}-{size}px-seed{seed}.tsv"
     conda:
         "../envs/ctstyle.yaml"
     threads: config["compute"]["threads"]
     resources:
         gpu=1,
     params:
-        warm_up=lookup("transfer/warm_up", within=config),
+        warm_up=warm_up_settings,
         window_hu=lookup("slices/window_hu", within=config),
         compute=lookup("compute", within=config),
         code=fingerprint("warm_up_decoder"),
@@ -32,14 +33,18 @@ rule train_transfer:
         split="<styles>/split.tsv",
         slices=all_slices(),
         weights=main_weights("safetensors"),
-        decoder="<transfer>/warmup/seed{seed}.safetensors",
+        decoder=main_warm_up(),
+        taps=selected_taps,
     output:
         generator="<transfer>/{model}/seed{seed}/generator.safetensors",
         history="<transfer>/{model}/seed{seed}/history.tsv",
+        cost="<transfer>/{model}/seed{seed}/cost.json",
     log:
         "<logs>/train_transfer/{model}-seed{seed}.log",
     benchmark:
         "<benchmarks>/train_transfer/{model}-seed{seed}.tsv"
+    wildcard_constraints:
+        model="ours|adain",
     conda:
         "../envs/ctstyle.yaml"
     threads: config["compute"]["threads"]
@@ -47,11 +52,40 @@ rule train_transfer:
         gpu=1,
     params:
         transfer=lookup("transfer/training", within=config),
+        layers=lookup("transfer/layers", within=config),
+        size_px=lookup("slices/size_px", within=config),
         window_hu=lookup("slices/window_hu", within=config),
         compute=lookup("compute", within=config),
         code=fingerprint("train_transfer"),
     script:
         "../scripts/train_transfer.py"
+
+
+rule train_contextual:
+    input:
+        split="<styles>/split.tsv",
+        slices=all_slices(),
+        weights=main_weights("safetensors"),
+    output:
+        generator="<transfer>/contextual/seed{seed}/generator.safetensors",
+        history="<transfer>/contextual/seed{seed}/history.tsv",
+        cost="<transfer>/contextual/seed{seed}/cost.json",
+    log:
+        "<logs>/train_contextual/seed{seed}.log",
+    benchmark:
+        "<benchmarks>/train_contextual/seed{seed}.tsv"
+    conda:
+        "../envs/ctstyle.yaml"
+    threads: config["compute"]["threads"]
+    resources:
+        gpu=1,
+    params:
+        contextual=lookup("transfer/contextual", within=config),
+        window_hu=lookup("slices/window_hu", within=config),
+        compute=lookup("compute", within=config),
+        code=fingerprint("train_contextual"),
+    script:
+        "../scripts/train_contextual.py"
 
 
 rule stylise_test:
@@ -65,10 +99,13 @@ rule stylise_test:
         rows="<transfer>/{model}/seed{seed}/test.tsv",
         styles_hu="<transfer>/{model}/seed{seed}/styles.hu.npy",
         styles_rows="<transfer>/{model}/seed{seed}/styles.tsv",
+        cost="<transfer>/{model}/seed{seed}/test.cost.json",
     log:
         "<logs>/stylise_test/{model}-seed{seed}.log",
     benchmark:
         "<benchmarks>/stylise_test/{model}-seed{seed}.tsv"
+    wildcard_constraints:
+        model="ours|adain|contextual",
     conda:
         "../envs/ctstyle.yaml"
     threads: 1
@@ -80,3 +117,33 @@ rule stylise_test:
         code=fingerprint("stylise_test"),
     script:
         "../scripts/stylise_test.py"
+
+
+rule optimise_gatys:
+    input:
+        split="<styles>/split.tsv",
+        slices=all_slices(),
+        weights=main_weights("safetensors"),
+    output:
+        hu="<transfer>/gatys/seed{seed}/test.hu.npy",
+        rows="<transfer>/gatys/seed{seed}/test.tsv",
+        styles_hu="<transfer>/gatys/seed{seed}/styles.hu.npy",
+        styles_rows="<transfer>/gatys/seed{seed}/styles.tsv",
+        cost="<transfer>/gatys/seed{seed}/test.cost.json",
+    log:
+        "<logs>/optimise_gatys/seed{seed}.log",
+    benchmark:
+        "<benchmarks>/optimise_gatys/seed{seed}.tsv"
+    conda:
+        "../envs/ctstyle.yaml"
+    threads: config["compute"]["threads"]
+    resources:
+        gpu=1,
+    params:
+        gatys=lookup("transfer/gatys", within=config),
+        alphas=lookup("transfer/alphas", within=config),
+        window_hu=lookup("slices/window_hu", within=config),
+        compute=lookup("compute", within=config),
+        code=fingerprint("optimise_gatys"),
+    script:
+        "../scripts/optimise_gatys.py"

@@ -11,16 +11,16 @@ from ctstyle.job import job
 from ctstyle.settings import build
 from ctstyle.slices.window import Window
 from ctstyle.styles.find import open_run
-from ctstyle.transfer.generator import Generator
+from ctstyle.transfer.apply import load_model
 
 if __name__ == "__main__":
     with job(snakemake) as run:
         settings, window = build(AugmentSettings, run.params.augment), Window(*run.params.window_hu)
         weights = Weights.load(Path(run.input.weights))
         encoder = build_encoder(weights.encoder, weights.state).to(run.device)
-        generator = Generator.load(Path(run.input.generator), encoder)
+        model = load_model(Path(run.input.generator), encoder)
         made = generate(
-            network_painter(generator, window, alpha=settings.alpha),
+            network_painter(model, window, alpha=settings.alpha),
             *training_slices(open_run(run.input.slices, run.input.split)),
             settings,
             window=window,

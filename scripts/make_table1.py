@@ -1,5 +1,6 @@
 """Make Table 1 (rule make_table1)."""
 
+import json
 from pathlib import Path
 
 from ctstyle.job import job
@@ -13,5 +14,8 @@ if __name__ == "__main__":
         facts = run_facts(run.params.facts, run.params.bootstrap, weights=run.input.weights, trunk=run.input.trunk)
         transfer = in_groups(run.params.models, read_frames(run.input.transfer))
         diversity = in_groups(run.params.models, read_frames(run.input.diversity))
-        table = table1(transfer, diversity, facts.bootstrap)
-        write_table(table, Path(run.output.csv).with_suffix(""), captions.table1_notes(facts, table))
+        cis = in_groups(run.params.models, read_frames(run.input.cis))
+        classifier = json.loads(Path(run.input.classifier).read_text())
+        table = table1(transfer, diversity, cis, facts.bootstrap, near_chance=classifier["near_chance"])
+        notes = captions.table1_notes(facts, table, captions.cis_note(classifier, cis))
+        write_table(table, Path(run.output.csv).with_suffix(""), notes)

@@ -2,34 +2,31 @@
 
 from pathlib import Path
 
+from ctstyle.encoders.choice import TapLists
 from ctstyle.encoders.registry import build as build_encoder
 from ctstyle.encoders.weights import Weights
 from ctstyle.job import job
 from ctstyle.settings import build
-from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window
-from ctstyle.styles.find import SOURCE, open_run
+from ctstyle.styles.find import open_run
 from ctstyle.transfer.generator import Generator
-from ctstyle.transfer.train import TransferSettings, train
+from ctstyle.transfer.material import Material
+from ctstyle.transfer.train import TransferSettings, train, with_layers
 
 if __name__ == "__main__":
     with job(snakemake) as run:
-        training = open_run(run.input.slices, run.input.split).select(side="train")
-        content, window = training.select(style=SOURCE), Window(*run.params.window_hu)
-        weights = Weights.load(Path(run.input.weights))
+        weights, window = Weights.load(Path(run.input.weights)), Window(*run.params.window_hu)
         encoder = build_encoder(weights.encoder, weights.state).to(run.device)
+        selected = TapLists.load(Path(run.input.taps)) if run.input.get("taps") else None
         generator, history = train(
             Generator.load(Path(run.input.decoder), encoder),
             run.wildcards.model,
-            build(TransferSettings, run.params.transfer),
-            content=window.to_unit(content.hu()),
-            bodies=body_mask(content.hu(), window),
-            style=window.to_unit(training.hu()),
-            style_bodies=body_mask(training.hu(), window),
-            style_names=training.rows["style"].to_numpy(),
+            with_layers(build(TransferSettings, run.params.transfer), run.params.layers, encoder.spec, selected),
+            Material.of(open_run(run.input.slices, run.input.split).at_size(run.params.size_px), window),
             seed=run.seed,
             state_path=run.state_path,
             fingerprint=run.fingerprint,
         )
         generator.save(Path(run.output.generator), weights=weights.true_name, model=run.wildcards.model)
         history.to_csv(run.output.history, sep="\t", index=False, float_format="%.8g")
+        run.write_cost(run.output.cost, steps=len(history), seconds_per_step=history.attrs["seconds_per_step"])

@@ -12,7 +12,7 @@ from ctstyle.transfer.train import WarmUpSettings, warm_up
 
 if __name__ == "__main__":
     with job(snakemake) as run:
-        training = open_run(run.input.slices, run.input.split).select(side="train")
+        training = open_run(run.input.slices, run.input.split).select(side="train").at_size(int(run.wildcards.size))
         weights = Weights.load(Path(run.input.weights))
         generator, history = warm_up(
             build_encoder(weights.encoder, weights.state).to(run.device),
@@ -24,3 +24,4 @@ if __name__ == "__main__":
         )
         generator.save(Path(run.output.decoder), weights=weights.true_name)
         history.to_csv(run.output.history, sep="\t", index=False, float_format="%.8g")
+        run.write_cost(run.output.cost, steps=len(history), seconds_per_step=history.attrs["seconds_per_step"])

@@ -3,6 +3,8 @@
 Both are painters for `generate.generate`, as a style-transfer network is.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import ndimage
 from skimage.exposure import match_histograms
@@ -20,7 +22,9 @@ def noise_painter(window: Window, *, smooth_px: float = 3.0) -> Painter:
     what a U-Net gains from these slices is no merit of a style transfer.
     """
 
-    def paint(content_hu: np.ndarray, style_hu: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def paint(
+        content_hu: np.ndarray, style_hu: np.ndarray, target_style: Sequence[str], rng: np.random.Generator
+    ) -> np.ndarray:
         """A fresh field per slice, drawn from `rng`."""
         bodies, style_bodies = body_mask(content_hu, window), body_mask(style_hu, window)
         result = np.full(content_hu.shape, window.low, dtype=np.float64)
@@ -36,7 +40,9 @@ def noise_painter(window: Window, *, smooth_px: float = 3.0) -> Painter:
 def histogram_painter(window: Window) -> Painter:
     """Histogram matching to the style slice inside the body (scikit-image); air around stays: the arm `histogram`."""
 
-    def paint(content_hu: np.ndarray, style_hu: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def paint(
+        content_hu: np.ndarray, style_hu: np.ndarray, target_style: Sequence[str], rng: np.random.Generator
+    ) -> np.ndarray:
         """The quantiles of each pair, inside both bodies; nothing is drawn."""
         bodies, style_bodies = body_mask(content_hu, window), body_mask(style_hu, window)
         result = np.clip(content_hu, window.low, window.high).astype(np.float64)

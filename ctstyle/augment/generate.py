@@ -1,6 +1,6 @@
 """Labelled slices in other grey scales: content slices with masks from the source style, painted in target styles."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,8 +11,7 @@ from ctstyle.augment.guard import GuardSettings, refusal
 from ctstyle.errors import CTStyleError
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.window import Window
-from ctstyle.transfer.apply import stylise
-from ctstyle.transfer.generator import Generator
+from ctstyle.transfer.apply import Model, stylise
 from ctstyle.transfer.pairs import PAIRINGS, pair_slices
 
 COLUMNS = [
@@ -28,8 +27,8 @@ COLUMNS = [
     "reason",
 ]
 
-# (content int16 [B, H, W], style int16 [B, H, W], rng) -> HU [B, H, W] of any real type
-Painter = Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
+# (content int16 [B, H, W], style int16 [B, H, W], names of the target styles, rng) -> HU [B, H, W] of any real type
+Painter = Callable[[np.ndarray, np.ndarray, Sequence[str], np.random.Generator], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -110,12 +109,14 @@ def training_slices(archive: Archive, *, source: str = "s1") -> tuple[Slices, Sl
     return Slices.of(content), Slices.of(style)
 
 
-def network_painter(generator: Generator, window: Window, *, alpha: float) -> Painter:
-    """A painter around a trained generator."""
+def network_painter(model: Model, window: Window, *, alpha: float) -> Painter:
+    """A painter around a trained model."""
 
-    def paint(content_hu: np.ndarray, style_hu: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def paint(
+        content_hu: np.ndarray, style_hu: np.ndarray, target_style: Sequence[str], rng: np.random.Generator
+    ) -> np.ndarray:
         """The batch in one piece; the network draws nothing."""
-        return stylise(generator, content_hu, style_hu, window=window, alpha=alpha, batch=len(content_hu))
+        return stylise(model, content_hu, style_hu, target_style, window=window, alpha=alpha, batch=len(content_hu))
 
     return paint
 
@@ -141,7 +142,8 @@ def generate(
     for number, start in enumerate(range(0, len(pairs), settings.batch)):
         batch = pairs.iloc[start : start + settings.batch]
         contents, styles = content.hu[batch["content"].to_numpy()], style.hu[batch["style"].to_numpy()]
-        painted = paint(contents, styles, np.random.default_rng([seed, 1, number]))
+        rng = np.random.default_rng([seed, 1, number])
+        painted = paint(contents, styles, batch["target_style"].tolist(), rng)
         for pair, image, original, example in zip(batch.itertuples(), painted, contents, styles):
             reason = refusal(image, original, example, window=window, settings=settings.guard) if guarded else ""
             about_content, about_style = content.rows.iloc[pair.content], style.rows.iloc[pair.style]

@@ -8,8 +8,10 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
+from ctstyle.encoders.positions import positions_in_body
 from ctstyle.encoders.registry import Encoder
 from ctstyle.slices.archive import Archive
+from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window
 
 RIDGES = (1e-3, 1e-2, 1e-1, 1.0)
@@ -29,6 +31,7 @@ def layers(
     encoder: Encoder,
     *,
     slices: np.ndarray,
+    bodies: np.ndarray,
     styles: Sequence[str],
     patients: Sequence[str],
     weights: str,
@@ -38,24 +41,25 @@ def layers(
 ) -> pd.DataFrame:
     """One row per tap: `encoder, weights, tap, stride, channels, content_score, style_score, entropy`.
 
-    `slices` is float32 `[n, H, W]` in [0, 1] of training patients, with the style and the patient of each; None reads
-    all taps.
+    `slices` is float32 `[n, H, W]` in [0, 1] of training patients, with the body mask (bool), the style and the patient
+    of each; None reads all taps.
 
     - `content_score`: how much of the slice the tap keeps. From the feature vector at each position a ridge regression
       predicts the stride x stride pixels it stands for (a linear probe, Alain and Bengio 2016, as a local inversion,
       Mahendran and Vedaldi 2015); the score is R^2 on slices of patients the readout has not seen (two folds), for the
       best of a few ridges.
       1: every pixel, 0: no better than the mean.
-    - `style_score`: how well channel mean and standard deviation separate the styles. Nearest style centroid on the
-      standardised statistics, each patient classified by centroids of the other patients; balanced accuracy, corrected
-      for chance: 1 perfect, 0 chance. NaN where there is one style or no style has two patients.
+    - `style_score`: how well channel mean and standard deviation inside the body separate the styles. Nearest
+      style centroid on the standardised statistics, each patient classified by centroids of the other patients;
+      balanced accuracy, corrected for chance: 1 perfect, 0 chance. NaN where there is one style or no style has two
+      patients.
     - `entropy`: mean entropy of the activations as a distribution over positions and channels, divided by its greatest
       value; low means few large peaks (Wang, Li, Vasconcelos 2021).
     """
     spec = encoder.spec
     names = tuple(taps or (tap.name for tap in spec.taps))
     rng = np.random.default_rng(seed)
-    read = _read(encoder, slices, names, rng, positions_per_slice)
+    read = _read(encoder, slices, bodies, names, rng, positions_per_slice)
     rows = []
     for name in names:
         tap, (features, patches, statistics, entropy) = spec.tap(name), read[name]
@@ -75,12 +79,19 @@ def layers(
 
 
 @torch.no_grad()
-def _read(encoder: Encoder, slices: np.ndarray, names: Sequence[str], rng: np.random.Generator, count: int):
+def _read(
+    encoder: Encoder,
+    slices: np.ndarray,
+    bodies: np.ndarray,
+    names: Sequence[str],
+    rng: np.random.Generator,
+    count: int,
+):
     """Per tap: features `[n, P, C]`, pixels `[n, P, stride^2]` at sampled positions, statistics `[n, 2C]`, entropy."""
     collected: dict[str, list[list[np.ndarray]]] = {name: [[], [], [], []] for name in names}
     device = encoder.mean.device
     places: dict[str, np.ndarray] = {}
-    for image in slices:
+    for image, body in zip(slices, bodies):
         x = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32)).to(device)[None, None]
         for name, maps in encoder(x, names).items():
             height, width = maps.shape[2:]
@@ -92,7 +103,8 @@ def _read(encoder: Encoder, slices: np.ndarray, names: Sequence[str], rng: np.ra
             patches = cut.transpose(0, 2, 1, 3).reshape(height * width, stride * stride)
             share = flat.flatten() / flat.sum().clamp_min(1e-12)
             entropy = -torch.xlogy(share, share).sum() / np.log(share.numel())
-            statistics = torch.cat([flat.mean(1), flat.std(1, correction=0)])
+            inside = positions_in_body(torch.from_numpy(body)[None], (height, width)).flatten().to(device)
+            statistics = torch.cat([flat[:, inside].mean(1), flat[:, inside].std(1, correction=0)])
             parts = (
                 flat.T[places[name]].cpu().numpy(),
                 patches[places[name]],
@@ -220,6 +232,7 @@ def describe(
     frame = layers(
         encoder,
         slices=window.to_unit(chosen.hu()),
+        bodies=body_mask(chosen.hu(), window),
         styles=chosen.rows["style"].tolist(),
         patients=chosen.rows["patient"].tolist(),
         weights=weights,

@@ -172,6 +172,12 @@ def trunk(spec: EncoderSpec, constructor: Callable[..., nn.Module] | None = None
     return network
 
 
+def parameters_to(spec: EncoderSpec, taps: Iterable[str]) -> int:
+    """Parameters of the trunk up to the deepest of `taps`."""
+    reader = create_feature_extractor(trunk(spec), return_nodes={spec.tap(tap).module: tap for tap in taps})
+    return sum(parameter.numel() for parameter in reader.parameters())
+
+
 class Encoder(nn.Module):
     """A frozen trunk that returns feature maps at taps; made by `build`.
 

@@ -137,6 +137,8 @@ IMAGENET_FILES = {
     "densenet201": "densenet201-c1103571.pth",
 }
 """torchvision's files (IMAGENET1K_V1); the eight hex digits begin the SHA-256."""
+INCEPTION_FILE = "inception_v3_google-0cc3c7bd.pth"
+"""Its Inception-v3, whose head is trained anew for CIS."""
 
 
 def imagenet(name: str, *, folder: Path, address: str = IMAGENET_ADDRESS, timeout_s: float = 30.0) -> Weights:
@@ -146,9 +148,29 @@ def imagenet(name: str, *, folder: Path, address: str = IMAGENET_ADDRESS, timeou
     WeightsUnavailable without a network and WeightsDigestMismatch for a changed file.
     """
     encoder_spec(name)
-    path = Path(folder) / IMAGENET_FILES[name]
+    path, digest = _torchvision_file(IMAGENET_FILES[name], Path(folder), address, timeout_s)
+    return Weights(
+        state=_trunk_state(name, _rename_densenet_keys(_load_tensors(path))),
+        encoder=name,
+        weights="imagenet",
+        true_name=f"{name}, torchvision IMAGENET1K_V1",
+        source=address + path.name,
+        sha256=digest,
+        licence="BSD-3-Clause (torchvision); trained on ImageNet-1k, whose terms ask for non-commercial research use",
+    )
+
+
+def inception(*, folder: Path, path: Path, address: str = IMAGENET_ADDRESS, timeout_s: float = 30.0) -> None:
+    """torchvision's Inception-v3 (IMAGENET1K_V1) as safetensors at `path`; raises as `imagenet` does."""
+    fetched, _ = _torchvision_file(INCEPTION_FILE, Path(folder), address, timeout_s)
+    safetensors.torch.save_file(_load_tensors(fetched), path)
+
+
+def _torchvision_file(name: str, folder: Path, address: str, timeout_s: float) -> tuple[Path, str]:
+    """A file of torchvision, from `folder` or fetched into it, and its SHA-256, whose first digits end its name."""
+    path = folder / name
     if not path.is_file():
-        _download(address + path.name, path, timeout_s)
+        _download(address + name, path, timeout_s)
     digest = file_digest(path)
     prefix = path.stem.rpartition("-")[2]
     if not digest.startswith(prefix):
@@ -159,15 +181,7 @@ def imagenet(name: str, *, folder: Path, address: str = IMAGENET_ADDRESS, timeou
             expected=f"SHA-256 beginning with {prefix}",
             fix="Delete it and run again.",
         )
-    return Weights(
-        state=_trunk_state(name, _rename_densenet_keys(_load_tensors(path))),
-        encoder=name,
-        weights="imagenet",
-        true_name=f"{name}, torchvision IMAGENET1K_V1",
-        source=address + path.name,
-        sha256=digest,
-        licence="BSD-3-Clause (torchvision); trained on ImageNet-1k, whose terms ask for non-commercial research use",
-    )
+    return path, digest
 
 
 def _download(address: str, path: Path, timeout_s: float) -> None:

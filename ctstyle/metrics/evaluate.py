@@ -41,8 +41,8 @@ def transfer_frame(
     *,
     lookup: SliceLookup,
     window: Window,
-    perceptual: Perceptual,
-    segmenter: Segmenter,
+    perceptual: Perceptual | None,
+    segmenter: Segmenter | None,
 ) -> pd.DataFrame:
     """Scores of generated test slices: the columns of `rows` (test.tsv of the transfer) and one column per measure.
 
@@ -50,7 +50,8 @@ def transfer_frame(
     gradient_ssim, edge_f1`, and the Dice of the frozen `segmenter` against X's mask on X (`dice_content`) and on G
     (`dice_generated`). Against the style slice Y: `lpips_style`, and the body histogram's Wasserstein-1 distance in HU
     before (`wasserstein_content_hu`) and after (`wasserstein_generated_hu`). Against the true target, where there is
-    one: `ssim_target, hu_error_target` within the body, else NaN. X's body mask holds for X, G and the target.
+    one: `ssim_target, hu_error_target` within the body, else NaN. X's body mask holds for X, G and the target. Without
+    `perceptual` or `segmenter` their columns are NaN.
     """
     rows = rows.reset_index(drop=True)
     if rows.empty:
@@ -60,10 +61,14 @@ def transfer_frame(
     require_same_shape(generated_hu, content, what="generated and content slices")
     bodies, style_bodies = body_mask(content, window), body_mask(style, window)
     unit = {name: window.to_unit(hu) for name, hu in (("x", content), ("g", generated_hu), ("y", style))}
-    tensors = {name: torch.from_numpy(np.asarray(value, dtype=np.float32))[:, None] for name, value in unit.items()}
-    lpips_content = perceptual.distance(tensors["g"], tensors["x"])
-    lpips_style = perceptual.distance(tensors["g"], tensors["y"])
-    on_content, on_generated = segmenter(content), segmenter(generated_hu)
+    nothing = np.full(len(rows), np.nan)
+    lpips_content, lpips_style, dice_content, dice_generated = nothing, nothing, nothing, nothing
+    if perceptual is not None:
+        tensors = {name: torch.from_numpy(np.asarray(value, dtype=np.float32))[:, None] for name, value in unit.items()}
+        lpips_content = perceptual.distance(tensors["g"], tensors["x"])
+        lpips_style = perceptual.distance(tensors["g"], tensors["y"])
+    if segmenter is not None:
+        dice_content, dice_generated = (_dice(segmenter(hu), masks) for hu in (content, generated_hu))
     measures = []
     for i, row in rows.iterrows():
         body = bodies[i]
@@ -75,8 +80,8 @@ def transfer_frame(
                 **_against_target(generated_hu[i], row, lookup, window, body),
                 "gradient_ssim": structure.gradient_ssim(unit["x"][i], unit["g"][i], body),
                 "edge_f1": structure.edge_f1(unit["x"][i], unit["g"][i], body),
-                "dice_content": scores(confusion(on_content[i], masks[i]))["dice"],
-                "dice_generated": scores(confusion(on_generated[i], masks[i]))["dice"],
+                "dice_content": dice_content[i],
+                "dice_generated": dice_generated[i],
                 "wasserstein_content_hu": wasserstein1_hu(content[i][body], style_values),
                 "wasserstein_generated_hu": wasserstein1_hu(generated_hu[i][body], style_values),
             }
@@ -96,6 +101,11 @@ def diversity_frame(
         value = perceptual.diversity(torch.from_numpy(outputs)[:, None])
         result.append({"content_scan": scan, "content_index": index, "lpips_diversity": value})
     return pd.DataFrame(result, columns=list(DIVERSITY_COLUMNS))
+
+
+def _dice(found: np.ndarray, masks: np.ndarray) -> list[float]:
+    """Foreground Dice of each slice."""
+    return [scores(confusion(one, mask))["dice"] for one, mask in zip(found, masks)]
 
 
 def _stack(lookup: SliceLookup, scans: pd.Series, indices: pd.Series) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,11 @@
 """The sentences under the tables: what was run, on whom, with which weights, and what the numbers cannot say."""
 
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
 
 from ctstyle.paper.bootstrap import Bootstrap
 from ctstyle.paper.measures import SILVER_LABELS
@@ -30,8 +35,43 @@ class RunFacts:
     bootstrap: Bootstrap
 
 
-def table1_notes(facts: RunFacts, table: Table) -> Notes:
-    """Title and notes of Table 1."""
+@dataclass(frozen=True, kw_only=True)
+class ComparedFacts:
+    """What captions must say about the trainings of the comparison; `criterion` is that of the content list."""
+
+    weights: str
+    size_px: int
+    warm_up_steps: int
+    steps: int
+    criterion: str
+
+
+def cis_note(classifier: Mapping[str, Any], cis: Mapping[str, Sequence[pd.DataFrame]]) -> str:
+    """What CIS can and cannot say in this run: the classifier, its accuracy, the floor and the ceiling."""
+    frames = pd.concat([frame for of_model in cis.values() for frame in of_model], ignore_index=True)
+    reference = frames[frames["outputs"] > 1].groupby("kind")[["cis", "style_hit"]].mean()
+    outputs = int(frames["outputs"].max())
+    slices, scans, chance = (
+        f"{100 * classifier[key]:.0f} %" for key in ("heldout_accuracy", "heldout_accuracy_scans", "chance")
+    )
+    said = (
+        f"CIS: {classifier['true_name']}; on held-out patients it tells {slices} of slices and {scans} of "
+        f"{classifier['heldout_scans']} scans (chance {chance}). {outputs} outputs per slice: at most ln {outputs} = "
+        f"{math.log(outputs):.2f} nats, 0 for copies."
+    )
+    if "ceiling" in reference.index:
+        ceiling = reference.loc["ceiling"]
+        said += (
+            f" Ceiling, the same slices really scanned in each style: CIS {ceiling['cis']:.3f}, "
+            f"{ceiling['style_hit']:.3f} classified as their style."
+        )
+    if classifier["near_chance"]:
+        said += " The classifier is near chance: CIS means nothing here."
+    return said + " One classifier and one seed: small differences of CIS say nothing."
+
+
+def table1_notes(facts: RunFacts, table: Table, cis: str) -> Notes:
+    """Title and notes of Table 1; `cis` is `cis_note`."""
     return Notes(
         "Content kept and style reached on test slices",
         (
@@ -39,6 +79,9 @@ def table1_notes(facts: RunFacts, table: Table) -> Notes:
             f"Models: encoder {facts.encoder} with {facts.weights_name}; decoder warm-up {facts.warm_up_steps} steps, "
             f"then {facts.transfer_steps} steps of style transfer; {_seeds(table)}",
             f"LPIPS trunk: {facts.lpips_trunk}. LPIPS values compare within this table only.",
+            cis,
+            "Contextual transformation has no style input: one network per target style, no identity check. Gatys: "
+            "optimised pixels, one slice per patient only.",
             _slices(facts),
             f"Means over patients of the patient's mean over slices; {_interval(facts)}",
             "True target: the same slice of the same patient, scanned in the style of Y. "
@@ -64,6 +107,92 @@ def table2_notes(facts: RunFacts, table: Table) -> Notes:
             "styles, an upper bound. Structureless images: if they gain as much, the gain is not the transfer's.",
         ),
         number="Table 2",
+    )
+
+
+def table3_notes(facts: RunFacts, table: Table, compared: ComparedFacts) -> Notes:
+    """Title and notes of Table 3."""
+    return Notes(
+        "Encoders under both content losses",
+        (
+            _who(facts),
+            _trainings(facts, table, compared),
+            f"All encoders: weights `{compared.weights}`, the same slices and budget. Held-out accuracy: turned slices "
+            "of validation patients told by a linear head (chance 25 %). Content taps reach stride 16: only there do "
+            "ResNet50 and 101, and the three DenseNets, differ in depth.",
+            "Entropy of the activations at the content tap of each stride, as a share of its greatest value; low means "
+            "few large peaks. Parameters: up to the deepest tap that a loss reads.",
+            f"Wasserstein-1 before any transfer: {table.frame['wasserstein_content_hu'].iloc[0]:.1f} HU.",
+            _interval(facts),
+        ),
+        number="Table 3",
+    )
+
+
+def taps_notes(facts: RunFacts, table: Table) -> Notes:
+    """Title and notes of the table of taps."""
+    return Notes(
+        "What every tap keeps of a slice and says of the style",
+        (
+            _who(facts),
+            "Content score: R² of a linear readout of the pixels from the maps, on patients it has not seen. Style "
+            "score: nearest style centroid on channel means and deviations inside the body, leaving one patient out; "
+            "1 perfect, 0 chance. Entropy: as in Table 3.",
+        ),
+        number="Table of taps",
+    )
+
+
+def sweep_notes(facts: RunFacts, table: Table, compared: ComparedFacts) -> Notes:
+    """Title and notes of the sweep of the style weight."""
+    return Notes(
+        "Both losses over the style weight",
+        (
+            _who(facts),
+            _trainings(facts, table, compared),
+            f"Encoder {facts.encoder} with {facts.weights_name}.",
+            "The two content losses have different scales, so one style weight does not mean the same for both: "
+            "compare them where their style distances meet.",
+            _interval(facts),
+        ),
+        number="Table of style weights",
+    )
+
+
+def lists_notes(facts: RunFacts, table: Table, compared: ComparedFacts) -> Notes:
+    """Title and notes of the two layer lists."""
+    return Notes(
+        "The same training with two layer lists",
+        (
+            _who(facts),
+            _trainings(facts, table, compared),
+            f"Encoder {facts.encoder} with {facts.weights_name}. Selected: at each level the tap with the highest "
+            "style score for the style loss; at strides 4 and 8 the tap with the highest "
+            f"{compared.criterion} for the content loss.",
+            _interval(facts),
+        ),
+        number="Table of layer lists",
+    )
+
+
+def costs_notes(table: Table) -> Notes:
+    """Title and notes of the table of costs."""
+    return Notes(
+        "What trainings and outputs cost",
+        (
+            "Measured on the machine of this run, with its threads and whatever else ran beside; the one table whose "
+            "numbers differ from run to run. Seconds per step: the median. Training: the whole job with its start.",
+            "An optimisation (Gatys) has no training and pays for every slice anew.",
+        ),
+        number="Table of costs",
+    )
+
+
+def _trainings(facts: RunFacts, table: Table, compared: ComparedFacts) -> str:
+    return (
+        f"Short trainings: slices of {compared.size_px} px, decoder warm-up {compared.warm_up_steps} steps, then "
+        f"{compared.steps} steps each; {_seeds(table)} One fixed grey window of {facts.window_hu[0]:g} to "
+        f"{facts.window_hu[1]:g} HU."
     )
 
 

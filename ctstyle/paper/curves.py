@@ -1,4 +1,4 @@
-"""Training curves and the space of grey-scale styles."""
+"""Training curves, the space of grey-scale styles, the sweep of the style weight and the choice of layers."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,8 +10,9 @@ from matplotlib.ticker import FuncFormatter
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
+from ctstyle.encoders.choice import TapLists
 from ctstyle.paper.drawing import LINES, OKABE_ITO, STYLE_COLOURS, STYLE_MARKERS, Look, Sheet, drawing, require_some
-from ctstyle.paper.measures import ARM_LABELS, MODEL_LABELS, PaperInputError, in_order
+from ctstyle.paper.measures import ARM_LABELS, LOSS_LABELS, MODEL_LABELS, PaperInputError, in_order
 
 History = Sequence[pd.DataFrame]
 COLUMNS = 3
@@ -98,6 +99,71 @@ def style_space(features: pd.DataFrame, columns: Sequence[str], look: Look) -> F
         loads.axvline(0, color="black", linewidth=0.5)
         loads.set_xlabel("weight of the feature")
         loads.legend(loc="upper center", bbox_to_anchor=(0.5, 1.09), ncols=2, handlelength=1)
+    return sheet.figure
+
+
+def sweep_curves(frame: pd.DataFrame, look: Look) -> Figure:
+    """Content kept against style reached, one curve per loss over the style weights (claim A).
+
+    `frame` is that of `comparison.sweep`: `model, style_weight, gradient_ssim, wasserstein_generated_hu` and the ends
+    of their intervals. Left is nearer to the style, up keeps more content; at one distance the upper curve is better.
+    """
+    with drawing():
+        sheet = Sheet(look, 82)
+        axes = sheet.axes(14, 6, 100, 64)
+        for model in in_order(set(frame["model"]), LOSS_LABELS):
+            points = frame[frame["model"] == model].sort_values("style_weight")
+            colour, line = LINES.get(model, (OKABE_ITO["black"], "-"))
+            x, y = points["wasserstein_generated_hu"], points["gradient_ssim"]
+            axes.plot(x, y, color=colour, linestyle=line, marker="o", markersize=3, label=LOSS_LABELS.get(model, model))
+            spread = [points["gradient_ssim"] - points["gradient_ssim_low"], points["gradient_ssim_high"] - y]
+            axes.errorbar(x, y, yerr=spread, fmt="none", ecolor=colour, elinewidth=0.5, alpha=0.6)
+            for row in points.itertuples():
+                place = (row.wasserstein_generated_hu, row.gradient_ssim)
+                axes.annotate(f"{row.style_weight:g}", place, xytext=(3, 3), textcoords="offset points", fontsize=5.5)
+        axes.set(xlabel="style distance: Wasserstein-1 of G to Y, HU (lower: style reached)")
+        axes.set(ylabel="content kept: gradient SSIM of G and X")
+        axes.legend(loc="lower right")
+        sheet.text(120, 8, "numbers: style weight\nbars: interval over patients", fontsize=6, linespacing=1.5)
+    return sheet.figure
+
+
+def layer_choice(layers: Mapping[str, pd.DataFrame], chosen: Mapping[str, TapLists], look: Look) -> Figure:
+    """What each tap keeps of the slice and says of the style, and which taps the selected lists take.
+
+    `layers[name]` is the frame of `layers.tsv` of one network and its weights, `chosen[name]` its lists.
+    """
+    require_some("layer choice", list(layers), "described encoder")
+    columns, tall = 2, 34.0
+    width = look.width_mm / columns
+    with drawing():
+        sheet = Sheet(look, -(-len(layers) // columns) * (tall + 20) + 6)
+        for number, (name, frame) in enumerate(layers.items()):
+            axes = sheet.axes(11 + number % columns * width, 10 + number // columns * (tall + 20), width - 14, tall)
+            place = np.arange(len(frame))
+            for column, colour, taps, label, marker in (
+                (
+                    "content_score",
+                    OKABE_ITO["blue"],
+                    chosen[name].content_taps,
+                    "content kept (R² of a linear readout)",
+                    "o",
+                ),
+                ("style_score", OKABE_ITO["vermillion"], chosen[name].style_taps, "style separated (0: chance)", "s"),
+            ):
+                axes.plot(place, frame[column], color=colour, marker=marker, markersize=2, label=label)
+                taken = frame["tap"].isin(taps).to_numpy()
+                ring = {"markersize": 6, "markerfacecolor": "none", "markeredgecolor": colour}
+                picked = f"selected for the {column.split('_')[0]} loss"
+                values = frame[column].to_numpy()[taken]
+                axes.plot(place[taken], values, linestyle="", marker=marker, label=picked, **ring)
+            axes.set_xticks(place, frame["tap"], rotation=60, ha="right", rotation_mode="anchor", fontsize=5)
+            axes.set(ylim=(-0.25, 1.05))
+            axes.axhline(0, color="0.7", linewidth=0.4)
+            axes.set_title(name, loc="left", pad=3, weight="bold")
+            if number == 0:
+                handles, texts = axes.get_legend_handles_labels()
+                sheet.figure.legend(handles, texts, loc="upper center", ncols=4, fontsize=5.5)
     return sheet.figure
 
 

@@ -12,6 +12,7 @@ from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window
 
 SHOWN_SCANS = 4
+SHOWN_SLICES = 6
 
 
 def fullest_slice(rows: pd.DataFrame) -> int:
@@ -49,8 +50,8 @@ def transfer_examples(
 ) -> list[TransferExample]:
     """Figure 5's rows: one per target style, each of another test patient, with the slice that shows most vertebra.
 
-    `generated[model]` int16 `[n, H, W]` and `rows[model]` (`test.tsv`) hold what each model made of the same pairs.
-    Rows with a true target are preferred.
+    `generated[model]` int16 `[n, H, W]` and `rows[model]` (`test.tsv`) hold what each model made; the first model's
+    rows are shown, and a model that did not make a row has no panel there. Rows with a true target are preferred.
     """
     first = next(iter(rows.values()))
     content = archive.rows[["scan", "index", "foreground_px"]].rename(
@@ -69,7 +70,7 @@ def transfer_examples(
             TransferExample(
                 content=_slice(archive, row["content_scan"], row["content_index"]),
                 style=_slice(archive, row["style_scan"], row["style_index"]),
-                generated={model: hu[int(row["index"])] for model, hu in generated.items()},
+                generated=_made_of(row, generated, rows),
                 target=_slice(archive, row["target_scan"], row["target_index"]) if row["target_scan"] else None,
                 source_style=row["source_style"],
                 target_style=style,
@@ -83,18 +84,34 @@ def style_examples(
 ) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, dict[str, np.ndarray]], dict[str, np.ndarray], list[float]]:
     """Figure 6's content, single style slices, outputs by model and style, blends by model, and the blend's steps.
 
-    `generated[model]` int16 `[n, H, W]` in the order of `rows[model]` (`styles.tsv`, the same pairs for every model).
+    `generated[model]` int16 `[n, H, W]` in the order of `rows[model]` (`styles.tsv`); a model without blends has none.
     """
     first = next(iter(rows.values()))
     singles, blend = (first[first["kind"] == kind] for kind in ("single", "blend"))
     content = _slice(archive, first["content_scan"].iloc[0], first["content_index"].iloc[0])
     targets = {row.target_style: _slice(archive, row.style_scan, row.style_index) for row in singles.itertuples()}
-    outputs = {
-        model: {style: hu[index] for style, index in zip(singles["target_style"], singles["index"])}
-        for model, hu in generated.items()
-    }
-    blends = {model: hu[blend["index"].to_numpy()] for model, hu in generated.items()}
+    outputs, blends = {}, {}
+    for model, hu in generated.items():
+        of_kind = {kind: rows[model][rows[model]["kind"] == kind] for kind in ("single", "blend")}
+        outputs[model] = {
+            style: hu[n] for style, n in zip(of_kind["single"]["target_style"], of_kind["single"]["index"])
+        }
+        if len(of_kind["blend"]):
+            blends[model] = hu[of_kind["blend"]["index"].to_numpy()]
     return content, targets, outputs, blends, blend["alpha"].astype(float).tolist()
+
+
+def augmented_examples(
+    hu: np.ndarray, labels: np.ndarray, rows: pd.DataFrame
+) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
+    """Accepted slices of an arm with their masks by target style, evenly over its rows; at most SHOWN_SLICES each."""
+    accepted = rows[rows["accepted"] == 1]
+    examples = {}
+    for style, of_style in accepted.groupby("target_style", sort=True):
+        places = np.linspace(0, len(of_style) - 1, min(SHOWN_SLICES, len(of_style))).round().astype(int)
+        chosen = of_style["index"].to_numpy()[places]
+        examples[style] = [(hu[n], labels[n] > 0) for n in chosen]
+    return examples
 
 
 def segmentation_examples(
@@ -126,6 +143,19 @@ def segmentation_examples(
         )
         for k, (i, label) in enumerate(chosen)
     ]
+
+
+def _made_of(
+    row: pd.Series, generated: Mapping[str, np.ndarray], rows: Mapping[str, pd.DataFrame]
+) -> dict[str, np.ndarray]:
+    """What each model made of one pair of content and style."""
+    pair = ["content_scan", "content_index", "style_scan", "style_index"]
+    made = {}
+    for model, hu in generated.items():
+        same = rows[model][(rows[model][pair] == row[pair]).all(axis=1)]
+        if len(same):
+            made[model] = hu[int(same["index"].iloc[0])]
+    return made
 
 
 def _slice(archive: Archive, scan: str, index: object) -> np.ndarray:

@@ -106,11 +106,14 @@ def figure4(
     return sheet.figure
 
 
-def figure5(rows: Sequence[TransferExample], look: Look) -> Figure:
-    """Figure 5, one row per target style: content X, style Y, each model's output, the true target where one exists."""
+def figure5(rows: Sequence[TransferExample], look: Look, labels: Mapping[str, str] = MODEL_LABELS) -> Figure:
+    """Figures 5, 8 and 9, one row per target style: content X, style Y, each output, the true target where it exists.
+
+    `labels` names and orders the outputs: models in Figure 5, encoders in Figures 8 and 9.
+    """
     require_some("Figure 5", rows, "row")
-    models = in_order({model for row in rows for model in row.generated}, MODEL_LABELS)
-    titles = ["Content X", "Style Y", *(MODEL_LABELS.get(model, model) for model in models), "True target"]
+    models = in_order({model for row in rows for model in row.generated}, labels)
+    titles = ["Content X", "Style Y", *(labels.get(model, model) for model in models), "True target"]
     left = 4.0
     size = (look.width_mm - left - SCALE_ROOM - (len(titles) - 1) * GAP) / len(titles)
     height, width = require_slices("Figure 5", content=rows[0].content)
@@ -239,6 +242,29 @@ def figure7(rows: Sequence[SegmentationExample], look: Look) -> Figure:
                 sheet.text(place + size / 2, top + tall + 0.6, below, ha="center", fontsize=5.5)
             sheet.grey_scale(look.width_mm - SCALE_ROOM + 1.5, top + 2, tall - 3)
         _key(sheet, left, TOP + len(rows) * pitch)
+    return sheet.figure
+
+
+def augmented(rows: Mapping[str, Sequence[tuple[np.ndarray, np.ndarray]]], look: Look) -> Figure:
+    """Labelled slices that an arm adds to the training, one row per target style, with the contour of their masks.
+
+    `rows[style]` holds pairs of a slice (HU `[H, W]`) and its mask (bool `[H, W]`).
+    """
+    require_some("augmented slices", list(rows), "target style with an accepted slice")
+    columns = max(len(pairs) for pairs in rows.values())
+    left = 4.0
+    size = min((look.width_mm - left - SCALE_ROOM - (columns - 1) * GAP) / columns, 30.0)
+    first = next(iter(rows.values()))[0][0]
+    tall = size * first.shape[0] / first.shape[1]
+    with drawing():
+        sheet = Sheet(look, 2 + len(rows) * (tall + GAP))
+        for number, (style, pairs) in enumerate(rows.items()):
+            top = 1 + number * (tall + GAP)
+            _side_label(sheet, style, top + tall / 2)
+            for column, (hu, mask) in enumerate(pairs):
+                axes = sheet.slice(left + column * (size + GAP), top, size, hu, marks=column == 0)
+                _contour(axes, mask, REFERENCE_COLOUR)
+            sheet.grey_scale(left + columns * (size + GAP) + 0.5, top + 2, tall - 3)
     return sheet.figure
 
 

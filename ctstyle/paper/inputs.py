@@ -23,8 +23,16 @@ def read_frames(paths: Iterable[Path | str]) -> list[pd.DataFrame]:
     return frames
 
 
-def in_groups(names: Sequence[str], frames: Sequence[pd.DataFrame]) -> dict[str, list[pd.DataFrame]]:
+def in_sequence(history: pd.DataFrame) -> pd.DataFrame:
+    """A history whose stages follow each other, with its steps counted through; others as they are."""
+    if "stage" not in history:
+        return history
+    return history.drop(columns="stage").assign(step=range(1, len(history) + 1))
+
+
+def in_groups(names: Sequence[str], frames: Iterable[pd.DataFrame]) -> dict[str, list[pd.DataFrame]]:
     """Frames in the order of `names` and, within one name, of the seeds: one list of frames per name."""
+    frames = list(frames)
     seeds, rest = divmod(len(frames), len(names))
     if rest or not frames:
         raise PaperInputError(

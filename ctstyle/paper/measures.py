@@ -41,16 +41,47 @@ MEASURES: dict[str, Measure] = {
     "miou_gain": Measure("MIoU gain, points", "higher", 1, signed=True),
     "foreground_iou_gain": Measure("Foreground IoU gain", "higher", 1, signed=True),
     "dice_gain": Measure("Dice gain, points", "higher", 1, signed=True),
-    "lpips": Measure("LPIPS", None, 3),
-    "cis": Measure("CIS", None, 3),
+    "rotation_accuracy": Measure("Held-out rotation accuracy, %", "higher", 0),
+    "level_accuracy": Measure("Held-out level accuracy, %", "higher", 0),
+    "entropy_4": Measure("Entropy, stride 4", None, 3),
+    "entropy_8": Measure("Entropy, stride 8", None, 3),
+    "entropy_16": Measure("Entropy, stride 16", None, 3),
+    "encoder_parameters": Measure("Encoder, M parameters", None, 2),
+    "decoder_parameters": Measure("Decoder, M parameters", None, 2),
+    "content_score": Measure("Content score", None, 3),
+    "style_score": Measure("Style score", None, 3),
+    "entropy": Measure("Activation entropy", None, 3),
+    "seconds_per_step": Measure("Seconds per step", "lower", 3),
+    "training_seconds": Measure("Training, s", "lower", 0),
+    "seconds_per_slice": Measure("Seconds per slice", "lower", 4),
+    "peak_memory_mb": Measure("Largest memory, MB", "lower", 0),
+    "cis": Measure("CIS, nats", "higher", 3),
+    "style_hit": Measure("Outputs classified as their target style", "higher", 3),
+    "lpips_printed": Measure("LPIPS", None, 3),
+    "cis_printed": Measure("CIS", None, 3),
     "least_miou": Measure("Least MIoU two classes allow, %", None, 3),
 }
 
-TRANSFER_ROWS = (*TRANSFER_MEASURES, "lpips_diversity")
+TRANSFER_ROWS = (*TRANSFER_MEASURES, "lpips_diversity", "cis", "style_hit")
 """What Table 1 prints."""
 SEGMENTATION_MEASURES = ("pa", "miou", "foreground_iou", "dice")
 
-MODEL_LABELS = {"ours": "Ours", "adain": "AdaIN synthesis", "contextual": "Contextual transformation"}
+MODEL_LABELS = {
+    "ours": "Ours",
+    "adain": "AdaIN synthesis",
+    "contextual": "Contextual transformation",
+    "gatys": "Gatys optimisation",
+}
+LOSS_LABELS = {"adain": "MSE", "ours": "Contextual loss"}
+ENCODER_LABELS = {
+    "vgg19": "VGG19",
+    "vgg16": "VGG16",
+    "resnet50": "ResNet50",
+    "resnet101": "ResNet101",
+    "densenet121": "DenseNet121",
+    "densenet169": "DenseNet169",
+    "densenet201": "DenseNet201",
+}
 ARM_LABELS = {
     "plain": "U-Net",
     "ours": "U-Net + ours",
@@ -65,6 +96,11 @@ SILVER_LABELS = {
     "lidc0001": "TotalSegmentator output resampled to the scan",
     "totalsegmentator": "network output corrected by annotators",
 }
+
+
+def loss_label(model: str, smoothing: str = "none") -> str:
+    """The content loss of a training of the comparison."""
+    return LOSS_LABELS.get(model, model) + ("" if smoothing == "none" else f", {smoothing} smoothing")
 
 
 def in_order(names: set[str], labels: dict[str, str]) -> list[str]:

@@ -33,8 +33,9 @@ class Table:
     `frame` has one row per cell group: label columns, counts, and measures of `measures.MEASURES`, each with
     `<measure>_low` and `<measure>_high` where it has an interval. `row` and `group` name the columns that name a row
     and the rows it competes with, `printed` the measures that are printed (the CSV has all), `no_contest` rows that
-    are references and never marked best, `measures_as_rows` whether the printed table is turned, `digits` numbers of
-    printed digits in place of the measures' own.
+    are references and never marked best, `contest` whether any row is, `void` measures that mean nothing here and
+    are printed in parentheses, `measures_as_rows` whether the printed table is turned, `digits` numbers of printed
+    digits in place of the measures' own.
     """
 
     frame: pd.DataFrame
@@ -43,6 +44,8 @@ class Table:
     printed: tuple[str, ...]
     counts: tuple[str, ...] = ()
     no_contest: tuple[str, ...] = ()
+    contest: bool = True
+    void: tuple[str, ...] = ()
     measures_as_rows: bool = False
     digits: Mapping[str, int] = field(default_factory=dict)
 
@@ -50,21 +53,26 @@ class Table:
 def table1(
     transfer: Mapping[str, Sequence[pd.DataFrame]],
     diversity: Mapping[str, Sequence[pd.DataFrame]],
+    cis: Mapping[str, Sequence[pd.DataFrame]],
     bootstrap: Bootstrap,
+    *,
+    near_chance: bool = False,
 ) -> Table:
     """Table 1: what each model keeps of X and reaches of Y (method.md, 6).
 
     `transfer[model]` holds one metrics frame per seed (`results/metrics/transfer/{model}-seed{seed}.tsv`, row per
-    generated test slice), `diversity[model]` one diversity frame per seed. Each value is the mean over patients of the
-    patient's mean over slices and seeds, with its patient-level bootstrap interval; identity checks (X with its own
-    style) have rows of their own. A measure that was not taken (no true target) is NaN.
+    generated test slice), `diversity[model]` and `cis[model]` one frame per seed with a row per content slice. Each
+    value is the mean over patients of the patient's mean over slices and seeds, with its patient-level bootstrap
+    interval; identity checks (X with its own style) have rows of their own. A measure that was not taken (no true
+    target, CIS of a single output) is NaN. `near_chance`: the classifier behind CIS knows nothing, and its columns are
+    printed as void.
 
-    Raises PaperInputError for a missing column, an empty list, or a diversity row of an unknown content scan.
+    Raises PaperInputError for a missing column, an empty list, or a content scan that the metrics do not have.
     """
     rows = []
     for kind, check in CHECKS.items():
         for model in in_order(set(transfer), MODEL_LABELS):
-            slices = _slices_of_model(model, transfer[model], diversity.get(model, ()))
+            slices = _slices_of_model(model, transfer[model], diversity.get(model, ()), cis.get(model, ()))
             chosen = slices[slices["kind"] == kind]
             if chosen.empty:
                 continue
@@ -73,7 +81,7 @@ def table1(
             row["slices"] = int(chosen["lpips_content"].notna().sum() // len(transfer[model]))
             by_patient = chosen.groupby("patient", sort=True)[list(TRANSFER_ROWS)].mean()
             for measure in TRANSFER_ROWS:
-                row |= _cells(measure, mean_over_patients(by_patient[measure].to_numpy(), bootstrap))
+                row |= cells(measure, mean_over_patients(by_patient[measure].to_numpy(), bootstrap))
             rows.append(row)
     if not rows:
         raise PaperInputError(
@@ -90,6 +98,7 @@ def table1(
         printed=TRANSFER_ROWS,
         counts=("patients", "slices"),
         measures_as_rows=True,
+        void=("cis", "style_hit") if near_chance else (),
     )
 
 
@@ -141,11 +150,11 @@ def table2(segmentation: Sequence[pd.DataFrame], bootstrap: Bootstrap) -> Table:
             plain, plain_replicates = drawn["plain"]
             for measure in SEGMENTATION_MEASURES:
                 made = estimate(value[measure], replicates[measure], patients=patients, bootstrap=bootstrap)
-                row |= _cells(measure, made)
+                row |= cells(measure, made)
             for measure in SEGMENTATION_MEASURES:
                 gain, gains = value[measure] - plain[measure], replicates[measure] - plain_replicates[measure]
                 made = estimate(gain, gains, patients=patients, bootstrap=bootstrap)
-                row |= _cells(f"{measure}_gain", made if arm != "plain" else Estimate(*[np.nan] * 3, patients))
+                row |= cells(f"{measure}_gain", made if arm != "plain" else Estimate(*[np.nan] * 3, patients))
             rows.append(row)
     return Table(
         frame=pd.DataFrame(rows),
@@ -157,12 +166,18 @@ def table2(segmentation: Sequence[pd.DataFrame], bootstrap: Bootstrap) -> Table:
     )
 
 
-def _cells(measure: str, made: Estimate) -> dict[str, float]:
+def cells(measure: str, made: Estimate) -> dict[str, float]:
+    """The three columns of a measure with its interval."""
     return {measure: made.value, f"{measure}_low": made.low, f"{measure}_high": made.high}
 
 
-def _slices_of_model(model: str, transfer: Sequence[pd.DataFrame], diversity: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """All rows of one model over its seeds; diversity rows are appended with the patient of their content scan."""
+def _slices_of_model(
+    model: str,
+    transfer: Sequence[pd.DataFrame],
+    diversity: Sequence[pd.DataFrame],
+    cis: Sequence[pd.DataFrame],
+) -> pd.DataFrame:
+    """All rows of one model over its seeds; rows per content slice are appended with the patient of their scan."""
     where = f"transfer metrics of {model}"
     if not transfer:
         raise PaperInputError("no metrics", where=where, found="0 frames", expected="one frame per seed")
@@ -172,25 +187,29 @@ def _slices_of_model(model: str, transfer: Sequence[pd.DataFrame], diversity: Se
     if unknown:
         raise PaperInputError("unknown kind of slice", where=where, found=unknown, expected=sorted(CHECKS))
     patients = slices.drop_duplicates("content_scan").set_index("content_scan")["patient"]
-    where = f"diversity of {model}"
-    added = [_require(frame, ["content_scan", "lpips_diversity"], where) for frame in diversity]
-    for frame in added:
-        strangers = sorted(set(frame["content_scan"]) - set(patients.index))
-        if strangers:
-            raise PaperInputError(
-                "diversity of a scan that was not a test content",
-                where=where,
-                found=strangers[0],
-                expected="content scans of the transfer metrics",
-                fix="Both files must come from the same run: remove the older one and run again.",
-            )
-    kept = [
-        frame[["content_scan", "lpips_diversity"]].assign(patient=frame["content_scan"].map(patients), kind="transfer")
-        for frame in added
-        if not frame.empty
-    ]
-    slices = pd.concat([slices, *kept], ignore_index=True)
-    return slices if "lpips_diversity" in slices else slices.assign(lpips_diversity=np.nan)
+    added = [_of_content(frame, ["lpips_diversity"], patients, f"diversity of {model}") for frame in diversity]
+    for frame in cis:
+        scored = frame[frame["kind"] == "generated"]
+        # one output cannot differ from itself
+        scored = scored.assign(cis=scored["cis"].where(scored["outputs"] > 1))
+        added.append(_of_content(scored, ["cis", "style_hit"], patients, f"CIS of {model}"))
+    slices = pd.concat([slices, *(frame for frame in added if not frame.empty)], ignore_index=True)
+    return slices.reindex(columns=list(dict.fromkeys([*slices.columns, *TRANSFER_ROWS])))
+
+
+def _of_content(frame: pd.DataFrame, measures: list[str], patients: pd.Series, where: str) -> pd.DataFrame:
+    """The measures of each content slice, with its patient, as rows of kind transfer."""
+    frame = _require(frame, ["content_scan", *measures], where)
+    strangers = sorted(set(frame["content_scan"]) - set(patients.index))
+    if strangers:
+        raise PaperInputError(
+            "a scan that was not a test content",
+            where=where,
+            found=strangers[0],
+            expected="content scans of the transfer metrics",
+            fix="Both files must come from the same run: remove the older one and run again.",
+        )
+    return frame[["content_scan", *measures]].assign(patient=frame["content_scan"].map(patients), kind="transfer")
 
 
 def _require(frame: pd.DataFrame, columns: Sequence[str], where: str) -> pd.DataFrame:

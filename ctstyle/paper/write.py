@@ -132,12 +132,12 @@ def printed_cells(table: Table) -> tuple[list[str], list[tuple[str, list[list[Ce
     if table.measures_as_rows:
         names = [f"{row[table.row]}, {row[table.group]}" for _, row in table.frame.iterrows()]
         rows = [[Cell(_heading(MEASURES[name])), *cells] for name, cells in columns.items()]
-        rows += [[Cell(name.replace("_", " ").capitalize()), *cells] for name, cells in counts.items()]
+        rows += [[Cell(_words(name)), *cells] for name, cells in counts.items()]
         return ["Measure", *names], [("", rows)]
     header = [
         table.group.capitalize(),
         table.row.capitalize(),
-        *(name.replace("_", " ").capitalize() for name in counts),
+        *map(_words, counts),
     ]
     header += [_heading(MEASURES[name]) for name in table.printed]
     rows = []
@@ -145,6 +145,12 @@ def printed_cells(table: Table) -> tuple[list[str], list[tuple[str, list[list[Ce
         cells = [Cell(str(row[table.group])), Cell(str(row[table.row]))]
         rows.append(cells + [of[i] for of in counts.values()] + [of[i] for of in columns.values()])
     return header, [(name, list(members)) for name, members in groupby(rows, key=lambda row: row[0].text)]
+
+
+def _words(column: str) -> str:
+    """A column's name as a heading; abbreviations keep their capitals."""
+    text = column.replace("_", " ")
+    return text[:1].upper() + text[1:]
 
 
 def _digits(table: Table, measure: str) -> int:
@@ -158,7 +164,7 @@ def _heading(measure: Measure) -> str:
 def _best(table: Table, measure: str) -> list[bool]:
     """Which rows no competitor of their group beats, compared as printed; all False where direction is open."""
     spec, frame = MEASURES[measure], table.frame
-    if spec.better is None:
+    if spec.better is None or not table.contest or measure in table.void:
         return [False] * len(frame)
     contest = frame[measure].where(~frame[table.row].isin(table.no_contest)).round(_digits(table, measure))
     grouped = contest.groupby(frame[table.group], sort=False)
@@ -177,7 +183,7 @@ def _cell(table: Table, i: int, measure: str, best: bool) -> Cell:
     low, high = row.get(f"{measure}_low"), row.get(f"{measure}_high")
     if low is not None and not pd.isna(low):
         text += f" [{_minus(number.format(low))}, {_minus(number.format(high))}]"
-    return Cell(text, best)
+    return Cell(f"({text})" if measure in table.void else text, best)
 
 
 def _minus(number: str) -> str:
@@ -186,11 +192,13 @@ def _minus(number: str) -> str:
 
 def _legend(table: Table) -> str:
     with_interval = any(f"{name}_low" in table.frame for name in table.printed)
-    parts = ["↓ lower is better, ↑ higher is better, bold: best of its group"]
+    parts = ["↓ lower is better, ↑ higher is better" + (", bold: best of its group" if table.contest else "")]
     if table.no_contest:
         parts[0] += f" ({', '.join(table.no_contest)} not in the contest)"
     if with_interval:
         parts.append("brackets: interval over patients, none where there is one patient")
+    if table.void:
+        parts.append("in parentheses: void, because the classifier is near chance")
     parts.append(f"{ABSENT}: not measured or not defined")
     return "; ".join(parts) + "."
 

@@ -7,7 +7,7 @@ are written, so that nothing that identifies a patient can leave this stage by a
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ctstyle.errors import CTStyleError
+from ctstyle.slices.resample import area_weights, resample, resample_labels
 
 COLUMNS = (
     "scan",
@@ -139,6 +140,7 @@ class Archive:
     scans: Mapping[str, Mapping[str, Any]]
     _hu: Mapping[str, np.ndarray]
     _labels: Mapping[str, np.ndarray]
+    _size_px: int | None = None
 
     @classmethod
     def open(cls, hu_paths: Iterable[Path | str]) -> "Archive":
@@ -180,7 +182,7 @@ class Archive:
         lost = rows.loc[rows.pop("_merge") == "left_only", "scan"].unique().tolist()
         if lost:
             raise BrokenArchive("scans without a row in this table", found=lost, expected="every scan that has slices")
-        return Archive(rows, self.scans, self._hu, self._labels)
+        return replace(self, rows=rows)
 
     def select(self, **wanted: Any) -> "Archive":
         """The slices whose columns have the wanted values, each a value or a list of them: `select(side="train")`."""
@@ -193,11 +195,19 @@ class Archive:
     def take(self, numbers: Sequence[int] | np.ndarray) -> "Archive":
         """The slices with these row numbers, in their order."""
         rows = self.rows.iloc[np.asarray(numbers, int)].reset_index(drop=True)
-        return Archive(rows, self.scans, self._hu, self._labels)
+        return replace(self, rows=rows)
+
+    def at_size(self, size_px: int) -> "Archive":
+        """The same slices, averaged down to squares of `size_px` when they are read (labels by the area they cover)."""
+        return replace(self, _size_px=size_px)
 
     def hu(self, numbers: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
         """HU int16 `[n, H, W]` of all slices, or of these row numbers, read from disk."""
-        return self._gather(self._hu, numbers)
+        hu = self._gather(self._hu, numbers)
+        if self._size_px in (None, hu.shape[1]):
+            return hu
+        rows, columns = self._reduction(hu.shape[1:])
+        return np.rint(np.stack([resample(one, rows, columns, outside=0.0) for one in hu])).astype(np.int16)
 
     def hu_in_field(self, like: pd.DataFrame, *, outside_hu: float) -> np.ndarray:
         """HU int16 `[n, H, W]` of all slices, each shifted onto the field of the same row of `like`.
@@ -226,7 +236,20 @@ class Archive:
 
     def labels(self, numbers: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
         """Labels uint8 `[n, H, W]` of all slices, or of these row numbers."""
-        return self._gather(self._labels, numbers)
+        labels = self._gather(self._labels, numbers)
+        if self._size_px in (None, labels.shape[1]):
+            return labels
+        rows, columns = self._reduction(labels.shape[1:])
+        return np.stack([resample_labels(one, rows, columns) for one in labels])
+
+    def _reduction(self, shape: tuple[int, int]) -> list[np.ndarray]:
+        """The area weights from slices of `shape` to the wanted size, one matrix per axis."""
+        weights = []
+        for count in shape:
+            step = count / self._size_px
+            lattice = (np.arange(self._size_px) + 0.5) * step - 0.5
+            weights.append(area_weights(np.arange(count, dtype=np.float64), lattice, step))
+        return weights
 
     def _gather(self, arrays: Mapping[str, np.ndarray], numbers) -> np.ndarray:
         rows = self.rows if numbers is None else self.rows.iloc[np.asarray(numbers, int)]

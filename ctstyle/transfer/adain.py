@@ -6,23 +6,15 @@ whole slice a slim patient's style would arrive darker than a heavy one's.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from ctstyle.encoders.positions import positions_in_body
 
 STATISTICS = ("body", "slice")
 """Where a model takes its channel statistics: inside the body masks, or over whole slices as the paper does."""
 
 VARIANCE_GUARD = 1e-5
 """Added to the variance under the root, so that the gradient of a constant channel is finite."""
-
-
-def positions_in_body(body: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bool `[B, *size]`: the positions of a map whose pixels are body for at least a half.
-
-    `body` is a bool `[B, H, W]` mask of the slices. A slice without body counts as body everywhere.
-    """
-    inside = F.adaptive_avg_pool2d(body.float()[:, None], size)[:, 0] >= 0.5
-    return inside | ~inside.any(dim=(1, 2), keepdim=True)
 
 
 def channel_statistics(maps: Tensor, body: Tensor | None = None) -> tuple[Tensor, Tensor]:

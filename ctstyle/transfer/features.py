@@ -6,12 +6,40 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ctstyle.encoders.registry import Encoder
+from ctstyle.encoders.registry import Encoder, EncoderSpec
 from ctstyle.transfer.adain import channel_statistics
+
+SMOOTHED = "~softmax"
+"""Ending of a tap's name that asks for its smoothed maps."""
+DEEP_STRIDE = 8
+"""Taps from this stride on are the deep ones."""
+
+
+def with_smoothing(taps: Sequence[str], spec: EncoderSpec) -> tuple[str, ...]:
+    """`taps` with the deep ones asked for in their smoothed form."""
+    return tuple(tap + SMOOTHED if spec.tap(tap).stride >= DEEP_STRIDE else tap for tap in taps)
+
+
+def scaled_maps(
+    encoder: Encoder, images: Tensor, taps: Sequence[str], scales: Mapping[str, float]
+) -> dict[str, Tensor]:
+    """Maps `{tap: [B, C, H/stride, W/stride]}`, float32, each divided by its scale (the tap's mean activation).
+
+    A name that ends in SMOOTHED gives the softmax of the scaled maps over all positions and channels of a sample, times
+    their number, so that the mean is 1 again: residual sums make few large peaks, which then decide the statistics
+    (activation smoothing, Wang, Li and Vasconcelos 2021).
+    """
+    plain = tuple(dict.fromkeys(tap.removesuffix(SMOOTHED) for tap in taps))
+    maps = {tap: value.float() / scales[tap] for tap, value in encoder(images, plain).items()}
+    return {tap: _smooth(maps[tap.removesuffix(SMOOTHED)]) if tap.endswith(SMOOTHED) else maps[tap] for tap in taps}
+
+
+def _smooth(maps: Tensor) -> Tensor:
+    return maps.flatten(1).softmax(dim=1).reshape(maps.shape) * maps[0].numel()
 
 
 class FeatureCache:
-    """Scaled maps (each tap divided by its mean activation) of slices float32 `[n, H, W]` in [0, 1], by index.
+    """Scaled maps (`scaled_maps`) of slices float32 `[n, H, W]` in [0, 1], by index.
 
     A slice is encoded when it is first asked for. Maps are kept until `limit_bytes` is reached; later slices are
     encoded again each time. Statistics are a few numbers per slice and always kept; they are taken inside `bodies`
@@ -57,8 +85,8 @@ class FeatureCache:
 
     def _encode(self, indices: Sequence[int], taps: Sequence[str]) -> dict[str, Tensor]:
         # Always one by one: the rounding of a batch depends on its size, and a resumed training must see the same maps.
-        parts = [self.encoder(self.images([index]), taps) for index in indices]
-        return {tap: torch.cat([part[tap] for part in parts]) / self.scales[tap] for tap in taps}
+        parts = [scaled_maps(self.encoder, self.images([index]), taps, self.scales) for index in indices]
+        return {tap: torch.cat([part[tap] for part in parts]) for tap in taps}
 
     def _encode_missing(
         self, indices: Sequence[int], taps: Sequence[str], kept: dict[tuple[str, int], Tensor]

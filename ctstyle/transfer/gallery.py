@@ -1,6 +1,8 @@
 """The test slices a generator is judged by: every one in every style, with its true target where one was scanned."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,8 +10,7 @@ import pandas as pd
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.window import Window
 from ctstyle.styles.find import SOURCE
-from ctstyle.transfer.apply import stylise
-from ctstyle.transfer.generator import Generator
+from ctstyle.transfer.apply import Model, stylise
 from ctstyle.transfer.pairs import pair_slices
 
 PLACE = ["patient", "orientation", "position_mm", "row0_mm", "column0_mm"]
@@ -123,15 +124,65 @@ def _targets(archive: Archive, content: pd.DataFrame, target_style: pd.Series) -
     return found[["scan", "index"]].fillna({"scan": "", "index": -1}).astype({"index": int})
 
 
-def stylise_rows(generator: Generator, archive: Archive, rows: pd.DataFrame, window: Window) -> np.ndarray:
-    """What a generator makes of the rows of `test_pairs` or `single_styles`: HU int16 `[n, H, W]`, in their order."""
+def for_model(rows: pd.DataFrame, *, identity: bool, blends: bool) -> pd.DataFrame:
+    """The rows of `test_pairs` or `single_styles` that a model can make, numbered anew.
+
+    A model without style input (`identity` False) has no own style to give back, and nothing to blend with.
+    """
+    kept = rows[(identity | (rows["kind"] != "identity")) & (blends | (rows["kind"] != "blend"))]
+    return kept.assign(index=np.arange(len(kept))).reset_index(drop=True)
+
+
+def few_pairs(pairs: pd.DataFrame, archive: Archive) -> pd.DataFrame:
+    """One pair per test patient, the styles in turn: for an optimisation that pays for every slice anew.
+
+    Each patient shows the slice with most vertebra, as in Figure 5. The rows are numbered anew.
+    """
+    content = archive.rows[["scan", "index", "foreground_px"]].rename(
+        columns={"scan": "content_scan", "index": "content_index"}
+    )
+    transfer = pairs[pairs["kind"] == "transfer"].merge(content, on=["content_scan", "content_index"], how="left")
+    styles, chosen = sorted(transfer["target_style"].unique()), []
+    for number, (_, of_patient) in enumerate(transfer.groupby("patient", sort=True)):
+        of_style = of_patient[of_patient["target_style"] == styles[number % len(styles)]]
+        chosen.append(of_style["foreground_px"].astype(int).idxmax())
+    few = transfer.loc[chosen, list(pairs.columns)].reset_index(drop=True)
+    return few.assign(index=np.arange(len(few)))
+
+
+def stylise_rows(model: Model, archive: Archive, rows: pd.DataFrame, window: Window) -> np.ndarray:
+    """What a model makes of the rows of `test_pairs` or `single_styles`: HU int16 `[n, H, W]`, in their order."""
     content = gather(archive, rows["content_scan"], rows["content_index"])
     style = gather(archive, rows["style_scan"], rows["style_index"])
     alphas = rows["alpha"].to_numpy() if "alpha" in rows else np.ones(len(rows))
     made = np.empty(content.shape, dtype=np.int16)
     for alpha in np.unique(alphas):
         chosen = alphas == alpha
+        names = rows["target_style"][chosen].tolist()
         made[chosen] = window.clip(
-            stylise(generator, content[chosen], style[chosen], window=window, alpha=float(alpha))
+            stylise(model, content[chosen], style[chosen], names, window=window, alpha=float(alpha))
         )
     return made
+
+
+def save_stylised(
+    model: Model,
+    archive: Archive,
+    wanted: Mapping[tuple[Path, Path], pd.DataFrame],
+    window: Window,
+    *,
+    identity: bool,
+    blends: bool,
+) -> float:
+    """Make and write the slices of several tables of rows (`for_model`); returns the seconds that one slice took.
+
+    `wanted` maps the two files of a table, HU `[n, H, W]` as .npy and its rows as .tsv, to the table.
+    """
+    slices, seconds = 0, 0.0
+    for (hu_path, rows_path), rows in wanted.items():
+        kept = for_model(rows, identity=identity, blends=blends)
+        began = time.perf_counter()
+        np.save(hu_path, stylise_rows(model, archive, kept, window))
+        seconds, slices = seconds + time.perf_counter() - began, slices + len(kept)
+        kept.to_csv(rows_path, sep="\t", index=False)
+    return seconds / slices

@@ -49,8 +49,12 @@ class Generator(nn.Module):
         *,
         content_body: Tensor | None = None,
         style_body: Tensor | None = None,
+        target_style: Sequence[str] | None = None,
     ) -> Tensor:
-        """`content` in the grey-scale style of `style`; `alpha` 0 keeps the content's own style, 1 takes it all."""
+        """`content` in the grey-scale style of `style`; `alpha` 0 keeps the content's own style, 1 takes it all.
+
+        `target_style` names the styles, for models that have no style input; this one looks at the slices alone.
+        """
         mean, deviation = self.style_statistics(style, style_body)
         return self.generate_from_statistics(content, mean, deviation, alpha, content_body=content_body)
 

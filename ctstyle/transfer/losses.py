@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ctstyle.transfer.adain import channel_statistics, positions_in_body
+from ctstyle.encoders.positions import positions_in_body
+from ctstyle.transfer.adain import channel_statistics
 from ctstyle.transfer.contextual_loss import contextual_loss
 
 AT_MOST_POINTS = 65 * 65

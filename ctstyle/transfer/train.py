@@ -1,8 +1,9 @@
 """Training of the decoder: first it learns to invert the encoder, then to transfer styles (method.md, 4)."""
 
 import copy
+import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,21 +14,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ctstyle.encoders.registry import Encoder
+from ctstyle.encoders.choice import TapLists
+from ctstyle.encoders.registry import Encoder, EncoderSpec
 from ctstyle.encoders.scale import tap_scales
 from ctstyle.encoders.weights import he_initialise
 from ctstyle.errors import CTStyleError
 from ctstyle.fit import fit
 from ctstyle.transfer.adain import STATISTICS, restyle
 from ctstyle.transfer.decoder import Decoder
-from ctstyle.transfer.features import FeatureCache
+from ctstyle.transfer.features import FeatureCache, scaled_maps, with_smoothing
 from ctstyle.transfer.generator import Generator
 from ctstyle.transfer.losses import AT_MOST_POINTS, contextual_content_loss, style_loss
+from ctstyle.transfer.material import Material
 
 MODELS = ("ours", "adain")
 """`ours`: contextual content loss. `adain`: MSE to the AdaIN target, everything else equal."""
 
 CONTENT_TARGETS = ("x", "adain")
+
+LAYERS = ("registry", "deep", "selected")
+
+SMOOTHINGS = ("none", "softmax")
 
 SCHEDULES = ("cosine", "inverse")
 """`inverse`: lr / (1 + decay * step), of the AdaIN reference. `cosine`: as in the warm-up, for few steps."""
@@ -58,7 +65,7 @@ class TransferSettings:
     X (the paper), adain with the restyled maps of X. `identity_weight` adds the L1 distance of D(E(X)) to X, so that
     what the warm-up learnt is kept; `spatial_weight` adds CoBi's spatial term to the contextual distance. `schedule` is
     one of SCHEDULES, `statistics` one of STATISTICS: channel means and deviations inside the body, or of whole slices
-    (the paper).
+    (the paper); `smoothing` softmax smooths the deep taps inside the losses (`features.scaled_maps`).
     """
 
     steps: int = 200
@@ -71,12 +78,40 @@ class TransferSettings:
     style_taps: tuple[str, ...] = ()
     style_tap_weights: tuple[float, ...] = (10.0, 3.0, 1.0, 1.0)
     statistics: str = "body"
+    smoothing: str = "none"
     bandwidth: float = 0.5
     content_target: str = "x"
     identity_weight: float = 30.0
     spatial_weight: float = 0.0
     at_most_points: int = AT_MOST_POINTS
     cache_mb: int = 1024
+
+
+def with_layers(
+    settings: TransferSettings, layers: str, spec: EncoderSpec, selected: TapLists | None = None
+) -> TransferSettings:
+    """`settings` with the layer lists that `layers` (one of LAYERS) asks for.
+
+    `registry` leaves the settings as they are (the registry's lists, or lists of the config's own), `deep` takes the
+    registry's content list down to stride 16, `selected` the lists of `selected`. Raises CTStyleError where `deep` or
+    `selected` meets lists of the config's own, or where there is no such choice.
+    """
+    if layers not in LAYERS:
+        raise CTStyleError("no such layer lists", where="layers", found=layers, expected=" | ".join(LAYERS))
+    own = settings.content_taps or settings.style_taps
+    if layers != "registry" and own:
+        raise CTStyleError(
+            f"the layer lists are both given and asked for as `{layers}`",
+            where="transfer: training: content_taps, style_taps",
+            found=own,
+            expected=f"empty lists beside `layers: {layers}`",
+            fix="Empty the lists, or set `layers: registry`.",
+        )
+    if layers == "deep":
+        return dataclasses.replace(settings, content_taps=spec.deep_content_taps)
+    if layers == "selected":
+        return dataclasses.replace(settings, content_taps=selected.content_taps, style_taps=selected.style_taps)
+    return settings
 
 
 def warm_up(
@@ -147,12 +182,8 @@ def train(
     start: Generator,
     model: str,
     settings: TransferSettings,
+    material: Material,
     *,
-    content: np.ndarray,
-    bodies: np.ndarray,
-    style: np.ndarray,
-    style_bodies: np.ndarray,
-    style_names: Sequence[str],
     seed: int,
     state_path: Path | None = None,
     fingerprint: str = "",
@@ -160,29 +191,27 @@ def train(
 ) -> tuple[Generator, pd.DataFrame]:
     """Train a copy of the warmed-up generator `start` as `model` ("ours" or "adain").
 
-    `content` float32 `[n, H, W]` in [0, 1] with `bodies` bool `[n, H, W]`; `style` float32 `[m, H, W]` with
-    `style_bodies` and the names of their styles: a step draws content slices, then for each a style and one of its
-    slices. All of training patients. Returns the generator and the history (`step, loss, content, style`, and
-    `identity` with its weight above 0). Raises CTStyleError for slices or settings that do not fit, TrainingDiverged
-    where a loss is not finite.
+    A step draws content slices of `material`, then for each a style and one of its slices. Returns the generator and
+    the history (`step, loss, content, style`, and `identity` with its weight above 0). Raises CTStyleError for slices
+    or settings that do not fit, TrainingDiverged where a loss is not finite.
     """
-    _check(start, model, settings, content, bodies, style, style_bodies, style_names)
+    _check(start, model, settings, material)
     encoder, adain_tap = start.encoder, start.adain_tap
     device = encoder.mean.device
-    losses = _Losses(start, model, settings, tap_scales(encoder, content, _taps(start, model, settings)))
-    contents = FeatureCache(encoder, content, scales=losses.scales, limit_bytes=settings.cache_mb << 20)
+    losses = _Losses(start, model, settings, tap_scales(encoder, material.content, _taps(start, model, settings)))
+    contents = FeatureCache(encoder, material.content, scales=losses.scales, limit_bytes=settings.cache_mb << 20)
     in_bodies = settings.statistics == "body"
-    found_in = np.ascontiguousarray(style_bodies, dtype=bool) if in_bodies else None
-    styles = FeatureCache(encoder, style, scales=losses.scales, bodies=found_in, limit_bytes=0)
-    groups = [np.flatnonzero(np.asarray(style_names) == name) for name in sorted(set(style_names))]
-    masks = torch.from_numpy(np.ascontiguousarray(bodies, dtype=bool)).to(device)
+    found_in = np.ascontiguousarray(material.style_bodies, dtype=bool) if in_bodies else None
+    styles = FeatureCache(encoder, material.style, scales=losses.scales, bodies=found_in, limit_bytes=0)
+    groups = [np.flatnonzero(material.style_names == name) for name in sorted(set(material.style_names))]
+    masks = torch.from_numpy(np.ascontiguousarray(material.bodies, dtype=bool)).to(device)
     decoder = copy.deepcopy(start.decoder).train()
     optimiser = torch.optim.Adam(decoder.parameters(), lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _rate(settings))
 
     def step(_: int, rng: np.random.Generator) -> Mapping[str, Tensor]:
         """One batch of contents, each towards a slice of a style drawn for it."""
-        x = rng.integers(len(content), size=settings.batch)
+        x = rng.integers(len(material.content), size=settings.batch)
         y = np.array([rng.choice(groups[group]) for group in rng.integers(len(groups), size=settings.batch)])
         maps = contents.maps(x, losses.content_maps)
         wanted = styles.statistics(y, losses.statistics)
@@ -190,8 +219,7 @@ def train(
         target = restyle(maps[adain_tap], *wanted[adain_tap], own)
         with _autocast(device):
             images = decoder(target)
-            made = encoder(images, losses.made)
-        made = {tap: value.float() / losses.scales[tap] for tap, value in made.items()}
+            made = scaled_maps(encoder, images, losses.made, losses.scales)
         found = {
             "content": losses.content(made, maps, target, wanted, masks[x], rng),
             "style": style_loss(made, wanted, losses.style_weights, own),
@@ -240,11 +268,12 @@ class _Losses:
         self.model, self.settings, self.adain_tap = model, settings, start.adain_tap
         # The AdaIN tap keeps the scale that the decoder was warmed up with.
         self.scales = {**scales, start.adain_tap: start.scale}
-        self.made = _taps(start, model, settings)
-        self.layers = _content_taps(start, settings)
-        style_taps = _style_taps(start, settings)
+        self.layers, style_taps = _content_taps(start, settings), _style_taps(start, settings)
+        if settings.smoothing == "softmax":
+            self.layers, style_taps = (with_smoothing(taps, start.encoder.spec) for taps in (self.layers, style_taps))
         self.style_weights = dict(zip(style_taps, settings.style_tap_weights or (1.0,) * len(style_taps)))
         contextual = self.layers if model == "ours" else ()
+        self.made = tuple(dict.fromkeys((*(contextual or (start.adain_tap,)), *style_taps)))
         self.content_maps = tuple(dict.fromkeys((start.adain_tap, *contextual)))
         restyled = contextual if settings.content_target == "adain" else ()
         self.statistics = tuple(dict.fromkeys((start.adain_tap, *style_taps, *restyled)))
@@ -330,16 +359,8 @@ def _check_slices(slices: np.ndarray, stride: int, where: str) -> None:
         )
 
 
-def _check(
-    start: Generator,
-    model: str,
-    settings: TransferSettings,
-    content: np.ndarray,
-    bodies: np.ndarray,
-    style: np.ndarray,
-    style_bodies: np.ndarray,
-    style_names: Sequence[str],
-) -> None:
+def _check(start: Generator, model: str, settings: TransferSettings, material: Material) -> None:
+    content, style, bodies, style_bodies = material.content, material.style, material.bodies, material.style_bodies
     stride = start.decoder.stride
     _check_slices(content, stride, "content slices")
     _check_slices(style, stride, "style slices")
@@ -353,10 +374,11 @@ def _check(
             settings.content_target in CONTENT_TARGETS,
         ),
         ("schedule", settings.schedule, " | ".join(SCHEDULES), settings.schedule in SCHEDULES),
+        ("smoothing", settings.smoothing, " | ".join(SMOOTHINGS), settings.smoothing in SMOOTHINGS),
         ("statistics", settings.statistics, " | ".join(STATISTICS), settings.statistics in STATISTICS),
         ("body masks", bodies.shape, content.shape, bodies.shape == content.shape),
         ("body masks of the style slices", style_bodies.shape, style.shape, style_bodies.shape == style.shape),
-        ("style names", len(style_names), len(style), len(style_names) == len(style)),
+        ("style names", len(material.style_names), len(style), len(material.style_names) == len(style)),
         (
             "style_tap_weights",
             len(settings.style_tap_weights),

@@ -11,11 +11,14 @@ from ctstyle.augment.generate import AugmentSettings
 from ctstyle.cohorts.phantom.settings import PhantomSettings, Style
 from ctstyle.encoders.domain import DomainSettings
 from ctstyle.encoders.layers import LayerSettings
+from ctstyle.metrics.classifier import ClassifierSettings
 from ctstyle.paper.bootstrap import Bootstrap
 from ctstyle.segment.train import SegmentSettings
 from ctstyle.slices.cut import SliceSettings
 from ctstyle.styles.cluster import ClusterSettings
 from ctstyle.styles.split import SplitSettings
+from ctstyle.transfer.contextual import ContextualSettings
+from ctstyle.transfer.gatys import GatysSettings
 from ctstyle.transfer.train import TransferSettings, WarmUpSettings
 
 SECTIONS = {
@@ -27,8 +30,11 @@ SECTIONS = {
     "encoders/layers": LayerSettings,
     "transfer/warm_up": WarmUpSettings,
     "transfer/training": TransferSettings,
+    "transfer/contextual": ContextualSettings,
+    "transfer/gatys": GatysSettings,
     "augment": AugmentSettings,
     "segment/training": SegmentSettings,
+    "metrics/classifier": ClassifierSettings,
     "paper/bootstrap": Bootstrap,
 }
 CONFIGS = ["config/config.yaml", "config/paper.yaml", "tests/config/tiny.yaml"]

@@ -141,7 +141,8 @@ def test_the_network_painter_speaks_in_the_window_and_passes_alpha():
     content, style = trunks(2)[0], trunks(2, shift=100, seed=5)[0]
     body = body_mask(content, WINDOW)
 
-    def half_way(x, y, alpha, *, content_body, style_body):
+    def half_way(x, y, alpha, *, content_body, style_body, target_style):
+        assert target_style == ["s2", "s2"]
         assert x.shape == y.shape == (2, 1, 96, 96) and x.dtype == torch.float32
         assert np.array_equal(content_body, body) and np.array_equal(style_body, body_mask(style, WINDOW))
         return (1 - alpha) * x + alpha * y + 0.1
@@ -150,16 +151,16 @@ def test_the_network_painter_speaks_in_the_window_and_passes_alpha():
         encoder = SimpleNamespace(mean=torch.zeros(1))
         return network_painter(SimpleNamespace(encoder=encoder, generate=generate), WINDOW, alpha=alpha)
 
-    painted = painter(half_way, 0.25)(content, style, np.random.default_rng(0))
+    painted = painter(half_way, 0.25)(content, style, ["s2"] * 2, np.random.default_rng(0))
     assert painted[body] == pytest.approx((0.75 * content + 0.25 * style + 100)[body], abs=0.01)
     assert (painted[~body] == content[~body]).all()
     broken = painter(lambda x, y, alpha, **bodies: x * float("nan"), 1.0)
-    assert np.isnan(broken(content, style, np.random.default_rng(0))[body]).all()
+    assert np.isnan(broken(content, style, ["s2"] * 2, np.random.default_rng(0))[body]).all()
 
 
 def test_noise_has_the_histogram_of_the_style_and_the_outline_but_no_anatomy():
     content, style = trunks(2)[0], trunks(2, shift=150, seed=7)[0]
-    painted = noise_painter(WINDOW)(content, style, np.random.default_rng(0))
+    painted = noise_painter(WINDOW)(content, style, ["s2"] * 2, np.random.default_rng(0))
     body, style_body = body_mask(content, WINDOW), body_mask(style, WINDOW)
     for i in range(2):
         assert stats.ks_2samp(painted[i][body[i]], style[i][style_body[i]]).statistic < 0.02
@@ -177,7 +178,7 @@ def test_ranks_carry_the_values_over():
 
 def test_histogram_matching_is_that_of_scikit_image_inside_the_body():
     content, style = trunks(1)[0], trunks(1, shift=150, seed=7)[0]
-    painted = histogram_painter(WINDOW)(content, style, np.random.default_rng(0))[0]
+    painted = histogram_painter(WINDOW)(content, style, ["s2"] * 2, np.random.default_rng(0))[0]
     body, style_body = body_mask(content, WINDOW)[0], body_mask(style, WINDOW)[0]
     expected = match_histograms(content[0][body].astype(float), style[0][style_body].astype(float))
     assert painted[body] == pytest.approx(expected)

@@ -51,6 +51,7 @@ def test_frame_falls_with_depth_and_names_each_tap(encoder):
     frame = layers(
         encoder,
         slices=slices,
+        bodies=np.ones(slices.shape, bool),
         styles=["s1", "s2"] * 6,
         patients=list("abcdefghijkl"),
         weights="random",
@@ -76,7 +77,7 @@ def test_entropy_is_one_for_flat_and_low_for_peaky_maps(encoder):
     flat, peaky = torch.ones(1, 64, 8, 8), torch.full((1, 64, 8, 8), 1e-9)
     peaky[0, 0, 0, 0] = 1
     given = dict(
-        slices=np.random.default_rng(0).random((4, 8, 8)).astype(np.float32),
+        slices=np.random.default_rng(0).random((4, 8, 8)).astype(np.float32), bodies=np.ones((4, 8, 8), bool),
         styles=["s1"] * 4, patients=["a", "b", "c", "d"], weights="given", taps=["relu1_1"],
     )  # fmt: skip
     assert layers(Given(flat), **given).entropy[0] == pytest.approx(1)
@@ -100,3 +101,14 @@ def test_figure_shows_every_tap_for_both_slices(encoder):
     maps = encoder(torch.from_numpy(np.stack([content, style]))[:, None], ["relu2_1"])["relu2_1"]
     np.testing.assert_allclose(shown[11], maps[0].mean(0), rtol=1e-5)
     np.testing.assert_allclose(shown[16], maps[1].mean(0), rtol=1e-5)
+
+
+def test_the_style_is_read_inside_the_body(encoder):
+    slices = np.random.default_rng(5).random((8, 32, 32)).astype(np.float32)
+    bodies = np.zeros(slices.shape, bool)
+    bodies[:, :, :16] = True
+    given = dict(styles=["s1", "s2"] * 4, patients=list("aabbccdd"), weights="random", taps=["relu1_1"])
+    slices[1::2, :, 20:] *= 0.2  # the styles differ outside the bodies alone
+    inside = layers(encoder, slices=slices, bodies=bodies, **given).style_score[0]
+    everywhere = layers(encoder, slices=slices, bodies=np.ones_like(bodies), **given).style_score[0]
+    assert everywhere == 1 and inside < 0.7

@@ -186,3 +186,19 @@ def test_archives_open_where_no_dicom_library_is():
         "import ctstyle.slices.archive, ctstyle.slices.body, ctstyle.slices.cut, ctstyle.slices.scan"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_at_size_averages_areas_and_lets_labels_vote():
+    hu = np.arange(36, dtype=np.int16).reshape(1, 6, 6) * 10
+    labels = np.zeros((1, 6, 6), np.uint8)
+    labels[0, :3, :3] = 31
+    rows = pd.DataFrame([{"scan": "a", "index": 0}])
+    small = Archive(rows, {}, {"a": hu}, {"a": labels}).at_size(4)
+    # 6 to 4: an output is 1.5 pixels wide, so two neighbours share a pixel half and half
+    weights = np.zeros((4, 6))
+    weights[0, :2], weights[1, 1:3] = (1, 0.5), (0.5, 1)
+    weights[2, 3:5], weights[3, 4:] = (1, 0.5), (0.5, 1)
+    expected = (weights @ hu[0] @ weights.T) / 2.25
+    np.testing.assert_array_equal(small.hu()[0], np.rint(expected).astype(np.int16))
+    assert (small.labels()[0, :2, :2] == 31).all() and small.labels().sum() == 4 * 31
+    assert np.array_equal(small.take([0]).at_size(6).hu(), hu)

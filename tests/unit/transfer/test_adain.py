@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from ctstyle.transfer.adain import adain, channel_statistics, positions_in_body, restyle
+from ctstyle.encoders.positions import positions_in_body
+from ctstyle.transfer.adain import adain, channel_statistics, restyle
 
 
 def maps(seed: int, size: int = 12) -> torch.Tensor:

@@ -9,7 +9,7 @@ from ctstyle.encoders.weights import he_initialise, random
 from ctstyle.errors import CTStyleError
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window
-from ctstyle.transfer.apply import stylise
+from ctstyle.transfer.apply import load_model, stylise
 from ctstyle.transfer.decoder import Decoder
 from ctstyle.transfer.generator import Generator, WrongGenerator, read_metadata
 
@@ -67,11 +67,11 @@ def test_stylise_is_generate_whatever_the_batch(generator):
     body = body_mask(hu, WINDOW)
     assert 0.5 < body.mean() < 1
     for batch in (1, 3, 16):
-        found = stylise(generator, hu, style_hu, window=WINDOW, alpha=0.5, batch=batch)
+        found = stylise(generator, hu, style_hu, ["s2"] * 5, window=WINDOW, alpha=0.5, batch=batch)
         np.testing.assert_allclose(found[body], (WINDOW.low + 1000 * expected.numpy())[body], atol=0.01)
         assert np.array_equal(found[~body], hu[~body])
     with pytest.raises(CTStyleError, match="5 and 3"):
-        stylise(generator, hu, style_hu[:3], window=WINDOW)
+        stylise(generator, hu, style_hu[:3], ["s2"] * 5, window=WINDOW)
 
 
 @torch.no_grad()
@@ -97,7 +97,7 @@ def test_file_gives_the_same_slices_and_refuses_another_encoder(generator, tmp_p
     path = tmp_path / "generator.safetensors"
     generator.save(path, model="ours", seed=3)
     assert read_metadata(path)["model"] == "ours" and read_metadata(path)["stride"] == 4
-    loaded = Generator.load(path, generator.encoder)
+    loaded = load_model(path, generator.encoder)
     content, style = slices(2, 7), slices(2, 8)
     assert loaded.statistics == "slice"
     assert torch.equal(loaded.generate(content, style), generator.generate(content, style))

@@ -5,13 +5,16 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from scipy.special import softmax
 
 from ctstyle import fit
+from ctstyle.encoders.choice import TapLists
 from ctstyle.encoders.registry import build
 from ctstyle.encoders.weights import random
 from ctstyle.errors import CTStyleError
-from ctstyle.transfer.features import FeatureCache
-from ctstyle.transfer.train import TransferSettings, WarmUpSettings, _windows, train, warm_up
+from ctstyle.transfer.features import FeatureCache, scaled_maps, with_smoothing
+from ctstyle.transfer.material import Material
+from ctstyle.transfer.train import TransferSettings, WarmUpSettings, _windows, train, warm_up, with_layers
 
 SMALL = TransferSettings(
     steps=2, batch=2, learning_rate=1e-3, schedule="inverse", identity_weight=0.0, style_tap_weights=()
@@ -40,7 +43,7 @@ def data() -> dict:
         "bodies": disc_bodies(content.shape),
         "style": (1 - content + 0.05 * rng.standard_normal(content.shape)).clip(0, 1).astype(np.float32),
         "style_bodies": disc_bodies(content.shape),
-        "style_names": ["s2", "s3"] * 3,
+        "style_names": np.array(["s2", "s3"] * 3),
     }
 
 
@@ -63,7 +66,7 @@ def test_same_seed_same_generator(encoder, data, start):
     settings = WarmUpSettings(steps=2, batch=2)
     one, two, three = (weights_of(warm_up(encoder, data["content"], settings, seed=s)[0]) for s in (0, 0, 1))
     assert torch.equal(one, two) and not torch.equal(one, three)
-    made = [weights_of(train(start[0], "ours", SMALL, **data, seed=s)[0]) for s in (0, 0, 1)]
+    made = [weights_of(train(start[0], "ours", SMALL, Material(**data), seed=s)[0]) for s in (0, 0, 1)]
     assert torch.equal(made[0], made[1]) and not torch.equal(made[0], made[2])
 
 
@@ -98,7 +101,7 @@ def test_windows_of_maps_and_image_show_the_same_place():
 def test_training_lowers_its_loss_and_leaves_the_start_alone(start, data, model):
     before = weights_of(start[0])
     settings = dataclasses.replace(SMALL, steps=10, batch=4)
-    trained, history = train(start[0], model, settings, **data, seed=0)
+    trained, history = train(start[0], model, settings, Material(**data), seed=0)
     assert list(history.columns) == ["step", "loss", "content", "style"]
     assert np.allclose(history.loss, history.content + settings.style_weight * history["style"], rtol=1e-4)
     assert history.loss.iloc[-3:].mean() < history.loss.iloc[:2].mean()
@@ -120,6 +123,7 @@ def test_training_lowers_its_loss_and_leaves_the_start_alone(start, data, model)
         {"bandwidth": 0.2},
         {"content_target": "adain"},
         {"statistics": "slice"},
+        {"smoothing": "softmax"},
         {"identity_weight": 1.0},
         {"spatial_weight": 0.5},
         {"at_most_points": 9},
@@ -127,14 +131,14 @@ def test_training_lowers_its_loss_and_leaves_the_start_alone(start, data, model)
     ids=lambda change: next(iter(change)),
 )
 def test_every_setting_changes_the_result(start, data, change):
-    base = weights_of(train(start[0], "ours", SMALL, **data, seed=0)[0])
-    other = weights_of(train(start[0], "ours", dataclasses.replace(SMALL, **change), **data, seed=0)[0])
+    base = weights_of(train(start[0], "ours", SMALL, Material(**data), seed=0)[0])
+    other = weights_of(train(start[0], "ours", dataclasses.replace(SMALL, **change), Material(**data), seed=0)[0])
     assert not torch.equal(base, other)
 
 
 def test_interrupted_and_resumed_equals_uninterrupted(start, data, tmp_path, monkeypatch):
     settings = dataclasses.replace(SMALL, steps=4)
-    whole, history = train(start[0], "ours", settings, **data, seed=0)
+    whole, history = train(start[0], "ours", settings, Material(**data), seed=0)
     state = tmp_path / "state.pt"
     saves, save = [], fit._save
 
@@ -147,8 +151,8 @@ def test_interrupted_and_resumed_equals_uninterrupted(start, data, tmp_path, mon
     monkeypatch.setattr(fit, "_save", save_then_die)
     monkeypatch.setattr(fit.fit, "__kwdefaults__", {**fit.fit.__kwdefaults__, "save_every_s": -1.0})
     with pytest.raises(KeyboardInterrupt):
-        train(start[0], "ours", settings, **data, seed=0, state_path=state)
-    resumed, resumed_history = train(start[0], "ours", settings, **data, seed=0, state_path=state)
+        train(start[0], "ours", settings, Material(**data), seed=0, state_path=state)
+    resumed, resumed_history = train(start[0], "ours", settings, Material(**data), seed=0, state_path=state)
     assert saves == [1, 2, 3] and torch.equal(weights_of(resumed), weights_of(whole))
     assert resumed_history.equals(history) and not state.exists()
 
@@ -177,6 +181,19 @@ def test_cached_maps_are_the_encoders_and_the_limit_holds(encoder, data):
     torch.testing.assert_close(mean.double(), maps[..., :8].mean(dim=(2, 3)), rtol=1e-4, atol=1e-6)
 
 
+def test_smoothing_is_a_softmax_over_positions_and_channels_of_the_deep_taps(encoder, data):
+    images = torch.from_numpy(data["content"][:2])[:, None]
+    taps = with_smoothing(("stem", "block1", "block2"), encoder.spec)
+    assert taps == ("stem", "block1", "block2~softmax")
+    found = scaled_maps(encoder, images, taps, {"stem": 1.0, "block1": 2.0, "block2": 0.5})
+    raw = encoder(images, ["block1", "block2"])
+    assert torch.equal(found["block1"], raw["block1"] / 2)
+    reference = softmax(raw["block2"].double().numpy().reshape(2, -1) / 0.5, axis=1)
+    np.testing.assert_allclose(
+        found["block2~softmax"].numpy().reshape(2, -1), reference * reference.shape[1], rtol=1e-3
+    )
+
+
 def test_wrong_input_is_named(encoder, start, data):
     with pytest.raises(CTStyleError, match=r"warm-up slices.*\(2, 30, 32\)"):
         warm_up(encoder, np.zeros((2, 30, 32), np.float32), WarmUpSettings(steps=1), seed=0)
@@ -187,17 +204,32 @@ def test_wrong_input_is_named(encoder, start, data):
         ("ours", dataclasses.replace(SMALL, content_target="y"), {}, "content_target"),
         ("ours", dataclasses.replace(SMALL, schedule="steps"), {}, r"schedule.*cosine \| inverse"),
         ("ours", dataclasses.replace(SMALL, style_tap_weights=(1.0,)), {}, "style_tap_weights.*stem"),
-        ("ours", SMALL, {"style": data["style"][:0], "style_names": []}, "style slices"),
-        ("ours", SMALL, {"style_names": ["s2"]}, "style names"),
+        ("ours", SMALL, {"style": data["style"][:0], "style_names": np.array([])}, "style slices"),
+        ("ours", SMALL, {"style_names": np.array(["s2"])}, "style names"),
         ("ours", SMALL, {"bodies": data["bodies"][:2]}, "body masks: "),
         ("ours", SMALL, {"style_bodies": data["bodies"][:2]}, "body masks of the style"),
+        ("ours", dataclasses.replace(SMALL, smoothing="mean"), {}, r"smoothing.*none \| softmax"),
         ("ours", dataclasses.replace(SMALL, statistics="half"), {}, r"statistics.*body \| slice"),
     ):
         with pytest.raises(CTStyleError, match=message):
-            train(start[0], model, settings, **{**data, **change}, seed=0)
+            train(start[0], model, settings, Material(**{**data, **change}), seed=0)
 
 
 def test_nan_in_training_stops_it(start, data):
     broken = dict(data, content=np.full_like(data["content"], np.nan))
     with pytest.raises(CTStyleError, match="diverged"):
-        train(start[0], "adain", SMALL, **broken, seed=0)
+        train(start[0], "adain", SMALL, Material(**broken), seed=0)
+
+
+def test_layer_lists_are_the_registrys_the_deep_ones_or_the_selected(encoder):
+    lists = TapLists(content_taps=("block2",), style_taps=("stem", "block1"))
+    assert with_layers(SMALL, "registry", encoder.spec) == SMALL
+    deep = with_layers(SMALL, "deep", encoder.spec)
+    assert max(encoder.spec.tap(tap).stride for tap in deep.content_taps) == 16 and deep.style_taps == ()
+    selected = with_layers(SMALL, "selected", encoder.spec, lists)
+    assert selected == dataclasses.replace(SMALL, content_taps=("block2",), style_taps=("stem", "block1"))
+    for layers in ("deep", "selected"):
+        with pytest.raises(CTStyleError, match="both given and asked for"):
+            with_layers(selected, layers, encoder.spec, lists)
+    with pytest.raises(CTStyleError, match=r"registry \| deep \| selected"):
+        with_layers(SMALL, "deepest", encoder.spec)

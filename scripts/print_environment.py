@@ -1,0 +1,11 @@
+"""Print the environment and the whole config of a run as one page (rule print_environment)."""
+
+from pathlib import Path
+
+from ctstyle.job import job
+from ctstyle.paper.environment import environment, to_html
+
+if __name__ == "__main__":
+    with job(snakemake) as run:
+        page = to_html(environment(run.params.config))
+        Path(run.output.html).write_text(page, encoding="utf-8")

@@ -1,0 +1,11 @@
+"""Write the errata of the paper (rule print_errata)."""
+
+from pathlib import Path
+
+from ctstyle.job import job
+from ctstyle.paper.errata import errata, write_text_table
+
+if __name__ == "__main__":
+    with job(snakemake) as run:
+        table, notes = errata()
+        write_text_table(table, Path(run.output.csv).with_suffix(""), notes)

@@ -1,0 +1,17 @@
+"""Print the paper as one PDF (rule print_paper)."""
+
+from ctstyle.job import job
+from ctstyle.paper.document import read_parts, write_paper
+
+if __name__ == "__main__":
+    with job(snakemake) as run:
+        parts = read_parts(
+            tables=run.input.tables,
+            figures=run.input.figures,
+            weights=run.input.weights,
+            trunk=run.input.trunk,
+            config=run.params.config,
+            facts=run.params.facts,
+            root_digest=run.params.get("root_digest", ""),
+        )
+        write_paper(parts, run.output.pdf, run.output.typ)

@@ -1,0 +1,34 @@
+"""Train the grey-scale classifier that CIS needs (rule train_classifier)."""
+
+import json
+import logging
+from pathlib import Path
+
+from safetensors.torch import load_file
+
+from ctstyle.job import job
+from ctstyle.metrics.classifier import ClassifierSettings, classifier_sides, train_classifier
+from ctstyle.settings import build
+from ctstyle.slices.window import Window
+from ctstyle.styles.find import open_run
+
+if __name__ == "__main__":
+    with job(snakemake) as run:
+        archive, window = open_run(run.input.slices, run.input.split), Window(*run.params.window_hu)
+        training, heldout = classifier_sides(archive, window)
+        trunk = run.input.get("trunk")
+        classifier, history = train_classifier(
+            training,
+            heldout,
+            build(ClassifierSettings, run.params.classifier),
+            seed=run.seed,
+            trunk_state=load_file(trunk) if trunk else None,
+            state_path=run.state_path,
+            fingerprint=run.fingerprint,
+            device=run.device,
+        )
+        about = classifier.about()
+        logging.info("held-out patients: %s", about)
+        classifier.save(Path(run.output.classifier))
+        Path(run.output.about).write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        history.to_csv(run.output.history, sep="\t", index=False, float_format="%.8g")
