@@ -11,6 +11,7 @@ sys.path.insert(0, str(ROOT))
 
 from ctstyle import settings
 from ctstyle.cohorts import catalogue
+from ctstyle.encoders.plan import check_weights
 from ctstyle.errors import CTStyleError
 from ctstyle.provenance.code import code_digest
 from ctstyle.transfer import comparison
@@ -32,6 +33,7 @@ def list_scans(config):
 
 try:
     config.update(checked(config))
+    check_weights(config["encoders"])
     SCANS = list_scans(config)
     COMPARED = comparison.trainings(
         config["comparison"], config["encoders"]["main"], config["transfer"]["training"]["style_weight"]

@@ -9,7 +9,7 @@ from ctstyle.job import job
 from ctstyle.paper.drawing import save_figure
 from ctstyle.settings import build
 from ctstyle.slices.window import Window
-from ctstyle.styles.find import SOURCE, open_run
+from ctstyle.styles.run import SOURCE, open_run
 
 if __name__ == "__main__":
     with job(snakemake) as run:

@@ -8,7 +8,7 @@ from ctstyle.paper.examples import transfer_examples
 from ctstyle.paper.figures import figure5
 from ctstyle.paper.inputs import look, read_frames
 from ctstyle.paper.measures import ENCODER_LABELS
-from ctstyle.styles.find import open_run
+from ctstyle.styles.run import open_run
 
 if __name__ == "__main__":
     with job(snakemake) as run:

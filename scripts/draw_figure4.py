@@ -6,7 +6,7 @@ from ctstyle.paper.examples import grey_scales
 from ctstyle.paper.figures import figure4
 from ctstyle.paper.inputs import look
 from ctstyle.slices.window import Window
-from ctstyle.styles.find import open_run
+from ctstyle.styles.run import open_run
 
 if __name__ == "__main__":
     with job(snakemake) as run:

@@ -10,7 +10,7 @@ from ctstyle.encoders.weights import Weights
 from ctstyle.job import job
 from ctstyle.settings import build
 from ctstyle.slices.window import Window
-from ctstyle.styles.find import open_run
+from ctstyle.styles.run import open_run
 from ctstyle.transfer.apply import load_model
 
 if __name__ == "__main__":

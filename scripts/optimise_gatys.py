@@ -8,7 +8,7 @@ from ctstyle.encoders.weights import Weights
 from ctstyle.job import job
 from ctstyle.settings import build
 from ctstyle.slices.window import Window
-from ctstyle.styles.find import SOURCE, open_run
+from ctstyle.styles.run import SOURCE, open_run
 from ctstyle.transfer.gallery import few_pairs, save_stylised, single_styles, test_pairs
 from ctstyle.transfer.gatys import Gatys, GatysSettings, taps
 

@@ -10,7 +10,7 @@ from ctstyle.metrics.cis import score_generated
 from ctstyle.metrics.classifier import Classifier
 from ctstyle.metrics.evaluate import slice_lookup
 from ctstyle.slices.window import Window
-from ctstyle.styles.find import open_run
+from ctstyle.styles.run import open_run
 
 if __name__ == "__main__":
     with job(snakemake) as run:

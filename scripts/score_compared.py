@@ -9,7 +9,7 @@ from ctstyle.encoders.weights import Weights
 from ctstyle.job import job
 from ctstyle.metrics.evaluate import slice_lookup, transfer_frame
 from ctstyle.slices.window import Window
-from ctstyle.styles.find import open_run
+from ctstyle.styles.run import open_run
 from ctstyle.transfer.comparison import COLUMNS
 from ctstyle.transfer.gallery import stylise_rows, test_pairs
 from ctstyle.transfer.generator import Generator

@@ -4,7 +4,7 @@ import numpy as np
 
 from ctstyle.job import job
 from ctstyle.metrics.arms import score_arm
-from ctstyle.styles.find import open_run
+from ctstyle.styles.run import open_run
 
 if __name__ == "__main__":
     with job(snakemake) as run:

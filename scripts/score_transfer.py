@@ -13,7 +13,7 @@ from ctstyle.metrics.perceptual import build_lpips
 from ctstyle.segment.predict import predict
 from ctstyle.segment.unet import load_unet
 from ctstyle.slices.window import Window
-from ctstyle.styles.find import open_run
+from ctstyle.styles.run import open_run
 
 if __name__ == "__main__":
     with job(snakemake) as run:

@@ -6,7 +6,7 @@ from ctstyle.encoders.registry import build as build_encoder
 from ctstyle.encoders.weights import Weights
 from ctstyle.job import job
 from ctstyle.slices.window import Window
-from ctstyle.styles.find import open_run
+from ctstyle.styles.run import open_run
 from ctstyle.transfer.apply import load_model
 from ctstyle.transfer.gallery import save_stylised, single_styles, test_pairs
 from ctstyle.transfer.generator import Generator

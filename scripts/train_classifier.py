@@ -10,7 +10,7 @@ from ctstyle.job import job
 from ctstyle.metrics.classifier import ClassifierSettings, classifier_sides, train_classifier
 from ctstyle.settings import build
 from ctstyle.slices.window import Window
-from ctstyle.styles.find import open_run
+from ctstyle.styles.run import open_run
 
 if __name__ == "__main__":
     with job(snakemake) as run:

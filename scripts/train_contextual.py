@@ -7,7 +7,7 @@ from ctstyle.encoders.weights import Weights
 from ctstyle.job import job
 from ctstyle.settings import build
 from ctstyle.slices.window import Window
-from ctstyle.styles.find import SOURCE, open_run
+from ctstyle.styles.run import SOURCE, open_run
 from ctstyle.transfer.contextual import ContextualSettings, train_contextual
 from ctstyle.transfer.material import Material
 

@@ -7,7 +7,7 @@ from ctstyle.encoders.domain import DomainSettings, LevelledSlices, train_domain
 from ctstyle.job import job
 from ctstyle.settings import build
 from ctstyle.slices.window import Window
-from ctstyle.styles.find import open_run
+from ctstyle.styles.run import open_run
 
 if __name__ == "__main__":
     with job(snakemake) as run:

@@ -9,7 +9,7 @@ from ctstyle.segment.train import SegmentSettings, train
 from ctstyle.segment.unet import save_unet
 from ctstyle.settings import build
 from ctstyle.slices.window import Window
-from ctstyle.styles.find import SOURCE, open_run
+from ctstyle.styles.run import SOURCE, open_run
 
 if __name__ == "__main__":
     with job(snakemake) as run:

@@ -7,7 +7,7 @@ from ctstyle.encoders.weights import Weights
 from ctstyle.job import job
 from ctstyle.settings import build
 from ctstyle.slices.window import Window
-from ctstyle.styles.find import open_run
+from ctstyle.styles.run import open_run
 from ctstyle.transfer.train import WarmUpSettings, warm_up
 
 if __name__ == "__main__":

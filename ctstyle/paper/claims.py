@@ -62,8 +62,9 @@ class ClaimInputs:
 
     - `table1`: the CSV of Table 1 (`check, model, gradient_ssim, wasserstein_generated_hu`).
     - `table2`: the CSV of Table 2 (`domain, arm, pa_gain, pa_gain_low, miou_gain, miou_gain_low, pa, miou`).
-    - `table3`: a row per encoder and loss (`encoder, loss, gradient_ssim, wasserstein_generated_hu, hu_error_target`);
-      `loss` is "contextual" or "mse", `smoothing` (where there is such a column) "none" for the paper's own form.
+    - `table3`: a row per encoder and loss (`encoder, model, gradient_ssim, wasserstein_generated_hu, hu_error_target`);
+      `model` is "ours" (contextual loss) or "adain" (MSE), `smoothing` (where there is such a column) "none" for the
+      paper's own form.
     - `sweep`: a row per training, or per test slice then with `kind` and `patient` as in the transfer metrics (`model`
       ours or adain, `style_weight, gradient_ssim, wasserstein_generated_hu`).
     - `costs`: `model, training_seconds, seconds_per_slice`, models ours, gatys, cyclegan.
@@ -232,8 +233,8 @@ def vgg19_is_best(inputs: ClaimInputs) -> Judgement:
     """
     if inputs.table3 is None:
         return _untested("no encoders were compared")
-    table = _require(inputs.table3, ("encoder", "loss", KEPT, ERROR), "Table 3")
-    chosen = table[table["loss"] == "contextual"]
+    table = _require(inputs.table3, ("encoder", "model", KEPT, ERROR), "Table 3")
+    chosen = table[table["model"] == "ours"]
     if "smoothing" in chosen:
         chosen = chosen[chosen["smoothing"] == "none"]
     chosen = chosen.dropna(subset=[KEPT, ERROR]).set_index("encoder")

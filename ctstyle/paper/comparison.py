@@ -50,10 +50,11 @@ def by_training(scores: Iterable[pd.DataFrame], names: Iterable[str], bootstrap:
 class ComparedEncoder:
     """One encoder of the comparison.
 
-    `heldout_accuracy` of its weights is empty where they were not trained here; `parameters` are those up to the
-    deepest tap that a loss reads.
+    `weights` is their name, as in `layers.tsv`; their `heldout_accuracy` is empty where they were not trained here;
+    `parameters` are those up to the deepest tap that a loss reads.
     """
 
+    weights: str
     heldout_accuracy: Mapping[str, float]
     parameters: int
     decoder_parameters: int
@@ -67,6 +68,7 @@ def read_encoders(about: Iterable[Path | str], *, stride: int) -> dict[str, Comp
         spec = encoder_spec(record["encoder"])
         decoder = Decoder(stride=stride, channels=spec.tap(spec.adain_tap[stride]).channels)
         encoders[spec.name] = ComparedEncoder(
+            weights=record["weights"],
             heldout_accuracy=record.get("heldout_accuracy") or {},
             parameters=parameters_to(spec, (*spec.deep_content_taps, *spec.style_taps)),
             decoder_parameters=sum(parameter.numel() for parameter in decoder.parameters()),
@@ -90,10 +92,12 @@ def table3(
     frame.insert(1, "network", frame["encoder"].map(lambda name: ENCODER_LABELS.get(name, name)))
     for key, column in (("rotation", "rotation_accuracy"), ("level", "level_accuracy")):
         frame[column] = [100 * encoders[name].heldout_accuracy.get(key, np.nan) for name in frame["encoder"]]
-    entropy = pd.concat(layers, ignore_index=True).set_index(["encoder", "tap"])["entropy"]
+    # the main encoder is described twice where its own weights are not those of the comparison
+    entropy = pd.concat(layers, ignore_index=True).set_index(["encoder", "weights", "tap"])["entropy"]
     for level, stride in enumerate(LEVELS):
         taps = {name: encoder_spec(name).deep_content_taps[level] for name in encoders}
-        frame[f"entropy_{stride}"] = [float(entropy[name, taps[name]]) for name in frame["encoder"]]
+        of_encoder = {name: float(entropy[name, encoders[name].weights, taps[name]]) for name in encoders}
+        frame[f"entropy_{stride}"] = frame["encoder"].map(of_encoder)
     frame["encoder_parameters"] = [encoders[name].parameters / 1e6 for name in frame["encoder"]]
     frame["decoder_parameters"] = [encoders[name].decoder_parameters / 1e6 for name in frame["encoder"]]
     known = ("rotation_accuracy", "entropy_4", "entropy_8", "entropy_16", "encoder_parameters")

@@ -3,6 +3,7 @@
 import html
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Mapping
 from importlib.metadata import distributions
@@ -18,7 +19,12 @@ STYLE = (
 
 
 def environment(config: Mapping[str, Any]) -> dict[str, Mapping[str, str] | str]:
-    """The facts by heading: machine, code, packages, and the config as YAML. No host or user name is among them."""
+    """The facts by heading: machine, code, packages, and the config as YAML. No host or user name is among them.
+
+    Paths of the config under the home folder begin with `~`.
+    """
+    written = yaml.safe_dump(dict(config), sort_keys=False, default_flow_style=None, width=110)
+    home = re.compile(rf"(?<![\w.-]){re.escape(str(Path.home()))}(?![\w.-])")
     packages = {one.metadata["Name"]: one.version for one in distributions()}
     return {
         "Machine": {
@@ -29,7 +35,7 @@ def environment(config: Mapping[str, Any]) -> dict[str, Mapping[str, str] | str]
         },
         "Code": {"python": platform.python_version(), "git commit": _commit(Path(__file__).parent)},
         "Packages": dict(sorted(packages.items(), key=lambda item: item[0].lower())),
-        "Config": yaml.safe_dump(dict(config), sort_keys=False, default_flow_style=None, width=110),
+        "Config": home.sub("~", written) if len(Path.home().parts) > 1 else written,
     }
 
 

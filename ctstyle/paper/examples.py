@@ -61,7 +61,7 @@ def transfer_examples(
     examples = []
     for number, style in enumerate(sorted(pairs["target_style"].unique())):
         of_style = pairs[pairs["target_style"] == style]
-        with_target = of_style[of_style["target_scan"] != ""]
+        with_target = of_style[of_style["target_index"] >= 0]
         candidates = with_target if len(with_target) else of_style
         patients = sorted(candidates["patient"].unique())
         patient = patients[number % len(patients)]
@@ -71,7 +71,7 @@ def transfer_examples(
                 content=_slice(archive, row["content_scan"], row["content_index"]),
                 style=_slice(archive, row["style_scan"], row["style_index"]),
                 generated=_made_of(row, generated, rows),
-                target=_slice(archive, row["target_scan"], row["target_index"]) if row["target_scan"] else None,
+                target=_slice(archive, row["target_scan"], row["target_index"]) if row["target_index"] >= 0 else None,
                 source_style=row["source_style"],
                 target_style=style,
             )
@@ -87,10 +87,10 @@ def style_examples(
     `generated[model]` int16 `[n, H, W]` in the order of `rows[model]` (`styles.tsv`); a model without blends has none.
     """
     first = next(iter(rows.values()))
-    singles, blend = (first[first["kind"] == kind] for kind in ("single", "blend"))
+    singles = first[first["kind"] == "single"]
     content = _slice(archive, first["content_scan"].iloc[0], first["content_index"].iloc[0])
     targets = {row.target_style: _slice(archive, row.style_scan, row.style_index) for row in singles.itertuples()}
-    outputs, blends = {}, {}
+    outputs, blends, alphas = {}, {}, []
     for model, hu in generated.items():
         of_kind = {kind: rows[model][rows[model]["kind"] == kind] for kind in ("single", "blend")}
         outputs[model] = {
@@ -98,7 +98,8 @@ def style_examples(
         }
         if len(of_kind["blend"]):
             blends[model] = hu[of_kind["blend"]["index"].to_numpy()]
-    return content, targets, outputs, blends, blend["alpha"].astype(float).tolist()
+            alphas = of_kind["blend"]["alpha"].astype(float).tolist()
+    return content, targets, outputs, blends, alphas
 
 
 def augmented_examples(

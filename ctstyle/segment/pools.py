@@ -8,7 +8,7 @@ from ctstyle.augment.generate import Generated
 from ctstyle.errors import CTStyleError
 from ctstyle.segment.train import Pool, SegmentSettings
 from ctstyle.slices.archive import Archive
-from ctstyle.styles.find import SOURCE
+from ctstyle.styles.run import SOURCE
 
 WITHOUT_AUGMENTATION = ("plain", "instance")
 """Arms that see the source style alone; `instance` differs from `plain` in the norm of its U-Net."""

@@ -1,8 +1,6 @@
-"""From the slices of all scans to their grey-scale styles and the split of their patients, and back to the slices."""
+"""From the slices of all scans to their grey-scale styles and the split of their patients."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,9 +12,6 @@ from ctstyle.slices.window import Window
 from ctstyle.styles.cluster import ClusterSettings, cluster
 from ctstyle.styles.features import feature_frame
 from ctstyle.styles.split import SplitSettings, split
-
-SOURCE = "s1"
-"""The style the first U-Net is trained on."""
 
 
 class NoUsableScans(CTStyleError):
@@ -72,15 +67,6 @@ def find_styles(
     base = used[["scan", "patient", "cohort"]].assign(style=found.style[used["scan"]].to_numpy())
     styles = base.assign(style_hint=used["style_hint"]).merge(table.reset_index(), on="scan", validate="1:1")
     return Found(styles, base.assign(side=side[used["scan"]].to_numpy()), found.agreement)
-
-
-def open_run(paths: Iterable[Path | str], split: Path | str) -> Archive:
-    """All slices of a run with the columns `style` and `side` of its split table.
-
-    `paths` may name all files of the archives; those that end in `.hu.npy` are opened.
-    """
-    archive = Archive.open(path for path in map(str, paths) if path.endswith(".hu.npy"))
-    return archive.join(pd.read_csv(split, sep="\t", dtype=str, keep_default_na=False))
 
 
 def _acquisition_group(about: dict) -> str:

@@ -47,8 +47,8 @@ class ContextualSettings:
     """Budget and losses: content_weight * CX loss to X + style_weight * CX loss to slices of the target style.
 
     `warm_up_steps` steps of L1 to X come first, once for all styles, so that the anatomy is there before a style is
-    learned; then `steps` for each target style, from that network. `content_taps` empty takes the registry's deepest
-    content tap (relu4_2 of a VGG), `style_taps` empty all its content taps (relu3_2 and relu4_2), as the reference.
+    learned; then `steps` for each target style, from that network. `content_taps` None takes the registry's deepest
+    content tap (relu4_2 of a VGG), `style_taps` None all its content taps (relu3_2 and relu4_2), as the reference.
     """
 
     warm_up_steps: int = 150
@@ -58,8 +58,8 @@ class ContextualSettings:
     schedule: str = "cosine"
     content_weight: float = 1.0
     style_weight: float = 2.0
-    content_taps: tuple[str, ...] = ()
-    style_taps: tuple[str, ...] = ()
+    content_taps: tuple[str, ...] | None = None
+    style_taps: tuple[str, ...] | None = None
     bandwidth: float = 0.5
     at_most_points: int = AT_MOST_POINTS
     cache_mb: int = 1024

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.window import Window
-from ctstyle.styles.find import SOURCE
+from ctstyle.styles.run import SOURCE
 from ctstyle.transfer.apply import Model, stylise
 from ctstyle.transfer.pairs import pair_slices
 

@@ -18,7 +18,7 @@ from ctstyle.fit import fit
 class GatysSettings:
     """Adam on the pixels, from the content slice: content_weight * content loss + style_weight * style loss.
 
-    `content_tap` empty takes the registry's deepest content tap (relu4_2 of a VGG), `style_taps` empty its style taps.
+    `content_tap` None takes the registry's deepest content tap (relu4_2 of a VGG), `style_taps` None its style taps.
     `batch` slices are optimised at a time; they do not see each other. A Gram matrix of scaled maps is of the order of
     their squares, so that with a weight far above 0.1 the content counts for nothing.
     """
@@ -28,8 +28,8 @@ class GatysSettings:
     learning_rate: float = 0.02
     content_weight: float = 1.0
     style_weight: float = 0.1
-    content_tap: str = ""
-    style_taps: tuple[str, ...] = ()
+    content_tap: str | None = None
+    style_taps: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

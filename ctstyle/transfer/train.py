@@ -60,7 +60,7 @@ class WarmUpSettings:
 class TransferSettings:
     """The decoder learns to transfer styles: content loss + style_weight * style loss (method.md, 3).
 
-    `content_taps` and `style_taps` empty take the registry's lists; `style_tap_weights` has one for each tap (none:
+    `content_taps` and `style_taps` None take the registry's lists; `style_tap_weights` has one for each tap (none:
     1 each); the first levels, which carry the grey values, weigh most. `content_target` x compares with the maps of
     X (the paper), adain with the restyled maps of X. `identity_weight` adds the L1 distance of D(E(X)) to X, so that
     what the warm-up learnt is kept; `spatial_weight` adds CoBi's spatial term to the contextual distance. `schedule` is
@@ -74,8 +74,8 @@ class TransferSettings:
     schedule: str = "cosine"
     learning_rate_decay: float = 5e-5
     style_weight: float = 10.0
-    content_taps: tuple[str, ...] = ()
-    style_taps: tuple[str, ...] = ()
+    content_taps: tuple[str, ...] | None = None
+    style_taps: tuple[str, ...] | None = None
     style_tap_weights: tuple[float, ...] = (10.0, 3.0, 1.0, 1.0)
     statistics: str = "body"
     smoothing: str = "none"
@@ -104,8 +104,8 @@ def with_layers(
             f"the layer lists are both given and asked for as `{layers}`",
             where="transfer: training: content_taps, style_taps",
             found=own,
-            expected=f"empty lists beside `layers: {layers}`",
-            fix="Empty the lists, or set `layers: registry`.",
+            expected=f"no lists beside `layers: {layers}`",
+            fix="Set them to null, or set `layers: registry`.",
         )
     if layers == "deep":
         return dataclasses.replace(settings, content_taps=spec.deep_content_taps)

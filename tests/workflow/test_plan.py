@@ -29,6 +29,22 @@ EVERY_RULE = {
     "draw_figure5",
     "draw_figure6",
     "draw_figure7",
+    "train_contextual",
+    "train_compared",
+    "score_compared",
+    "optimise_gatys",
+    "train_classifier",
+    "score_cis",
+    "make_table3",
+    "make_sweep",
+    "draw_encoders",
+    "draw_layer_choice",
+    "draw_architecture",
+    "make_claims",
+    "print_errata",
+    "make_costs",
+    "print_environment",
+    "print_paper",
 }
 
 
@@ -59,11 +75,17 @@ def test_a_sagittal_run_plans_the_same_rules(workflow):
         ("cohorts: [sheet]", "the cohort `sheet` needs a table of scans.*Set `sheet:"),
         ("encoders: {main: {name: vgg91}}", "encoders: main: name: .*found 'vgg91', expected one of vgg19"),
         ("segment: {arms: [oracle]}", "segment: arms"),
+        ("comparison: {encoders: [resnet18]}", "comparison: encoders: 0: .*found 'resnet18', expected one of vgg19"),
+        ("transfer: {training: {content_taps: []}}", "transfer: training: content_taps: .*at least 1 entries"),
+        ("encoders: {main: {name: resnet50}}", "resnet50 with hed.*`weights: domain`"),
+        ("encoders: {main: {weights: file}}", "weights of a file are asked for, and none is named"),
+        ("encoders: {main: {weights: file}, file: {path: no.pth, sha256: ab}}", "no such weights file.*no.pth"),
+        ("encoders: {main: {weights: file}, file: {path: README.md, sha256: ab}}", "the weights file is another one"),
     ],
 )
-def test_a_fault_in_the_config_is_one_message_before_any_job(workflow, tmp_path, change, message):
+def test_a_fault_in_the_config_is_one_message_before_any_job(workflow, root, tmp_path, change, message):
     own = tmp_path / "own.yaml"
-    own.write_text(change)
+    own.write_text(change.replace("README.md", str(root / "README.md")))
     done = workflow.run("--dry-run", "--configfile", own)
     assert done.returncode != 0
     text = " ".join(done.stdout.split())

@@ -60,9 +60,9 @@ def table3(**encoders):
     for encoder, (kept, error) in encoders.items():
         common = {"encoder": encoder, "wasserstein_generated_hu": 50.0}
         rows += [
-            common | {"loss": "contextual", "smoothing": "none", "gradient_ssim": kept, "hu_error_target": error},
-            common | {"loss": "contextual", "smoothing": "softmax", "gradient_ssim": -kept, "hu_error_target": -error},
-            common | {"loss": "mse", "smoothing": "none", "gradient_ssim": -kept, "hu_error_target": -error},
+            common | {"model": "ours", "smoothing": "none", "gradient_ssim": kept, "hu_error_target": error},
+            common | {"model": "ours", "smoothing": "softmax", "gradient_ssim": -kept, "hu_error_target": -error},
+            common | {"model": "adain", "smoothing": "none", "gradient_ssim": -kept, "hu_error_target": -error},
         ]
     return pd.DataFrame(rows)
 

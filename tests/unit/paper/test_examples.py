@@ -5,7 +5,7 @@ import pytest
 
 from ctstyle.paper.examples import grey_scales, segmentation_examples, style_examples, transfer_examples
 from ctstyle.slices.window import Window
-from ctstyle.styles.find import open_run
+from ctstyle.styles.run import open_run
 from ctstyle.transfer.gallery import single_styles
 from ctstyle.transfer.gallery import test_pairs as gallery_pairs
 from tests.synthetic_run import write_run, write_split

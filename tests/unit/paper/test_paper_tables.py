@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import re
 
 import numpy as np
@@ -10,11 +11,11 @@ import pytest
 from scipy.stats import bootstrap as scipy_bootstrap
 
 from ctstyle.paper.bootstrap import Bootstrap, BootstrapError, mean_over_patients, resamples
-from ctstyle.paper.captions import RunFacts, table1_notes, table2_notes
+from ctstyle.paper.captions import RunFacts, cis_note, table1_notes, table2_notes
 from ctstyle.paper.measures import MEASURES, TRANSFER_ROWS, PaperInputError
 from ctstyle.paper.printed import is_possible_for_two_classes, printed_table1, printed_table2
 from ctstyle.paper.tables import Table, table1, table2
-from ctstyle.paper.write import Notes, latex, to_csv, to_latex, to_markdown, write_table
+from ctstyle.paper.write import Notes, latex, printed_cells, to_csv, to_latex, to_markdown, write_table
 
 DRAW = Bootstrap(replicates=500, seed=3)
 FACTS = RunFacts(
@@ -30,6 +31,15 @@ FACTS = RunFacts(
     cohorts=("phantom", "lidc0001"),
     bootstrap=DRAW,
 )
+CIS_SAID = "CIS: a classifier that was told 100 % of the grey_scales."
+CLASSIFIER = {
+    "true_name": "Inception-v3, trained from scratch",
+    "heldout_accuracy": 0.834,
+    "heldout_accuracy_scans": 0.917,
+    "heldout_scans": 12,
+    "chance": 0.25,
+    "near_chance": False,
+}
 
 
 def transfer_frame(values: dict[str, list[float]], kind: str = "transfer") -> pd.DataFrame:
@@ -39,12 +49,22 @@ def transfer_frame(values: dict[str, list[float]], kind: str = "transfer") -> pd
         for patient, of_patient in values.items()
         for value in of_patient
     ]
-    return pd.DataFrame(rows).drop(columns="lpips_diversity")
+    return pd.DataFrame(rows).drop(columns=["lpips_diversity", "cis", "style_hit"])
 
 
 def diversity_frame(values: dict[str, float]) -> pd.DataFrame:
     scans = [f"{patient}-s1" for patient in values]
     return pd.DataFrame({"content_scan": scans, "content_index": 0, "lpips_diversity": list(values.values())})
+
+
+def cis_frame(values: dict[str, list[tuple[float, float]]], kind: str = "generated", outputs: int = 3) -> pd.DataFrame:
+    """One row per content slice of each patient, with CIS and style hits as given."""
+    rows = [
+        {"content_scan": f"{patient}-s1", "content_index": k, "patient": patient, "cis": score, "style_hit": hit}
+        for patient, of_patient in values.items()
+        for k, (score, hit) in enumerate(of_patient)
+    ]
+    return pd.DataFrame(rows).assign(kind=kind, outputs=outputs)
 
 
 def counts(arm, scan, tp, fp, fn, tn, *, patient=None, domain="in_style", style="s1", seed=0, cohort="phantom"):
@@ -60,6 +80,10 @@ def made1():
     return table1(
         {"ours": [pd.concat([ours, same])], "adain": [adain]},
         {"ours": [diversity_frame({"p1": 0.2, "p2": 0.4})], "adain": [diversity_frame({"p1": 0.5, "p2": 0.5})]},
+        {
+            "ours": [cis_frame({"p1": [(0.1, 0.0), (0.3, 1.0)], "p2": [(0.8, 0.25)]})],
+            "adain": [cis_frame({"p1": [(0.05, 0.5)], "p2": [(0.05, 0.5)]})],
+        },
         DRAW,
     )
 
@@ -91,6 +115,39 @@ def test_a_patient_counts_once_however_many_slices(made1):
     assert (ours["patients"], ours["slices"]) == (2, 3)
 
 
+def test_cis_and_style_hits_are_patient_means_of_the_generated_outputs(made1):
+    ours, adain = (row_of(made1, model=model, check="X to Y") for model in ("ours", "adain"))
+    assert ours["cis"] == pytest.approx((0.2 + 0.8) / 2)  # the mean over content slices would be 0.4
+    assert ours["style_hit"] == pytest.approx((0.5 + 0.25) / 2)
+    assert (adain["cis"], adain["style_hit"]) == pytest.approx((0.05, 0.5))
+    assert (adain["cis_low"], adain["cis_high"]) == pytest.approx((0.05, 0.05))  # two patients, no spread
+    assert (ours["patients"], ours["slices"]) == (2, 3)  # content slices are no generated slices
+    assert np.isnan(row_of(made1, model="ours", check="X to X")["cis"])
+
+
+def test_floor_and_ceiling_of_cis_take_no_part():
+    scored = cis_frame({"p1": [(0.2, 0.5)]})
+    others = [cis_frame({"p1": [(9.0, 9.0)]}, kind) for kind in ("floor", "ceiling")]
+    made = table1({"ours": [transfer_frame({"p1": [0.1]})]}, {}, {"ours": [pd.concat([*others, scored])]}, DRAW)
+    assert row_of(made, model="ours")[["cis", "style_hit"]].tolist() == [0.2, 0.5]
+
+
+def test_seeds_of_cis_are_averaged():
+    seeds = [cis_frame({"p1": [(0.2, 0.0)]}), cis_frame({"p1": [(0.6, 1.0)]})]
+    made = table1({"ours": [transfer_frame({"p1": [0.1]})] * 2}, {}, {"ours": seeds}, DRAW)
+    assert row_of(made, model="ours")[["cis", "style_hit"]].tolist() == pytest.approx([0.4, 0.5])
+
+
+def test_a_single_output_has_no_cis_but_hits_its_style_or_not():
+    gatys = cis_frame({"p1": [(0.0, 1.0)], "p2": [(0.0, 0.0)]}, outputs=1)
+    made = table1({"gatys": [transfer_frame({"p1": [0.1], "p2": [0.2]})]}, {}, {"gatys": [gatys]}, DRAW)
+    row = row_of(made, model="gatys")
+    assert np.isnan(row["cis"]) and row["style_hit"] == 0.5
+    header, _ = cells_of(made)
+    (cis,) = [line for line in to_markdown(made, Notes("t")).splitlines() if line.startswith("| CIS")]
+    assert len(header) == 2 and cis == "| CIS, nats ↑ | – |"
+
+
 def test_identity_check_has_its_own_row_without_true_target(made1):
     same = row_of(made1, model="ours", check="X to X")
     assert same["gradient_ssim"] == pytest.approx(0.1)
@@ -99,7 +156,7 @@ def test_identity_check_has_its_own_row_without_true_target(made1):
 
 def test_seeds_are_averaged_and_counted():
     seeds = [transfer_frame({"p1": [0.2], "p2": [0.4]}), transfer_frame({"p1": [0.4], "p2": [0.8]})]
-    (row,) = table1({"ours": seeds}, {}, DRAW).frame.to_dict("records")
+    (row,) = table1({"ours": seeds}, {}, {}, DRAW).frame.to_dict("records")
     assert row["lpips_content"] == pytest.approx(0.45)
     assert (row["seeds"], row["slices"]) == (2, 2)
 
@@ -151,8 +208,8 @@ def test_interval_holds_the_mean_is_seeded_and_ignores_the_order(made1):
     assert first.low < first.value < first.high
     assert mean_over_patients(values, Bootstrap(replicates=500, seed=4)).low != first.low
     frame = transfer_frame({f"p{i}": [value] for i, value in enumerate(values)})
-    shuffled = table1({"ours": [frame.sample(frac=1, random_state=0)]}, {}, DRAW)
-    pd.testing.assert_frame_equal(shuffled.frame, table1({"ours": [frame]}, {}, DRAW).frame)
+    shuffled = table1({"ours": [frame.sample(frac=1, random_state=0)]}, {}, {}, DRAW)
+    pd.testing.assert_frame_equal(shuffled.frame, table1({"ours": [frame]}, {}, {}, DRAW).frame)
 
 
 def test_interval_agrees_with_scipy():
@@ -178,11 +235,15 @@ def test_a_bootstrap_without_meaning_is_refused(settings):
 def test_faulty_metrics_are_refused():
     frame = transfer_frame({"p1": [0.1]})
     with pytest.raises(PaperInputError, match="edge_f1"):
-        table1({"ours": [frame.drop(columns="edge_f1")]}, {}, DRAW)
+        table1({"ours": [frame.drop(columns="edge_f1")]}, {}, {}, DRAW)
     with pytest.raises(PaperInputError, match="p9-s1"):
-        table1({"ours": [frame]}, {"ours": [diversity_frame({"p9": 0.1})]}, DRAW)
+        table1({"ours": [frame]}, {"ours": [diversity_frame({"p9": 0.1})]}, {}, DRAW)
+    with pytest.raises(PaperInputError, match=r"CIS of ours.*p9-s1"):
+        table1({"ours": [frame]}, {}, {"ours": [cis_frame({"p9": [(0.1, 1.0)]})]}, DRAW)
+    with pytest.raises(PaperInputError, match="style_hit"):
+        table1({"ours": [frame]}, {}, {"ours": [cis_frame({"p1": [(0.1, 1.0)]}).drop(columns="style_hit")]}, DRAW)
     with pytest.raises(PaperInputError, match="no generated test slice"):
-        table1({"ours": [frame[:0]]}, {}, DRAW)
+        table1({"ours": [frame[:0]]}, {}, {}, DRAW)
     with pytest.raises(PaperInputError, match="arm named plain"):
         table2([pd.DataFrame([counts("ours", "a", 1, 1, 1, 1)])], DRAW)
     uneven = [counts("plain", "a", 1, 1, 1, 1), counts("plain", "b", 1, 1, 1, 1), counts("ours", "a", 1, 1, 1, 1)]
@@ -196,11 +257,65 @@ def bold_in(markdown: str, measure: str) -> list[int]:
 
 
 def test_bold_respects_the_direction_of_each_column(made1):
-    text = to_markdown(made1, table1_notes(FACTS, made1))
+    text = to_markdown(made1, table1_notes(FACTS, made1, CIS_SAID))
     assert "LPIPS(G, X): content kept ↓" in text and "SSIM to the true target ↑" in text
     assert bold_in(text, "lpips_content") == [1]  # ours 0.5, adain 0.65: lower is better; identity has no rival
     assert bold_in(text, "edge_f1") == [2]  # the same numbers, higher is better
     assert bold_in(text, "dice_content") == []  # no direction
+
+
+def cells_of(table: Table) -> tuple[list[str], dict[str, list]]:
+    """The printed cells of a turned table by the heading of their row."""
+    header, [(_, rows)] = printed_cells(table)
+    return header, {first.text: cells for first, *cells in rows}
+
+
+def test_cis_near_chance_is_printed_in_parentheses_and_never_wins():
+    frames = {
+        model: [transfer_frame({"p1": [value], "p2": [value]})] for model, value in (("ours", 0.1), ("adain", 0.2))
+    }
+    scored = {
+        "ours": [cis_frame({"p1": [(0.4, 1.0)], "p2": [(0.4, 1.0)]})],
+        "adain": [cis_frame({"p1": [(0.1, 0.0)], "p2": [(0.1, 0.0)]})],
+    }
+    known = table1(frames, {}, scored, DRAW)
+    void = table1(frames, {}, scored, DRAW, near_chance=True)
+    for measure in ("cis", "style_hit"):
+        heading = f"{MEASURES[measure].heading} ↑"
+        (best, worse), (first, second) = (cells_of(table)[1][heading] for table in (known, void))
+        assert best.best and not worse.best and not first.best and not second.best
+        assert (first.text, second.text) == (f"({best.text})", f"({worse.text})")
+    assert bold_in(to_markdown(void, Notes("t")), "lpips_content") == [1]  # the other measures still compete
+    assert "parentheses: void" in to_markdown(void, Notes("t")) and "void" not in to_markdown(known, Notes("t"))
+    pd.testing.assert_frame_equal(void.frame, known.frame)  # the CSV keeps the numbers
+
+
+def test_the_note_on_cis_states_accuracy_chance_and_both_ends():
+    scored = cis_frame({"p1": [(0.2, 0.4)]})
+    ceiling = cis_frame({"p1": [(0.9, 0.8)], "p2": [(1.0, 1.0)]}, "ceiling")
+    single = cis_frame({"p1": [(0.0, 0.0)]}, "ceiling", outputs=1)  # one target style scanned: no CIS, so not counted
+    said = cis_note(CLASSIFIER, {"ours": [pd.concat([scored, ceiling, single])], "adain": [scored]})
+    assert "Inception-v3, trained from scratch" in said
+    assert "83 % of slices and 92 % of 12 scans (chance 25 %)" in said
+    assert f"at most ln 3 = {math.log(3):.2f} nats, 0 for copies" in said and "1.10" in said
+    assert "CIS 0.950, 0.900 classified as their style" in said
+    assert "means nothing" not in said
+    assert "means nothing" in cis_note(CLASSIFIER | {"near_chance": True}, {"ours": [scored]})
+    assert "Ceiling" not in cis_note(CLASSIFIER, {"ours": [scored]})
+
+
+def test_the_note_on_cis_stands_under_table_1(made1):
+    said = cis_note(CLASSIFIER, {"ours": [cis_frame({"p1": [(0.2, 0.4)]}, outputs=2)]})
+    assert (
+        "ln 2 = 0.69 nats" in said and f"- {said}" in to_markdown(made1, table1_notes(FACTS, made1, said)).splitlines()
+    )
+
+
+def test_a_table_without_a_contest_has_no_bold(made1):
+    quiet = Table(frame=made1.frame, row="method", group="check", printed=TRANSFER_ROWS, contest=False)
+    body, legend = to_markdown(quiet, Notes("t")).split("\n", 1)[1].rsplit("\n- ", 1)
+    assert "**" not in body and "bold" not in legend and "↓" in legend
+    assert r"\textbf" not in to_latex(quiet, Notes("t")) and r"\textbf" in to_latex(made1, Notes("t"))
 
 
 def test_the_oracle_is_no_competitor(made2):
@@ -226,7 +341,8 @@ def test_csv_reads_back_to_six_digits(made2):
 @pytest.mark.parametrize("which", ["made1", "made2"])
 def test_latex_is_balanced_booktabs(which, request):
     made = request.getfixturevalue(which)
-    text = to_latex(made, (table1_notes if which == "made1" else table2_notes)(FACTS, made))
+    notes = table1_notes(FACTS, made, CIS_SAID) if which == "made1" else table2_notes(FACTS, made)
+    text = to_latex(made, notes)
     for name in ("table", "tabular"):
         assert text.count(rf"\begin{{{name}}}") == text.count(rf"\end{{{name}}}") == 1
     assert (text.count(r"\toprule"), text.count(r"\bottomrule")) == (1, 1) and r"\hline" not in text
@@ -245,7 +361,7 @@ def test_latex_escapes_what_latex_would_read():
 
 
 def test_two_writes_give_the_same_bytes_and_leave_nothing_else(made1, tmp_path):
-    notes = table1_notes(FACTS, made1)
+    notes = table1_notes(FACTS, made1, CIS_SAID)
     first = [path.read_bytes() for path in write_table(made1, tmp_path / "a" / "table1", notes)]
     again = [path.read_bytes() for path in write_table(made1, tmp_path / "b" / "table1", notes)]
     assert first == again and all(b"\r" not in text for text in first)
@@ -254,7 +370,7 @@ def test_two_writes_give_the_same_bytes_and_leave_nothing_else(made1, tmp_path):
 
 def test_more_seeds_are_said(made1):
     made1.frame["seeds"] = 3
-    assert "3 seeds." in " ".join(table1_notes(FACTS, made1).sentences)
+    assert "3 seeds." in " ".join(table1_notes(FACTS, made1, CIS_SAID).sentences)
 
 
 def test_an_unknown_printed_measure_is_refused(made1):
@@ -271,9 +387,16 @@ def test_the_papers_own_numbers_stand_apart_and_its_impossible_row_is_marked():
     text = to_markdown(table, Notes("t", notes))
     assert "| 77.71 |" in text and "38.855" in text and "not comparable" in text and "+38.15" in text
     first, notes = printed_table1()
-    assert first.frame["cis_rank_if_lower_is_better"].tolist() == [1, 2, 3]
-    assert first.frame["lpips_rank_if_higher_is_better"].tolist() == [3, 1, 2]
-    assert "**" not in to_markdown(first, Notes("t", notes)).split("\n", 1)[1]  # no direction, so no best
+    assert first.frame["CIS_rank_if_lower_is_better"].tolist() == [1, 2, 3]
+    assert first.frame["LPIPS_rank_if_higher_is_better"].tolist() == [3, 1, 2]
+    text = to_markdown(first, Notes("t", notes)).split("\n", 1)[1]
+    assert "**" not in text  # no direction, so no best
+    header = next(line for line in text.splitlines() if line.startswith("|")).strip("| ").split(" | ")
+    assert header[2] == "LPIPS rank if lower is better" and header[-2:] == [
+        "LPIPS",
+        "CIS",
+    ]  # abbreviations keep capitals
+    assert "| 0.427 | 0.124 |" in text
 
 
 def test_two_classes_never_have_less_miou_than_half_the_pa():

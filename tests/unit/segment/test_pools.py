@@ -9,7 +9,7 @@ import pytest
 from ctstyle.augment.generate import COLUMNS, Generated
 from ctstyle.segment.pools import NoAugmentation, arm_pools, arm_settings, labelled
 from ctstyle.segment.train import SegmentSettings
-from ctstyle.styles.find import open_run
+from ctstyle.styles.run import open_run
 from tests.synthetic_run import write_run, write_split
 
 

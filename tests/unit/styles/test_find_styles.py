@@ -5,7 +5,8 @@ import pytest
 from ctstyle.slices.archive import Archive, ScanFiles, write_skipped
 from ctstyle.slices.window import Window
 from ctstyle.styles.cluster import ClusterSettings
-from ctstyle.styles.find import NoUsableScans, find_styles, open_run
+from ctstyle.styles.find import NoUsableScans, find_styles
+from ctstyle.styles.run import open_run
 from ctstyle.styles.split import SplitSettings
 from tests.synthetic_run import write_run, write_split
 

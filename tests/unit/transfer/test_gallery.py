@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ctstyle.styles.find import open_run
+from ctstyle.styles.run import open_run
 from ctstyle.transfer.gallery import gather, single_styles
 from ctstyle.transfer.gallery import test_pairs as gallery_pairs
 from tests.synthetic_run import write_run, write_split

@@ -225,7 +225,7 @@ def test_layer_lists_are_the_registrys_the_deep_ones_or_the_selected(encoder):
     lists = TapLists(content_taps=("block2",), style_taps=("stem", "block1"))
     assert with_layers(SMALL, "registry", encoder.spec) == SMALL
     deep = with_layers(SMALL, "deep", encoder.spec)
-    assert max(encoder.spec.tap(tap).stride for tap in deep.content_taps) == 16 and deep.style_taps == ()
+    assert max(encoder.spec.tap(tap).stride for tap in deep.content_taps) == 16 and deep.style_taps is None
     selected = with_layers(SMALL, "selected", encoder.spec, lists)
     assert selected == dataclasses.replace(SMALL, content_taps=("block2",), style_taps=("stem", "block1"))
     for layers in ("deep", "selected"):

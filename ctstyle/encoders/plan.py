@@ -1,0 +1,51 @@
+"""What can be said of the asked encoders and weights before anything runs; knows neither torch nor the registry."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ctstyle.errors import CTStyleError
+
+
+class WeightsNotAsked(CTStyleError):
+    """The config asks for weights that cannot be had as it stands."""
+
+
+def check_weights(encoders: Mapping[str, Any]) -> None:
+    """Hold the config section `encoders` against what is on disk.
+
+    Raises WeightsNotAsked where `hed` is asked for a network that is no VGG, where `file` has no path or digest, and
+    where the file is missing or another one. An address that cannot be reached shows in the fetching rule alone.
+    """
+    main, own = encoders["main"], encoders["file"]
+    if main["weights"] == "hed" and not main["name"].startswith("vgg"):
+        raise WeightsNotAsked(
+            "HED's weights are those of a VGG",
+            where="encoders: main",
+            found=f"{main['name']} with hed",
+            expected="vgg19 or vgg16 with hed",
+            fix="Set `weights: domain`, `imagenet`, `file` or `random`, or choose a VGG.",
+        )
+    if main["weights"] != "file":
+        return
+    if not own["path"] or not own["sha256"]:
+        raise WeightsNotAsked(
+            "weights of a file are asked for, and none is named",
+            where="encoders: file",
+            found=f"path {own['path']}, sha256 {own['sha256']}",
+            expected="the path of a .safetensors, .pth or .pt file and its SHA-256",
+        )
+    path = Path(own["path"])
+    if not path.is_file():
+        raise WeightsNotAsked("no such weights file", where="encoders: file: path", found=path, fix="Correct the path.")
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    if digest != own["sha256"].lower():
+        raise WeightsNotAsked(
+            "the weights file is another one",
+            where=f"encoders: file: {path}",
+            found=f"SHA-256 {digest}",
+            expected=f"SHA-256 {own['sha256']}",
+            fix="Correct the digest in the config, or get the right file.",
+        )

@@ -1,0 +1,33 @@
+"""What the config asks of encoders, checked before anything runs."""
+
+import hashlib
+
+import pytest
+
+from ctstyle.encoders.plan import WeightsNotAsked, check_weights
+
+
+def section(name="vgg19", weights="hed", path=None, sha256=None) -> dict:
+    return {"main": {"name": name, "weights": weights}, "file": {"path": path, "sha256": sha256}}
+
+
+def test_weights_that_can_be_had_pass(tmp_path):
+    own = tmp_path / "own.safetensors"
+    own.write_bytes(b"weights")
+    digest = hashlib.sha256(b"weights").hexdigest()
+    for asked in (section(), section("resnet50", "domain"), section("densenet121", "file", str(own), digest.upper())):
+        check_weights(asked)
+
+
+def test_weights_that_cannot_be_had_are_named(tmp_path):
+    own = tmp_path / "own.safetensors"
+    own.write_bytes(b"weights")
+    for asked, message in (
+        (section("resnet50"), "resnet50 with hed"),
+        (section(weights="file"), "none is named"),
+        (section(weights="file", path=str(own)), "sha256 None"),
+        (section(weights="file", path=str(tmp_path / "no.pth"), sha256="ab"), "no such weights file"),
+        (section(weights="file", path=str(own), sha256="ab" * 32), "is another one"),
+    ):
+        with pytest.raises(WeightsNotAsked, match=message):
+            check_weights(asked)
