@@ -28,14 +28,13 @@ $(VENV)/installed: envs/requirements.lock
 	@touch $@
 
 test: venv lint
-	@echo "The tests, with a tiny end-to-end run of the workflow; about 10 minutes on 2 cores."
+	@echo "The tests, with a tiny end-to-end run of the workflow; about 12 minutes on 2 cores."
 	$(VENV)/bin/python -m pytest tests/unit -n 2 -m "not slow"
 	$(VENV)/bin/python -m pytest tests/workflow -m "not slow"
 
-test-all: venv lint
-	@echo "All tests, the slow ones too; about 30 minutes on 2 cores."
-	$(VENV)/bin/python -m pytest tests/unit -n 2
-	$(VENV)/bin/python -m pytest tests/workflow
+test-all: venv
+	@echo "The slow tests that \`make test\` leaves out (a second tiny run, byte for byte); about 8 minutes on 2 cores."
+	$(VENV)/bin/python -m pytest tests -m slow
 
 lint: venv
 	$(VENV)/bin/ruff check .

@@ -150,6 +150,11 @@ def figure_outputs(wildcards, file):
     return [f"{stem}/{file}".format(**one, seed=config["seeds"][0]) for one in asked.to_dict("records")]
 
 
+def figure_labels(wildcards):
+    """What tells Figure 8 from 9 in the report."""
+    return {"loss": {"figure8": "MSE", "figure9": "contextual loss"}[wildcards.figure]}
+
+
 def figure_hu(wildcards):
     """The slices of Figure 8 or 9."""
     return figure_outputs(wildcards, "test.hu.npy")

@@ -101,7 +101,8 @@ rule describe_layers:
             "<encoders>/{encoder}/{weights}.layers.png",
             caption="../report/layers.rst",
             category="5 Encoders and layers: Figures 8 and 9, Table 3",
-            labels={"kind": "feature layers", "encoder": "{encoder}", "weights": "{weights}"},
+            subcategory="Feature layers",
+            labels={"encoder": "{encoder}", "weights": "{weights}"},
         ),
         pdf="<encoders>/{encoder}/{weights}.layers.pdf",
     log:

@@ -7,7 +7,7 @@ if __name__ == "__main__":
     with job(snakemake) as run:
         parts = read_parts(
             tables=run.input.tables,
-            figures=run.input.figures,
+            figures=[*run.input.figures, run.input.layers],
             weights=run.input.weights,
             trunk=run.input.trunk,
             config=run.params.config,

@@ -221,18 +221,18 @@ def figure2(
     encoder: str,
     *,
     stride: int,
-    content_taps: Sequence[str],
-    style_taps: Sequence[str],
+    content_taps: Sequence[str] | None,
+    style_taps: Sequence[str] | None,
     size_px: int,
     look: Look,
 ) -> Figure:
     """Figure 2, the style-transfer network: the frozen encoder with its taps, AdaIN, the decoder, and both losses.
 
-    `stride` is that of the AdaIN tap; empty `content_taps` and `style_taps` take the registry's lists, as the training
+    `stride` is that of the AdaIN tap; `content_taps` and `style_taps` None take the registry's lists, as the training
     does. Raises UnknownEncoder for an unknown encoder or tap, PaperInputError for a stride or size that does not fit.
     """
     spec = encoder_spec(encoder)
-    content, style = tuple(content_taps) or spec.content_taps, tuple(style_taps) or spec.style_taps
+    content, style = tuple(content_taps or spec.content_taps), tuple(style_taps or spec.style_taps)
     facts = encoder_facts(encoder, stride=stride, taps=(*content, *style), size_px=size_px)
     marks = {"A": (facts.adain.name,), "C": content, "S": style}
     strides = sorted({level.stride for level in facts.levels})

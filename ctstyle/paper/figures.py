@@ -28,6 +28,7 @@ SHORT_ARMS = {
     "plain": "U-Net",
     "ours": "+ ours",
     "adain": "+ AdaIN",
+    "contextual": "+ CRN",
     "noise": "+ noise",
     "instance": "inst. norm",
     "oracle": "Oracle",

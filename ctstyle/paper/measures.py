@@ -86,6 +86,7 @@ ARM_LABELS = {
     "plain": "U-Net",
     "ours": "U-Net + ours",
     "adain": "U-Net + AdaIN synthesis",
+    "contextual": "U-Net + contextual transformation",
     "noise": "Control: structureless images",
     "histogram": "Control: histogram matching",
     "instance": "Rival: U-Net with instance norm",

@@ -44,3 +44,23 @@ class Workflow:
 def workflow(root, tmp_path) -> Workflow:
     """The workflow in an empty folder."""
     return Workflow(root, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def tiny(root, tmp_path_factory):
+    """A finished tiny run: the workflow, the arguments that name its config, and its results."""
+    workflow = Workflow(root, tmp_path_factory.mktemp("tiny"))
+    arguments = ("--configfile", root / "tests" / "config" / "tiny.yaml")
+    done = workflow.run(*arguments)
+    assert done.returncode == 0, done.stdout[-5000:]
+    return workflow, arguments, workflow.folder / "results" / "tiny"
+
+
+@pytest.fixture(scope="session")
+def report(tiny):
+    """Snakemake's report of the tiny run."""
+    workflow, arguments, _ = tiny
+    path = workflow.folder / "report.html"
+    done = workflow.run(*arguments, "--report", path)
+    assert done.returncode == 0, done.stdout[-3000:]
+    return path

@@ -21,16 +21,6 @@ TRANSFER = {"train_transfer", "stylise_test", "generate_augmentation", "score_tr
 MAKING_SLICES = {"make_patient", "scan_patient", "fetch_lidc0001", "cut_scan", "find_styles"}
 
 
-@pytest.fixture(scope="module")
-def tiny(root, tmp_path_factory):
-    """A finished tiny run: the workflow and the arguments that name its config."""
-    workflow = Workflow(root, tmp_path_factory.mktemp("tiny"))
-    arguments = ("--configfile", root / "tests" / "config" / "tiny.yaml")
-    done = workflow.run(*arguments)
-    assert done.returncode == 0, done.stdout[-5000:]
-    return workflow, arguments, workflow.folder / "results" / "tiny"
-
-
 def _with(tmp_path, root, **changes):
     """Arguments for the tiny config with some keys changed."""
     config = yaml.safe_load((root / "tests" / "config" / "tiny.yaml").read_text())
@@ -82,11 +72,7 @@ def test_a_second_run_has_nothing_to_do_also_after_touching_everything(tiny, roo
     assert done.returncode == 0 and "Nothing to be done" in done.stdout, done.stdout[-3000:]
 
 
-def test_the_report_is_one_html_file_with_every_figure_and_caption(tiny):
-    workflow, arguments, _ = tiny
-    report = workflow.folder / "report.html"
-    done = workflow.run(*arguments, "--report", report)
-    assert done.returncode == 0, done.stdout[-3000:]
+def test_the_report_is_one_html_file_with_every_figure_and_caption(report):
     html = report.read_text()
     for name in [*FIGURES, *TABLES]:
         assert f"/{name}." in html, name
@@ -153,6 +139,7 @@ def test_an_edited_module_reruns_the_rules_that_use_it(tiny, root, tmp_path):
     assert planned >= {"train_transfer", "make_table1"} and not planned & MAKING_SLICES
 
 
+@pytest.mark.slow
 def test_two_runs_give_the_same_bytes_whatever_the_cores(tiny, root, tmp_path):
     _, arguments, results = tiny
     other = Workflow(root, tmp_path)

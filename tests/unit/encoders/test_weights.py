@@ -12,6 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from scipy.signal import correlate
 
@@ -176,11 +177,51 @@ def test_imagenet_without_a_network_names_file_and_folder(tmp_path):
     assert list((tmp_path / "kept").iterdir()) == []
 
 
+def inception_file(folder: Path, monkeypatch) -> tuple[Path, dict]:
+    """A small state dict named as torchvision names its files, by the first digits of its SHA-256."""
+    generator = torch.Generator().manual_seed(7)
+    state = {
+        "Conv2d_1a_3x3.conv.weight": torch.randn(32, 3, 3, 3, generator=generator),
+        "Conv2d_1a_3x3.bn.num_batches_tracked": torch.tensor(3),
+        "fc.bias": torch.randn(1000, generator=generator),
+    }
+    torch.save(state, folder / "file.pth")
+    digest = hashlib.sha256((folder / "file.pth").read_bytes()).hexdigest()
+    path = (folder / "file.pth").rename(folder / f"inception_v3_google-{digest[:8]}.pth")
+    monkeypatch.setattr(weights, "INCEPTION_FILE", path.name)
+    return path, state
+
+
+def test_inception_is_written_as_safetensors_from_the_file_in_the_folder(tmp_path, monkeypatch):
+    _, state = inception_file(tmp_path, monkeypatch)
+    weights.inception(folder=tmp_path, path=tmp_path / "w.safetensors", address="http://127.0.0.1:9/")
+    made = safetensors.torch.load_file(tmp_path / "w.safetensors")
+    assert set(made) == set(state) and all(torch.equal(made[key], value) for key, value in state.items())
+
+
+def test_inception_is_fetched_where_the_folder_lacks_it(tmp_path, monkeypatch):
+    path, state = inception_file(tmp_path, monkeypatch)
+    with Server(tmp_path) as address:
+        weights.inception(folder=tmp_path / "kept", path=tmp_path / "w.safetensors", address=address)
+    assert (tmp_path / "kept" / path.name).read_bytes() == path.read_bytes()
+    assert torch.equal(safetensors.torch.load_file(tmp_path / "w.safetensors")["fc.bias"], state["fc.bias"])
+
+
+def test_a_changed_inception_file_is_refused_and_nothing_written(tmp_path, monkeypatch):
+    path, state = inception_file(tmp_path, monkeypatch)
+    torch.save(state | {"fc.bias": torch.zeros(1000)}, path)
+    with pytest.raises(weights.WeightsDigestMismatch, match=path.stem[-8:]):
+        weights.inception(folder=tmp_path, path=tmp_path / "w.safetensors", address="http://127.0.0.1:9/")
+    assert not (tmp_path / "w.safetensors").exists()
+
+
 def test_imagenet_files_begin_as_torchvisions_own_addresses():
     import torchvision
 
     for name, file in weights.IMAGENET_FILES.items():
         assert torchvision.models.get_model_weights(name).IMAGENET1K_V1.url == weights.IMAGENET_ADDRESS + file
+    inception = torchvision.models.Inception_V3_Weights.IMAGENET1K_V1
+    assert inception.url == weights.IMAGENET_ADDRESS + weights.INCEPTION_FILE
 
 
 def test_own_file_needs_its_digest_and_the_right_architecture(tmp_path):

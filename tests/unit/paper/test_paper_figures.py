@@ -6,10 +6,20 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from ctstyle.paper.curves import style_space, training_curves
+from ctstyle.encoders.choice import TapLists
+from ctstyle.encoders.registry import COMPARED, encoder_spec
+from ctstyle.paper.curves import layer_choice, style_space, sweep_curves, training_curves
 from ctstyle.paper.drawing import LINES, OKABE_ITO, PREDICTION_COLOUR, REFERENCE_COLOUR, Look, save_figure
-from ctstyle.paper.figures import SegmentationExample, TransferExample, figure4, figure5, figure6, figure7
-from ctstyle.paper.measures import PaperInputError
+from ctstyle.paper.figures import (
+    SegmentationExample,
+    TransferExample,
+    augmented,
+    figure4,
+    figure5,
+    figure6,
+    figure7,
+)
+from ctstyle.paper.measures import ENCODER_LABELS, PaperInputError
 
 LOOK = Look()
 RNG = np.random.default_rng(0)
@@ -71,12 +81,68 @@ def make_curves():
     return training_curves([history("l1"), history("l1")], models, arms, LOOK)
 
 
+def make_encoders():
+    """Figures 8 and 9: one row, every compared encoder, their outputs in another order than the registry's."""
+    row = TransferExample(
+        content=slice_hu(),
+        style=slice_hu(),
+        generated={name: slice_hu() for name in reversed(COMPARED)},
+        target=slice_hu(),
+        source_style="s1",
+        target_style="s2",
+    )
+    return figure5([row], LOOK, ENCODER_LABELS), row
+
+
+def sweep_frame():
+    """Two losses over three style weights, not in their order; only `ours` has more than one patient."""
+    frame = pd.DataFrame(
+        {
+            "model": ["ours", "adain", "ours", "adain", "ours", "adain"],
+            "style_weight": [10.0, 10.0, 1.0, 1.0, 3.0, 3.0],
+            "wasserstein_generated_hu": [20.0, 22.0, 60.0, 61.0, 41.0, 40.0],
+            "gradient_ssim": [0.7, 0.5, 0.9, 0.8, 0.85, 0.6],
+        }
+    )
+    ours = frame["model"] == "ours"
+    low, high = (frame["gradient_ssim"] + by for by in (-0.05, 0.02))
+    return frame.assign(gradient_ssim_low=low.where(ours), gradient_ssim_high=high.where(ours))
+
+
+def layers_frame(name):
+    names = [tap.name for tap in encoder_spec(name).taps]
+    scores = {score: RNG.random(len(names)) for score in ("content_score", "style_score")}
+    return pd.DataFrame({"tap": names} | scores)
+
+
+def make_layer_choice():
+    """VGG19 with one tap in both lists, ResNet50 with all taps in the style list."""
+    layers = {"VGG19, hed weights": layers_frame("vgg19"), "ResNet50, domain weights": layers_frame("resnet50")}
+    chosen = {
+        "VGG19, hed weights": TapLists(content_taps=("relu3_4", "relu4_2"), style_taps=("relu1_2", "relu3_4")),
+        "ResNet50, domain weights": TapLists(
+            content_taps=("layer1",), style_taps=("stem", "layer1", "layer2", "layer3")
+        ),
+    }
+    return layer_choice(layers, chosen, LOOK), layers, chosen
+
+
+def make_augmented():
+    reference, moved = masks()
+    pairs = {"s2": [(slice_hu(), reference), (slice_hu(), moved)], "s3": [(slice_hu(), moved)]}
+    return augmented(pairs, LOOK), pairs
+
+
 MAKERS = {
     "figure4": make_figure4,
     "figure5": lambda: figure5([example(), example(slice_hu())], LOOK),
     "figure6": make_figure6,
     "figure7": make_figure7,
     "curves": make_curves,
+    "encoders": lambda: make_encoders()[0],
+    "sweep": lambda: sweep_curves(sweep_frame(), LOOK),
+    "layer_choice": lambda: make_layer_choice()[0],
+    "augmented": lambda: make_augmented()[0],
 }
 
 
@@ -90,7 +156,8 @@ def texts(figure):
     return of_axes + [text.get_text() for text in figure.texts]
 
 
-@pytest.mark.parametrize("name", ["figure4", "figure7", "curves"])  # slices, contours, lines
+# slices, contours, lines, error bars, a legend of the page
+@pytest.mark.parametrize("name", ["figure4", "figure7", "curves", "sweep", "layer_choice"])
 def test_two_saves_give_the_same_bytes_at_page_width(name, tmp_path):
     figure = MAKERS[name]()
     for folder in ("a", "b"):
@@ -114,7 +181,7 @@ def test_the_same_figure_drawn_anew_has_the_same_bytes_whatever_the_users_settin
         assert (tmp_path / f"1.{kind}").read_bytes() == (tmp_path / f"2.{kind}").read_bytes()
 
 
-@pytest.mark.parametrize("name", ["figure4", "figure5", "figure6", "figure7"])
+@pytest.mark.parametrize("name", ["figure4", "figure5", "figure6", "figure7", "encoders", "augmented"])
 def test_every_slice_and_grey_scale_is_in_the_one_window(name):
     figure = MAKERS[name]()
     images = [image for axes in figure.axes for image in axes.images]
@@ -154,6 +221,27 @@ def test_figure5_shows_the_models_in_order_and_says_where_no_target_is():
     assert len(pictures(figure5([example(slice_hu())], LOOK))) == 5
 
 
+def test_figures_8_and_9_have_a_titled_column_for_each_encoder_in_the_registrys_order():
+    figure, row = make_encoders()
+    shown = [image.get_array() for image in pictures(figure)]
+    wanted = [row.content, row.style, *(row.generated[name] for name in COMPARED), row.target]
+    assert len(shown) == len(wanted) and all((a == b).all() for a, b in zip(shown, wanted))
+    titles = [text for text in figure.texts if text.get_weight() == "bold"]
+    names = ["VGG19", "ResNet50", "ResNet101", "DenseNet121", "DenseNet169", "DenseNet201"]
+    assert [title.get_text() for title in titles] == ["Content X", "Style Y", *names, "True target"]
+    for title, image in zip(titles, pictures(figure)):
+        place = image.axes.get_position()
+        assert title.get_position()[0] == pytest.approx((place.x0 + place.x1) / 2)  # above the middle of its slice
+
+
+def test_a_model_that_did_not_make_a_row_leaves_its_place_empty():
+    few = example()
+    few = TransferExample(**{**vars(few), "generated": {"ours": few.generated["ours"]}, "target": slice_hu()})
+    figure = figure5([example(slice_hu()), few], LOOK)
+    assert len(pictures(figure)) == 5 + 4
+    assert sum("not scanned" in text for text in texts(figure)) == 1
+
+
 def test_figure6_holds_targets_outputs_and_blends():
     figure = make_figure6()
     assert len(pictures(figure)) == 1 + 2 + 2 * 2 + 3
@@ -171,6 +259,58 @@ def test_figure7_draws_both_contours_on_the_pixels_and_the_iou():
         points = np.concatenate([path.vertices for path in contour.get_paths()])
         assert mpl.colors.to_hex(contour.get_edgecolor()[0]) == colour.lower()
         assert (points[:, 0].min(), points[:, 0].max()) == (left, right)  # half-way to the neighbours, as pixels end
+
+
+def test_each_added_slice_has_the_contour_of_its_own_mask_once():
+    figure, pairs = make_augmented()
+    panels = [image.axes for image in pictures(figure)]
+    wanted = [pair for of_style in pairs.values() for pair in of_style]
+    assert len(panels) == len(wanted) == 3
+    for axes, (hu, mask) in zip(panels, wanted):
+        assert (axes.images[0].get_array() == hu).all()
+        (contour,) = axes.collections
+        points = np.concatenate([path.vertices for path in contour.get_paths()])
+        rows, columns = np.nonzero(mask)
+        assert (points[:, 0].min(), points[:, 0].max()) == (columns.min() - 0.5, columns.max() + 0.5)
+        assert (points[:, 1].min(), points[:, 1].max()) == (rows.min() - 0.5, rows.max() + 0.5)
+    tops = [axes.get_position().y1 for axes in panels]
+    assert tops[0] == tops[1] > tops[2] and {"s2", "s3"} <= set(texts(figure))  # a row per style
+
+
+def test_the_sweeps_curves_go_through_the_frames_values_in_the_order_of_the_weights():
+    (axes,) = sweep_curves(sweep_frame(), LOOK).axes
+    curves = {line.get_label(): line for line in axes.lines}
+    assert set(curves) == {"MSE", "Contextual loss"}
+    assert curves["Contextual loss"].get_xydata().tolist() == [[60, 0.9], [41, 0.85], [20, 0.7]]
+    assert curves["MSE"].get_xydata().tolist() == [[61, 0.8], [40, 0.6], [22, 0.5]]
+    named = {(text.xy, text.get_text()) for text in axes.texts}
+    assert {((60.0, 0.9), "1"), ((41.0, 0.85), "3"), ((22.0, 0.5), "10")} <= named and len(named) == 6
+
+
+def test_the_sweeps_bars_are_the_intervals_and_one_patient_has_none():
+    (axes,) = sweep_curves(sweep_frame(), LOOK).axes
+    bars = [segment for bars in axes.collections for segment in bars.get_segments() if len(segment)]
+    ends = {(float(x), round(float(low), 6), round(float(high), 6)) for (x, low), (_, high) in bars}
+    assert ends == {(60, 0.85, 0.92), (41, 0.8, 0.87), (20, 0.65, 0.72)}
+
+
+def test_rings_sit_on_exactly_the_chosen_taps():
+    figure, layers, chosen = make_layer_choice()
+    panels = {axes.get_title("left"): axes for axes in figure.axes}
+    assert set(panels) == set(layers)
+    for name, frame in layers.items():
+        lines = {line.get_label(): line for line in panels[name].lines}
+        of_tap = frame.set_index("tap")
+        ticks = [tick.get_text() for tick in panels[name].get_xticklabels()]
+        assert ticks == frame["tap"].tolist()
+        for score, taps in (("content", chosen[name].content_taps), ("style", chosen[name].style_taps)):
+            ring = lines[f"selected for the {score} loss"]
+            assert [ticks[round(x)] for x in ring.get_xdata()] == list(taps)
+            assert ring.get_ydata() == pytest.approx(of_tap.loc[list(taps), f"{score}_score"].to_numpy())
+            assert ring.get_markerfacecolor() == "none"
+        curves = [line.get_ydata() for line in lines.values() if line.get_markersize() == 2]
+        assert any(np.array_equal(curve, frame["content_score"]) for curve in curves)
+        assert any(np.array_equal(curve, frame["style_score"]) for curve in curves)
 
 
 def test_a_mask_at_the_border_has_a_closed_contour():
@@ -216,6 +356,10 @@ def test_faulty_input_is_refused():
         figure5([example(slice_hu(size=12))], LOOK)
     with pytest.raises(PaperInputError, match="no row"):
         figure7([], LOOK)
+    with pytest.raises(PaperInputError, match="accepted slice"):
+        augmented({}, LOOK)
+    with pytest.raises(PaperInputError, match="described encoder"):
+        layer_choice({}, {}, LOOK)
     with pytest.raises(PaperInputError, match="kernel"):
         figure4({"s1": np.zeros((1, 8, 8))}, {"s1": np.zeros(3)}, scans().drop(columns="kernel"), LOOK)
     with pytest.raises(PaperInputError, match="one slice per alpha"):

@@ -1,0 +1,87 @@
+"""The HTML report as a reader has it: opened in a browser, every category entered, every figure shown."""
+
+import os
+import shutil
+import time
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+CATEGORIES = {
+    "1 Method": 3,
+    "2 Grey scales": 2,
+    "3 Style transfer": 4,
+    "4 Segmentation": 7,
+    "5 Encoders and layers": 11,
+    "6 Claims and errata": 2,
+    "7 Training curves": 3,
+    "8 The paper": 1,
+}
+"""How many results each category of the tiny run has."""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Debian's Chromium without a window."""
+    if not (CHROMIUM and DRIVER):
+        pytest.skip("no chromium and chromedriver here (Debian: apt-get install chromium chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1600,1200"):
+        options.add_argument(argument)
+    environment = {**os.environ, "SE_OFFLINE": "true"}
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER, env=environment))
+    yield driver
+    driver.quit()
+
+
+def _menu(browser, text):
+    """Click the entry of the menu that begins with `text`."""
+    entry = WebDriverWait(browser, 20).until(
+        lambda page: [a for a in page.find_elements(By.TAG_NAME, "a") if a.text.startswith(text)]
+    )
+    browser.execute_script("arguments[0].click()", entry[0])
+    time.sleep(0.3)
+
+
+def _eyes(browser):
+    return browser.find_elements(By.CSS_SELECTOR, "a[iconname=eye]")
+
+
+def _subcategories(browser):
+    """The entries of an opened category, where it has some."""
+    return [a.text for a in browser.find_elements(By.CSS_SELECTOR, "nav ~ * a, li a") if a.text and a.text != "Results"]
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_every_category_opens_and_shows_its_results(browser, report, category):
+    browser.get(report.as_uri())
+    _menu(browser, category)
+    known = {"Figures", "Tables", "Documents", "Augmented slices", "Outputs of the encoders", "Feature layers"}
+    seen = 0
+    for subcategory in [name for name in _subcategories(browser) if name in known]:
+        browser.get(report.as_uri())
+        _menu(browser, category)
+        _menu(browser, subcategory)
+        seen += len(_eyes(browser)) or 1
+    assert seen >= CATEGORIES[category]
+
+
+def test_a_figure_is_shown_at_a_click(browser, report):
+    browser.get(report.as_uri())
+    _menu(browser, "3 Style transfer")
+    _menu(browser, "Figures")
+    browser.execute_script("arguments[0].click()", _eyes(browser)[0])
+    image = WebDriverWait(browser, 20).until(lambda page: page.find_elements(By.CSS_SELECTOR, "img"))[0]
+    assert browser.execute_script("return arguments[0].naturalWidth", image) > 1000
+
+
+def test_losses_are_a_toggle(browser, report):
+    browser.get(report.as_uri())
+    _menu(browser, "5 Encoders")
+    _menu(browser, "Outputs of the encoders")
+    text = browser.find_element(By.TAG_NAME, "body").text
+    assert "MSE" in text and "contextual loss" in text
