@@ -74,7 +74,7 @@ def score_generated(
     table = pd.concat([rows[["index", "kind", "target_style"]], named], axis=1).assign(predicted=predicted)
 
     transfer = rows[rows["kind"] == "transfer"]
-    scanned = transfer[transfer["target_scan"].fillna("") != ""]
+    scanned = transfer[transfer["target_index"] >= 0]
     judged = {
         "generated": (probabilities[transfer.index], transfer),
         "floor": (_of_slices(transfer, "content", lookup, classify, len(classes)), transfer),

@@ -50,10 +50,11 @@ def transfer_examples(
 ) -> list[TransferExample]:
     """Figure 5's rows: one per target style, each of another test patient, with the slice that shows most vertebra.
 
-    `generated[model]` int16 `[n, H, W]` and `rows[model]` (`test.tsv`) hold what each model made; the first model's
-    rows are shown, and a model that did not make a row has no panel there. Rows with a true target are preferred.
+    `generated[model]` int16 `[n, H, W]` and `rows[model]` (`test.tsv`) hold what each model made; the rows of the
+    model that made most are shown, and a model that did not make a row has no panel there. Rows with a true target are
+    preferred.
     """
-    first = next(iter(rows.values()))
+    first = max(rows.values(), key=len)
     content = archive.rows[["scan", "index", "foreground_px"]].rename(
         columns={"scan": "content_scan", "index": "content_index"}
     )

@@ -185,4 +185,4 @@ def save_stylised(
         np.save(hu_path, stylise_rows(model, archive, kept, window))
         seconds, slices = seconds + time.perf_counter() - began, slices + len(kept)
         kept.to_csv(rows_path, sep="\t", index=False)
-    return seconds / slices
+    return seconds / max(slices, 1)
