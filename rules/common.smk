@@ -152,7 +152,7 @@ def figure_outputs(wildcards, file):
 
 def figure_labels(wildcards):
     """What tells Figure 8 from 9 in the report."""
-    return {"loss": {"figure8": "MSE", "figure9": "contextual loss"}[wildcards.figure]}
+    return {"outputs of": "the encoders", "loss": {"figure8": "MSE", "figure9": "contextual loss"}[wildcards.figure]}
 
 
 def figure_hu(wildcards):

@@ -24,6 +24,8 @@ from ctstyle.paper.measures import ARM_LABELS, MODEL_LABELS, PaperInputError, in
 
 TOP, GAP, SCALE_ROOM = 5.5, 1.5, 10.0
 ACQUISITION_COLUMNS = 24
+SHORT_MODELS = {"ours": "Ours", "adain": "AdaIN", "contextual": "Contextual", "gatys": "Gatys"}
+"""Titles of narrow columns; the captions say which method each is."""
 SHORT_ARMS = {
     "plain": "U-Net",
     "ours": "+ ours",
@@ -107,7 +109,7 @@ def figure4(
     return sheet.figure
 
 
-def figure5(rows: Sequence[TransferExample], look: Look, labels: Mapping[str, str] = MODEL_LABELS) -> Figure:
+def figure5(rows: Sequence[TransferExample], look: Look, labels: Mapping[str, str] = SHORT_MODELS) -> Figure:
     """Figures 5, 8 and 9, one row per target style: content X, style Y, each output, the true target where it exists.
 
     `labels` names and orders the outputs: models in Figure 5, encoders in Figures 8 and 9.

@@ -1,5 +1,6 @@
 """The tiny configuration from DICOM to tables and figures, and what is run again after which change."""
 
+import html
 import os
 import shutil
 
@@ -8,6 +9,9 @@ import pandas as pd
 import pytest
 import yaml
 
+from ctstyle.paper.document.context import constants, derived
+from ctstyle.paper.document.numbers import unexplained_numbers
+from ctstyle.paper.document.printed_table import read_printed_table
 from tests.workflow.conftest import Workflow
 
 TABLES = ["table1", "table2", "table3", "table1_printed", "table2_printed", "taps", "sweep", "lists"]
@@ -73,11 +77,11 @@ def test_a_second_run_has_nothing_to_do_also_after_touching_everything(tiny, roo
 
 
 def test_the_report_is_one_html_file_with_every_figure_and_caption(report):
-    html = report.read_text()
+    page = report.read_text()
     for name in [*FIGURES, *TABLES]:
-        assert f"/{name}." in html, name
+        assert f"/{name}." in page, name
     for words in ("silver labels", "nothing is scaled per image", "TotalSegmentator output"):
-        assert words in html.replace("\\n", " "), words
+        assert words in page.replace("\\n", " "), words
 
 
 def test_a_key_reruns_what_depends_on_it_and_nothing_else(tiny, root, tmp_path):
@@ -112,6 +116,21 @@ def test_every_method_of_the_paper_made_slices_of_the_same_patients(tiny):
         hu = np.load(results / "transfer" / model / "seed0" / "test.hu.npy", mmap_mode="r")
         assert len(hu) == len(rows) and rows["index"].tolist() == list(range(len(rows)))
     assert len(set(map(frozenset, patients.values()))) == 1
+
+
+def test_every_number_of_the_paper_is_in_a_table_the_config_or_the_environment(tiny):
+    _, _, results = tiny
+    folder = results / "paper"
+    page = html.unescape((folder / "environment.html").read_text())
+    config = yaml.safe_load(page[page.index("<pre>") + 5 : page.index("</pre>")])
+    stems = sorted(path.with_suffix("") for path in (folder / "tables").glob("*.md"))
+    printed = {stem.name: read_printed_table(stem) for stem in stems}
+    cells = [stem.with_suffix(".md").read_text() for stem in stems]
+    source = (folder / "paper.typ").read_text()
+    text = source[source.rindex("#front(") :]
+    origins = (config, cells, page, constants(), derived(config, printed))
+    assert unexplained_numbers(text, *origins) == ()
+    assert unexplained_numbers(text + " Of 6143 patients.", *origins) == ("6143",)
 
 
 def test_the_pdf_has_every_figure_and_no_empty_page(tiny):
