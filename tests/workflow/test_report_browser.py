@@ -15,7 +15,7 @@ CATEGORIES = {
     "2 Grey scales": 2,
     "3 Style transfer": 4,
     "4 Segmentation": 7,
-    "5 Encoders and layers": 11,
+    "5 Encoders and layers": 10,
     "6 Claims and errata": 2,
     "7 Training curves": 3,
     "8 The paper": 1,
