@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from ctstyle.job import job
-from ctstyle.paper.errata import errata, write_text_table
+from ctstyle.paper.errata import errata
+from ctstyle.paper.text_table import write_text_table
 
 if __name__ == "__main__":
     with job(snakemake) as run:

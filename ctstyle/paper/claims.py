@@ -14,9 +14,10 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from ctstyle.paper.errata import CLAIMED_GAIN, TextTable, claimed_gain
+from ctstyle.paper.errata import CLAIMED_GAIN, claimed_gain
 from ctstyle.paper.measures import MEASURES, PaperInputError
 from ctstyle.paper.printed import printed_table2
+from ctstyle.paper.text_table import TextTable
 from ctstyle.paper.write import Notes
 
 Verdict = Literal["reproduced", "mixed", "not reproduced", "not testable here"]

@@ -1,47 +1,20 @@
-"""The errata of the paper (method.md, 2), and tables of sentences as CSV, Markdown and LaTeX.
+"""The errata of the paper (method.md, 2).
 
 What follows from printed numbers is computed from `printed`; only what the paper says in words is said again here, in
 words of our own.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-
 import pandas as pd
 
 from ctstyle.encoders.registry import COMPARED
-from ctstyle.paper.measures import PaperInputError
 from ctstyle.paper.printed import printed_table1, printed_table2
-from ctstyle.paper.write import Notes, latex
+from ctstyle.paper.text_table import TextTable
+from ctstyle.paper.write import Notes
 
 CLAIMED_GAIN = (2.0, 4.0)
 """What the paper calls its gain in segmentation accuracy, in percent, first to last value of its range."""
 
 COLUMNS = ("number", "place", "printed", "wrong", "done")
-
-
-@dataclass(frozen=True, kw_only=True)
-class TextTable:
-    """A table of sentences: `frame` of strings, and for each column its printed heading and its share of the width.
-
-    The shares are of LaTeX's line and leave room for the gaps: their sum is at most 0.95. Raises PaperInputError where
-    headings, shares and columns do not fit together.
-    """
-
-    frame: pd.DataFrame
-    headings: Mapping[str, str]
-    shares: Mapping[str, float]
-
-    def __post_init__(self):
-        columns = list(self.frame.columns)
-        if list(self.headings) != columns or list(self.shares) != columns or sum(self.shares.values()) > 0.95:
-            raise PaperInputError(
-                "headings and widths do not fit the columns",
-                where="a table of sentences",
-                found=f"headings {list(self.headings)}, shares {dict(self.shares)}",
-                expected=f"one of each for {columns}, shares of at most 0.95 in all",
-            )
 
 
 def errata() -> tuple[TextTable, Notes]:
@@ -129,60 +102,3 @@ def _cis_readings(*, ours: float, adain: float) -> str:
     """Whether one direction of CIS makes both "AdaIN is better" and "lower is poorer, lower is better" true."""
     better = "higher" if adain > ours else "lower"
     return f"AdaIN beats Ours only where {better} CIS is better, which the second statement on CIS denies."
-
-
-def write_text_table(table: TextTable, stem: Path, notes: Notes) -> tuple[Path, Path, Path]:
-    """Write `<stem>.csv`, `.md` and `.tex`, each whole or not there, and return their paths."""
-    texts = {".csv": text_csv(table), ".md": text_markdown(table, notes), ".tex": text_latex(table, notes)}
-    stem = Path(stem)
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for suffix, text in texts.items():
-        path = stem.with_name(stem.name + suffix)
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        temporary.replace(path)
-        paths.append(path)
-    return tuple(paths)
-
-
-def text_csv(table: TextTable) -> str:
-    """All columns under their own names."""
-    return table.frame.to_csv(index=False, lineterminator="\n")
-
-
-def text_markdown(table: TextTable, notes: Notes) -> str:
-    """A pipe table under its title, the notes as a list below."""
-    rows = [list(table.headings.values()), ["---"] * len(table.headings), *table.frame.to_numpy().tolist()]
-    lines = [f"**{_title(notes)}**", ""]
-    lines += ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in rows]
-    if notes.sentences:
-        lines += ["", *(f"- {sentence}" for sentence in notes.sentences)]
-    return "\n".join(lines) + "\n"
-
-
-def text_latex(table: TextTable, notes: Notes) -> str:
-    """One `table` environment with booktabs rules; cells are paragraphs of fixed width, set ragged."""
-    columns = "".join(rf">{{\raggedright\arraybackslash}}p{{{share:g}\linewidth}}" for share in table.shares.values())
-    rows = [" & ".join(latex(cell) for cell in row) + r" \\" for row in table.frame.to_numpy().tolist()]
-    lines = [
-        r"% needs \usepackage{booktabs} and \usepackage{array}",
-        r"\begin{table}",
-        r"\centering\scriptsize\setlength{\tabcolsep}{3pt}",
-        rf"\caption{{{latex(notes.title)}}}",
-        rf"\begin{{tabular}}{{{columns}}}",
-        r"\toprule",
-        " & ".join(latex(heading) for heading in table.headings.values()) + r" \\",
-        r"\midrule",
-        "\n\\addlinespace\n".join(rows),
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\par\smallskip\raggedright",
-        *(latex(sentence) + r"\par" for sentence in notes.sentences),
-        r"\end{table}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _title(notes: Notes) -> str:
-    return f"{notes.number}. {notes.title}" if notes.number else notes.title

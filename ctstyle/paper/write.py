@@ -1,5 +1,6 @@
 """Tables as CSV, Markdown and LaTeX: the same bytes for the same numbers, each file whole or not there."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -57,8 +58,13 @@ def write_table(table: Table, stem: Path, notes: Notes) -> tuple[Path, Path, Pat
     The CSV holds every column with six digits after the point; Markdown and LaTeX (booktabs, one `table` environment)
     hold the printed measures with interval and direction, the best row of each group in bold, and the notes.
     """
-    texts = {".csv": to_csv(table), ".md": to_markdown(table, notes), ".tex": to_latex(table, notes)}
-    stem = Path(stem)
+    return write_forms(
+        {".csv": to_csv(table), ".md": to_markdown(table, notes), ".tex": to_latex(table, notes)}, Path(stem)
+    )
+
+
+def write_forms(texts: Mapping[str, str], stem: Path) -> tuple[Path, ...]:
+    """Write one text per suffix beside each other, each whole or not there; returns the paths."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     paths = []
     for suffix, text in texts.items():
@@ -70,6 +76,11 @@ def write_table(table: Table, stem: Path, notes: Notes) -> tuple[Path, Path, Pat
     return tuple(paths)
 
 
+def full_title(notes: Notes) -> str:
+    """The title with the table's number before it."""
+    return f"{notes.number}. {notes.title}" if notes.number else notes.title
+
+
 def to_csv(table: Table) -> str:
     """All columns, unit and direction in `measures.MEASURES`; floats with six digits, empty where not measured."""
     return table.frame.to_csv(index=False, float_format="%.6f", lineterminator="\n")
@@ -79,8 +90,7 @@ def to_markdown(table: Table, notes: Notes) -> str:
     """A pipe table under its title, the notes as a list below."""
     header, body = printed_cells(table)
     body = [row for _, rows in body for row in rows]
-    title = f"{notes.number}. {notes.title}" if notes.number else notes.title
-    lines = [f"**{title}**", "", _pipe(header), _pipe(["---"] * len(header))]
+    lines = [f"**{full_title(notes)}**", "", _pipe(header), _pipe(["---"] * len(header))]
     lines += [_pipe([f"**{cell.text}**" if cell.best else cell.text for cell in row]) for row in body]
     lines += ["", *(f"- {sentence}" for sentence in (*notes.sentences, _legend(table)))]
     return "\n".join(lines) + "\n"

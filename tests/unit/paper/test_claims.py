@@ -27,9 +27,9 @@ from ctstyle.paper.claims import (
     read_claim_inputs,
     vgg19_is_best,
 )
-from ctstyle.paper.errata import text_csv, text_latex
 from ctstyle.paper.measures import PaperInputError
 from ctstyle.paper.printed import printed_table2
+from ctstyle.paper.text_table import text_csv, text_latex
 
 
 def sweep(ours, adain):

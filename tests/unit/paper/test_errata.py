@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 
 from ctstyle.paper import errata as module
-from ctstyle.paper.errata import TextTable, claimed_gain, errata, text_csv, text_latex, text_markdown, write_text_table
+from ctstyle.paper.errata import claimed_gain, errata
 from ctstyle.paper.measures import PaperInputError
 from ctstyle.paper.printed import printed_table2
+from ctstyle.paper.text_table import TextTable, text_csv, text_latex, text_markdown, write_text_table
 from ctstyle.paper.write import Notes
 
 NOTES = Notes("A title, 5 %", ("One & two.",), number="Table 9")
