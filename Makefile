@@ -13,7 +13,7 @@ export PATH := $(abspath $(VENV))/bin:$(PATH)
 .PHONY: all venv test test-all tiny report clean lock lint
 
 all: venv
-	@echo "The quick run: phantom and one real CT, from DICOM to tables and figures; about 19 minutes on 2 cores."
+	@echo "The quick run: phantom and one real CT, from DICOM to tables, figures and the PDF; about 40 minutes on 2 cores."
 	@echo "+ $(SNAKEMAKE) $(CONFIG)"
 	@$(SNAKEMAKE) $(CONFIG)
 	@echo "Tables: results/paper/tables (table2.md reads well). Figures: results/paper/figures. \`make report\`: one HTML file."

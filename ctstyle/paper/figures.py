@@ -317,7 +317,8 @@ def _titles(
 ) -> None:
     for column, title in enumerate(titles):
         middle = left + column * (size + GAP) + size / 2
-        sheet.text(middle, bottom, title, ha="center", va="bottom", weight="bold" if bold else "normal")
+        weight = "bold" if bold else "normal"
+        sheet.text(middle, bottom, title, ha="center", va="bottom", weight=weight, fontsize=7 if size > 19 else 5.6)
 
 
 def _side_label(sheet: Sheet, text: str, middle: float) -> None:
