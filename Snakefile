@@ -21,6 +21,7 @@ pathvars:
     metrics="<results>/metrics",
     comparison="<results>/comparison",
     paper="<results>/paper",
+    provenance="<results>/provenance",
     logs="<results>/logs",
     benchmarks="<results>/benchmarks",
 
@@ -56,6 +57,7 @@ include: "rules/augment.smk"
 include: "rules/segment.smk"
 include: "rules/evaluate.smk"
 include: "rules/paper.smk"
+include: "rules/provenance.smk"
 
 
 rule all:

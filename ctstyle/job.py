@@ -1,14 +1,15 @@
-"""What every script shares: the rule's files and parameters, its log, its threads, its device and its errors.
+"""What every script shares: the rule's files and parameters, its log, threads and device, its record, its errors.
 
     with job(snakemake) as run:
         ...
 
-Everything printed inside, by Python or by a native library, lands in the rule's log. An error that a user can cause
+Everything printed inside, by Python or by a native library, lands in the rule's log. After the body the job's record is
+written (docs/provenance.md). An error that a user can cause
 is shown as one message on the terminal, with its traceback in the log; Snakemake then deletes the declared outputs.
 """
 
 import contextlib
-import hashlib
+import dataclasses
 import json
 import logging
 import os
@@ -17,14 +18,22 @@ import resource
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ctstyle.errors import CTStyleError
+from ctstyle.provenance import record
+from ctstyle.provenance.digest import DigestCache, digests
 
 log = logging.getLogger(__name__)
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The checkout."""
+DIGESTS = Path(".snakemake") / "ctstyle-digests.sqlite"
+"""Digests of files that were hashed before, beside Snakemake's own notes and not among the results."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,7 @@ class Run:
     fingerprint: str
     state_path: Path
     started: float
+    segments: list = dataclasses.field(default_factory=list)
 
     def write_cost(self, path: Path | str, **numbers: float) -> None:
         """What this job cost so far, as JSON: its seconds, its largest memory in MB (GPU apart), and `numbers`."""
@@ -67,7 +77,9 @@ def job(snakemake: Any) -> Iterator[Run]:
             level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True
         )
         try:
-            yield _prepare(snakemake)
+            run, facts, inputs = _prepare(snakemake)
+            yield run
+            _record(snakemake, run, facts, inputs)
         except CTStyleError as error:
             traceback.print_exc()
             terminal.write(f"\n{snakemake.rule}: {error}\n")
@@ -78,8 +90,9 @@ def job(snakemake: Any) -> Iterator[Run]:
             raise
 
 
-def _prepare(snakemake: Any) -> Run:
-    started = time.monotonic()
+def _prepare(snakemake: Any) -> tuple[Run, record.Job, dict[Path, str]]:
+    """The run, the facts of its record, and the digests of its inputs."""
+    started, began = time.monotonic(), datetime.now(UTC)
     compute = snakemake.params.get("compute", {"threads": 1})
     seed = int(snakemake.wildcards.get("seed", 0))
     random.seed(seed)
@@ -89,10 +102,28 @@ def _prepare(snakemake: Any) -> Run:
 
         device = devices.select_device(int(snakemake.resources.get("gpu", 0)))
         devices.configure_torch(compute["threads"], device)
-    fingerprint = _fingerprint(snakemake)
+    facts = record.Job(
+        rule=snakemake.rule,
+        wildcards=dict(snakemake.wildcards.items()),
+        params=dict(snakemake.params.items()),
+        seed=seed,
+        threads=compute["threads"],
+        device="cpu" if device is None else device.type,
+        deterministic=device is None or device.type == "cpu",
+        inputs=record.files_by_key(snakemake.input),
+        outputs={key: paths for key, paths in record.files_by_key(snakemake.output).items() if key != "record"},
+        script=Path(snakemake.scriptdir) / Path(snakemake.params.get("script", f"{snakemake.rule}.py")),
+        root=ROOT,
+        working_folder=Path.cwd(),
+        started=began,
+        finished=None,
+    )
+    files = [path for paths in facts.inputs.values() for path in paths]
+    inputs = digests(files, DigestCache(DIGESTS))
+    fingerprint = record.job_fingerprint(facts, inputs)
     log.info("%s: %s, threads %d, device %s", snakemake.rule, dict(snakemake.wildcards), compute["threads"], device)
     first = Path(snakemake.output[0])
-    return Run(
+    run = Run(
         rule=snakemake.rule,
         input=snakemake.input,
         output=snakemake.output,
@@ -104,22 +135,17 @@ def _prepare(snakemake: Any) -> Run:
         state_path=first.parent / f".{snakemake.rule}-{fingerprint[:16]}.state",
         started=started,
     )
+    return run, facts, inputs
 
 
-def _fingerprint(snakemake: Any) -> str:
-    """SHA-256 over the rule, its wildcards, its parameters (code digest among them) and the bytes of its inputs."""
-    digest = hashlib.sha256()
-    known = {
-        "rule": snakemake.rule,
-        "wildcards": dict(snakemake.wildcards.items()),
-        "params": dict(snakemake.params.items()),
-    }
-    digest.update(json.dumps(known, sort_keys=True, default=str).encode())
-    for path in map(Path, snakemake.input):
-        if path.is_file():
-            with path.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()
+def _record(snakemake: Any, run: Run, facts: record.Job, inputs: Mapping[Path, str]) -> None:
+    """Write the record of a finished job, where its rule has one."""
+    if "record" not in snakemake.output.keys():
+        return
+    finished = dataclasses.replace(facts, finished=datetime.now(UTC), segments=tuple(run.segments))
+    made = digests([path for paths in facts.outputs.values() for path in paths], DigestCache(DIGESTS))
+    environment = record.environment(ROOT, device=facts.device)
+    record.write_record(run.output.record, record.statement(finished, inputs, made, environment))
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ rule generate_augmentation:
         hu="<augmented>/{model}/seed{seed}.hu.npy",
         labels="<augmented>/{model}/seed{seed}.labels.npy",
         rows="<augmented>/{model}/seed{seed}.tsv",
+        record="<provenance>/records/generate_augmentation/{model}-seed{seed}.json",
     log:
         "<logs>/generate_augmentation/{model}-seed{seed}.log",
     benchmark:
@@ -38,6 +39,7 @@ rule make_control:
         hu="<augmented>/{control}/seed{seed}.hu.npy",
         labels="<augmented>/{control}/seed{seed}.labels.npy",
         rows="<augmented>/{control}/seed{seed}.tsv",
+        record="<provenance>/records/make_control/{control}-seed{seed}.json",
     log:
         "<logs>/make_control/{control}-seed{seed}.log",
     benchmark:

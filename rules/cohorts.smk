@@ -4,6 +4,7 @@
 rule make_patient:
     output:
         patient="<cohorts>/phantom/{patient}.npz",
+        record="<provenance>/records/make_patient/{patient}.json",
     log:
         "<logs>/make_patient/{patient}.log",
     benchmark:
@@ -23,6 +24,7 @@ rule scan_patient:
         patient="<cohorts>/phantom/{patient}.npz",
     output:
         scan="<cohorts>/phantom/{patient}-{scanner}.zip",
+        record="<provenance>/records/scan_patient/{patient}-{scanner}.json",
     log:
         "<logs>/scan_patient/{patient}-{scanner}.log",
     benchmark:
@@ -41,6 +43,7 @@ rule fetch_lidc0001:
     output:
         ct="<cohorts>/lidc0001/ct.zip",
         labels="<cohorts>/lidc0001/labels.nii.gz",
+        record="<provenance>/records/fetch_lidc0001.json",
     log:
         "<logs>/fetch_lidc0001.log",
     benchmark:

@@ -106,6 +106,34 @@ def selected_taps(wildcards):
     return f"<encoders>/{wildcards.get('encoder', main['name'])}/{wildcards.get('weights', main['weights'])}.taps.json"
 
 
+def scan_sources():
+    """The files of all scans."""
+    return list(dict.fromkeys(path for column in ("series", "mask") for path in SCANS[column] if path))
+
+
+def scan_rows():
+    """What the manifest of sources says of each scan."""
+    return SCANS[["scan", "cohort", "series", "mask", "licence"]].to_dict("records")
+
+
+def sources_of_weights():
+    """The records of weights that came from elsewhere."""
+    main, trunk = config["encoders"]["main"], config["metrics"]["lpips_trunk"]
+    asked = [(main["name"], main["weights"]), ("vgg16", trunk)]
+    return [f"<encoders>/{name}/{weights}.json" for name, weights in asked if weights not in ("domain", "random")]
+
+
+def config_files():
+    """The config files of this run, in the order they were laid over each other."""
+    return [str(path) for path in workflow.configfiles]
+
+
+def table_names():
+    """The tables of the paper."""
+    tables = ["table1", "table1_printed", "table2", "table2_printed", "table3", "taps", "sweep", "lists"]
+    return [*tables, "claims", "errata", "costs"]
+
+
 def main_weights(suffix):
     """The weights of the encoder that the main models use."""
     main = config["encoders"]["main"]
@@ -178,8 +206,7 @@ def compared_trainings(question):
 
 def paper_tables(forms):
     """Every table of the paper."""
-    tables = ["table1", "table1_printed", "table2", "table2_printed", "table3", "taps", "sweep", "lists"]
-    return collect("<paper>/tables/{table}.{form}", table=[*tables, "claims", "errata", "costs"], form=forms)
+    return collect("<paper>/tables/{table}.{form}", table=table_names(), form=forms)
 
 
 def paper_figures(forms):

@@ -12,6 +12,7 @@ use rule train_transfer as train_compared with:
         generator="<comparison>/{encoder}-{weights}/{model}-{layers}-{smoothing}-w{style_weight}/seed{seed}/generator.safetensors",
         history="<comparison>/{encoder}-{weights}/{model}-{layers}-{smoothing}-w{style_weight}/seed{seed}/history.tsv",
         cost="<comparison>/{encoder}-{weights}/{model}-{layers}-{smoothing}-w{style_weight}/seed{seed}/cost.json",
+        record="<provenance>/records/train_compared/{encoder}-{weights}/{model}-{layers}-{smoothing}-w{style_weight}-seed{seed}.json",
     log:
         "<logs>/train_compared/{encoder}-{weights}/{model}-{layers}-{smoothing}-w{style_weight}-seed{seed}.log",
     benchmark:
@@ -35,6 +36,7 @@ rule score_compared:
         hu="<comparison>/{encoder}-{weights}/{model}-{layers}-{smoothing}-w{style_weight}/seed{seed}/test.hu.npy",
         rows="<comparison>/{encoder}-{weights}/{model}-{layers}-{smoothing}-w{style_weight}/seed{seed}/test.tsv",
         scores="<comparison>/{encoder}-{weights}/{model}-{layers}-{smoothing}-w{style_weight}/seed{seed}/scores.tsv",
+        record="<provenance>/records/score_compared/{encoder}-{weights}/{model}-{layers}-{smoothing}-w{style_weight}-seed{seed}.json",
     log:
         "<logs>/score_compared/{encoder}-{weights}/{model}-{layers}-{smoothing}-w{style_weight}-seed{seed}.log",
     benchmark:

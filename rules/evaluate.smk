@@ -9,6 +9,7 @@ rule score_segmentation:
         rows="<segmentation>/{arm}/seed{seed}/predictions.tsv",
     output:
         scores="<metrics>/segmentation/{arm}-seed{seed}.tsv",
+        record="<provenance>/records/score_segmentation/{arm}-seed{seed}.json",
     log:
         "<logs>/score_segmentation/{arm}-seed{seed}.log",
     benchmark:
@@ -34,6 +35,7 @@ rule score_transfer:
     output:
         scores="<metrics>/transfer/{model}-seed{seed}.tsv",
         diversity="<metrics>/transfer/{model}-seed{seed}.diversity.tsv",
+        record="<provenance>/records/score_transfer/{model}-seed{seed}.json",
     log:
         "<logs>/score_transfer/{model}-seed{seed}.log",
     benchmark:
@@ -56,6 +58,7 @@ rule score_transfer:
 rule fetch_inception:
     output:
         weights="<encoders>/inception_v3.safetensors",
+        record="<provenance>/records/fetch_inception.json",
     log:
         "<logs>/fetch_inception.log",
     benchmark:
@@ -78,6 +81,7 @@ rule train_classifier:
         classifier="<metrics>/classifier/inception.safetensors",
         about="<metrics>/classifier/inception.json",
         history="<metrics>/classifier/inception.history.tsv",
+        record="<provenance>/records/train_classifier.json",
     log:
         "<logs>/train_classifier.log",
     benchmark:
@@ -106,6 +110,7 @@ rule score_cis:
     output:
         cis="<metrics>/cis/{model}-seed{seed}.tsv",
         probabilities="<metrics>/cis/{model}-seed{seed}.probabilities.tsv",
+        record="<provenance>/records/score_cis/{model}-seed{seed}.json",
     log:
         "<logs>/score_cis/{model}-seed{seed}.log",
     benchmark:

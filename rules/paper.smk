@@ -27,6 +27,7 @@ rule draw_architecture:
             labels={"file": "Figure 3: segmentation network"},
         ),
         figure3_pdf="<paper>/figures/figure3.pdf",
+        record="<provenance>/records/draw_architecture.json",
     log:
         "<logs>/draw_architecture.log",
     benchmark:
@@ -57,6 +58,7 @@ rule draw_figure4:
             labels={"file": "Figure 4: the styles"},
         ),
         pdf="<paper>/figures/figure4.pdf",
+        record="<provenance>/records/draw_figure4.json",
     log:
         "<logs>/draw_figure4.log",
     benchmark:
@@ -83,6 +85,7 @@ rule draw_style_space:
             labels={"file": "style space"},
         ),
         pdf="<paper>/figures/style_space.pdf",
+        record="<provenance>/records/draw_style_space.json",
     log:
         "<logs>/draw_style_space.log",
     benchmark:
@@ -113,6 +116,7 @@ rule draw_figure5:
             labels={"file": "Figure 5: outputs of the methods"},
         ),
         pdf="<paper>/figures/figure5.pdf",
+        record="<provenance>/records/draw_figure5.json",
     log:
         "<logs>/draw_figure5.log",
     benchmark:
@@ -143,6 +147,7 @@ rule draw_figure6:
             labels={"file": "Figure 6: several styles from single targets"},
         ),
         pdf="<paper>/figures/figure6.pdf",
+        record="<provenance>/records/draw_figure6.json",
     log:
         "<logs>/draw_figure6.log",
     benchmark:
@@ -176,6 +181,7 @@ rule make_table1:
         ),
         md="<paper>/tables/table1.md",
         tex="<paper>/tables/table1.tex",
+        record="<provenance>/records/make_table1.json",
     log:
         "<logs>/make_table1.log",
     benchmark:
@@ -206,6 +212,7 @@ rule draw_figure7:
             labels={"file": "Figure 7: segmentations"},
         ),
         pdf="<paper>/figures/figure7.pdf",
+        record="<provenance>/records/draw_figure7.json",
     log:
         "<logs>/draw_figure7.log",
     benchmark:
@@ -235,6 +242,7 @@ rule draw_augmented:
             labels={"augmentation": "{arm}"},
         ),
         pdf="<paper>/figures/augmented_{arm}-seed{seed}.pdf",
+        record="<provenance>/records/draw_augmented/{arm}-seed{seed}.json",
     log:
         "<logs>/draw_augmented/{arm}-seed{seed}.log",
     benchmark:
@@ -264,6 +272,7 @@ rule make_table2:
         ),
         md="<paper>/tables/table2.md",
         tex="<paper>/tables/table2.tex",
+        record="<provenance>/records/make_table2.json",
     log:
         "<logs>/make_table2.log",
     benchmark:
@@ -296,6 +305,7 @@ rule print_paper_tables:
             labels={"file": "the paper's own Table 2"},
         ),
         others=collect("<paper>/tables/table{number}_printed.{form}", number=[1, 2], form=["md", "tex"]),
+        record="<provenance>/records/print_paper_tables.json",
     log:
         "<logs>/print_paper_tables.log",
     benchmark:
@@ -324,6 +334,7 @@ rule draw_encoders:
             labels=figure_labels,
         ),
         pdf="<paper>/figures/{figure}.pdf",
+        record="<provenance>/records/draw_encoders/{figure}.json",
     log:
         "<logs>/draw_encoders/{figure}.log",
     benchmark:
@@ -368,6 +379,7 @@ rule make_table3:
         ),
         taps_md="<paper>/tables/taps.md",
         taps_tex="<paper>/tables/taps.tex",
+        record="<provenance>/records/make_table3.json",
     log:
         "<logs>/make_table3.log",
     benchmark:
@@ -419,6 +431,7 @@ rule make_sweep:
             labels={"file": "style weights"},
         ),
         pdf="<paper>/figures/sweep.pdf",
+        record="<provenance>/records/make_sweep.json",
     log:
         "<logs>/make_sweep.log",
     benchmark:
@@ -449,6 +462,7 @@ rule draw_layer_choice:
             labels={"file": "choice of layers"},
         ),
         pdf="<paper>/figures/layer_choice.pdf",
+        record="<provenance>/records/draw_layer_choice.json",
     log:
         "<logs>/draw_layer_choice.log",
     benchmark:
@@ -474,6 +488,7 @@ rule print_errata:
         ),
         md="<paper>/tables/errata.md",
         tex="<paper>/tables/errata.tex",
+        record="<provenance>/records/print_errata.json",
     log:
         "<logs>/print_errata.log",
     benchmark:
@@ -506,6 +521,7 @@ rule make_claims:
         ),
         md="<paper>/tables/claims.md",
         tex="<paper>/tables/claims.tex",
+        record="<provenance>/records/make_claims.json",
     log:
         "<logs>/make_claims.log",
     benchmark:
@@ -533,6 +549,7 @@ rule draw_training_curves:
             labels={"file": "training curves"},
         ),
         pdf="<paper>/figures/training.pdf",
+        record="<provenance>/records/draw_training_curves.json",
     log:
         "<logs>/draw_training_curves.log",
     benchmark:
@@ -564,6 +581,7 @@ rule make_costs:
         ),
         md="<paper>/tables/costs.md",
         tex="<paper>/tables/costs.tex",
+        record="<provenance>/records/make_costs.json",
     log:
         "<logs>/make_costs.log",
     benchmark:
@@ -584,11 +602,13 @@ rule print_environment:
     output:
         html=report(
             "<paper>/environment.html",
+        "<provenance>/SHA256SUMS",
             caption="../report/environment.rst",
             category="7 Training curves, costs, environment",
             subcategory="Documents",
             labels={"file": "environment and config"},
         ),
+        record="<provenance>/records/print_environment.json",
     log:
         "<logs>/print_environment.log",
     benchmark:
@@ -609,6 +629,7 @@ rule print_paper:
         figures=paper_figures(["png"]),
         layers=main_weights("layers.png"),
         text=paper_text(),
+        root="<provenance>/root.json",
         weights=main_weights("json"),
         trunk=lpips_trunk("json"),
     output:
@@ -620,6 +641,7 @@ rule print_paper:
             labels={"file": "the paper"},
         ),
         typ="<paper>/paper.typ",
+        record="<provenance>/records/print_paper.json",
     log:
         "<logs>/print_paper.log",
     benchmark:
@@ -642,3 +664,4 @@ rule rebuild_paper:
         described("layers.png"),
         "<paper>/paper.pdf",
         "<paper>/environment.html",
+        "<provenance>/SHA256SUMS",

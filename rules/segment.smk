@@ -9,6 +9,7 @@ rule train_unet:
     output:
         unet="<segmentation>/{arm}/seed{seed}/unet.safetensors",
         history="<segmentation>/{arm}/seed{seed}/history.tsv",
+        record="<provenance>/records/train_unet/{arm}-seed{seed}.json",
     log:
         "<logs>/train_unet/{arm}-seed{seed}.log",
     benchmark:
@@ -35,6 +36,7 @@ rule predict_test:
     output:
         predictions="<segmentation>/{arm}/seed{seed}/predictions.npy",
         rows="<segmentation>/{arm}/seed{seed}/predictions.tsv",
+        record="<provenance>/records/predict_test/{arm}-seed{seed}.json",
     log:
         "<logs>/predict_test/{arm}-seed{seed}.log",
     benchmark:

@@ -9,6 +9,7 @@ rule cut_scan:
         labels="<slices>/{scan}.labels.npy",
         rows="<slices>/{scan}.tsv",
         about="<slices>/{scan}.json",
+        record="<provenance>/records/cut_scan/{scan}.json",
     log:
         "<logs>/cut_scan/{scan}.log",
     benchmark:

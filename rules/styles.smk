@@ -7,6 +7,7 @@ rule find_styles:
     output:
         styles="<styles>/styles.tsv",
         split="<styles>/split.tsv",
+        record="<provenance>/records/find_styles.json",
     log:
         "<logs>/find_styles.log",
     benchmark:

@@ -10,6 +10,7 @@ rule warm_up_decoder:
         decoder="<transfer>/warmup/{encoder}-{weights}-{size}px/seed{seed}.safetensors",
         history="<transfer>/warmup/{encoder}-{weights}-{size}px/seed{seed}.history.tsv",
         cost="<transfer>/warmup/{encoder}-{weights}-{size}px/seed{seed}.cost.json",
+        record="<provenance>/records/warm_up_decoder/{encoder}-{weights}-{size}px-seed{seed}.json",
     log:
         "<logs>/warm_up_decoder/{encoder}-{weights}-{size}px-seed{seed}.log",
     benchmark:
@@ -39,6 +40,7 @@ rule train_transfer:
         generator="<transfer>/{model}/seed{seed}/generator.safetensors",
         history="<transfer>/{model}/seed{seed}/history.tsv",
         cost="<transfer>/{model}/seed{seed}/cost.json",
+        record="<provenance>/records/train_transfer/{model}-seed{seed}.json",
     log:
         "<logs>/train_transfer/{model}-seed{seed}.log",
     benchmark:
@@ -70,6 +72,7 @@ rule train_contextual:
         generator="<transfer>/contextual/seed{seed}/generator.safetensors",
         history="<transfer>/contextual/seed{seed}/history.tsv",
         cost="<transfer>/contextual/seed{seed}/cost.json",
+        record="<provenance>/records/train_contextual/seed{seed}.json",
     log:
         "<logs>/train_contextual/seed{seed}.log",
     benchmark:
@@ -100,6 +103,7 @@ rule stylise_test:
         styles_hu="<transfer>/{model}/seed{seed}/styles.hu.npy",
         styles_rows="<transfer>/{model}/seed{seed}/styles.tsv",
         cost="<transfer>/{model}/seed{seed}/test.cost.json",
+        record="<provenance>/records/stylise_test/{model}-seed{seed}.json",
     log:
         "<logs>/stylise_test/{model}-seed{seed}.log",
     benchmark:
@@ -130,6 +134,7 @@ rule optimise_gatys:
         styles_hu="<transfer>/gatys/seed{seed}/styles.hu.npy",
         styles_rows="<transfer>/gatys/seed{seed}/styles.tsv",
         cost="<transfer>/gatys/seed{seed}/test.cost.json",
+        record="<provenance>/records/optimise_gatys/seed{seed}.json",
     log:
         "<logs>/optimise_gatys/seed{seed}.log",
     benchmark:

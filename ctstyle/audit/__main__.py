@@ -1,0 +1,136 @@
+"""The command: `python -m ctstyle.audit PATH...`; exit 0 sound, 1 broken, 2 not to be audited."""
+
+import argparse
+import os
+import re
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from ctstyle.audit import checks
+from ctstyle.audit.evidence import gather
+from ctstyle.audit.explain import explain
+from ctstyle.audit.place import RECORDS
+from ctstyle.audit.report import Audit, as_json, as_text
+from ctstyle.audit.seal import check_seal, root_of
+from ctstyle.audit.separation import check_separation
+from ctstyle.errors import CTStyleError
+
+SOUND, BROKEN, UNUSABLE = 0, 1, 2
+
+
+class NothingToAudit(CTStyleError):
+    """The command names no results, or a file that is not in them."""
+
+
+def audit(
+    paths: Sequence[Path],
+    *,
+    results: Path | None = None,
+    checkout: Path | None = None,
+    anchor: str | None = None,
+    allowed_signers: Path | None = None,
+    lineage: bool = False,
+) -> Audit:
+    """Audit files of a run and all that they were made from; a results folder stands for everything in it.
+
+    `results` is found from the paths where it is not given, `checkout` is the one this package lies in. Raises
+    NothingToAudit.
+    """
+    began = time.perf_counter()
+    asked = [_absolute(path) for path in paths]
+    for path in (*asked, *(path for path in (results, checkout, allowed_signers) if path is not None)):
+        if not path.exists():
+            raise NothingToAudit("no such file or folder", where=path)
+    folder = find_results(asked[0]) if results is None else _absolute(results)
+    if not any((folder / RECORDS).rglob("*.json")):
+        raise NothingToAudit("no records", where=folder / RECORDS, fix="Name a folder of results that a run has made.")
+    for path in asked:
+        if not path.is_relative_to(folder):
+            raise NothingToAudit("not in the results", where=path, expected=f"a path in {folder}")
+    evidence = gather(
+        folder,
+        asked,
+        checkout=Path(__file__).parents[2] if checkout is None else _absolute(checkout),
+        checkout_asked=checkout is not None,
+    )
+    if not evidence.targets and not evidence.whole:
+        raise NothingToAudit("nothing that a job made", where=asked[0], fix="Logs and benchmarks are not audited.")
+    findings = [
+        *evidence.faults,
+        *checks.check_completeness(evidence),
+        *checks.check_bytes(evidence),
+        *checks.check_dependencies(evidence),
+        *checks.check_sources(evidence),
+        *checks.check_code(evidence),
+        *checks.check_commit(evidence),
+        *checks.check_environment(evidence),
+        *check_separation(evidence),
+        *check_seal(evidence, anchor=anchor, allowed_signers=allowed_signers),
+    ]
+    return Audit(
+        findings=findings,
+        files=sum(one.sha256 is not None for one in evidence.hashed.values()),
+        records=len(evidence.records),
+        bytes_read=sum(one.size for one in evidence.hashed.values()),
+        root=root_of(evidence),
+        seconds=time.perf_counter() - began,
+        lineage={target: explain(evidence, target) for target in evidence.targets} if lineage else {},
+    )
+
+
+def find_results(path: Path) -> Path:
+    """The nearest folder above a path (or itself) that holds records. Raises NothingToAudit."""
+    for folder in (path, *path.parents):
+        if (folder / RECORDS).is_dir():
+            return folder
+    raise NothingToAudit("in no folder of results", where=path, expected=f"{RECORDS} in a folder above it")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m ctstyle.audit", description="Are these results what they claim?")
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a folder of results, or files in it")
+    parser.add_argument("--results", type=Path, metavar="DIR", help="the folder of results (default: from PATH)")
+    parser.add_argument("--checkout", type=Path, metavar="DIR", help="the code to compare with (default: this one)")
+    parser.add_argument("--explain", action="store_true", help="also print what each PATH was made from")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--root", type=_digest, metavar="DIGEST", help="the root digest that was published")
+    parser.add_argument("--allowed-signers", type=Path, metavar="FILE", help="public keys, as ssh-keygen reads them")
+    options = parser.parse_args(arguments)
+    try:
+        done = audit(
+            options.paths,
+            results=options.results,
+            checkout=options.checkout,
+            anchor=options.root,
+            allowed_signers=options.allowed_signers,
+            lineage=options.explain,
+        )
+    except CTStyleError as error:
+        print(f"ctstyle.audit: {error}", file=sys.stderr)
+        return UNUSABLE
+    except Exception as error:
+        print(
+            f"ctstyle.audit: could not finish: {type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr
+        )
+        return UNUSABLE
+    print(as_json(done) if options.json else as_text(done))
+    return SOUND if done.sound else BROKEN
+
+
+def _absolute(path: Path) -> Path:
+    """The path from the root; links stay, since results may be a link to a larger disk."""
+    return Path(os.path.abspath(path))  # noqa: PTH100
+
+
+def _digest(text: str) -> str:
+    digest = text.removeprefix("sha256:").lower()
+    if not re.fullmatch("[0-9a-f]{64}", digest):
+        raise argparse.ArgumentTypeError("a root is 64 hexadecimal digits")
+    return digest
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,221 @@
+"""The checks of records against files, of files against records, and of jobs against each other."""
+
+import hashlib
+import shutil
+import subprocess
+import zipfile
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from ctstyle.audit.dicom import UnreadableDicom, pixel_sha256
+from ctstyle.audit.evidence import Evidence
+from ctstyle.audit.finding import UNVERIFIED, WARNING, Finding, short, some
+from ctstyle.audit.records import Instance, Source
+
+RUN_AGAIN = "Delete it and run the workflow again, or restore the file."
+
+
+def check_bytes(evidence: Evidence) -> Iterator[Finding]:
+    """Every file is there and holds what its job made."""
+    for name, recorded in sorted(evidence.subjects.items()):
+        now = evidence.now(name)
+        if now.sha256 == recorded:
+            continue
+        made = f"made by {evidence.producers[name].title}"
+        if now.sha256 is None:
+            yield Finding(check="bytes", file=name, what=f"{now.problem or 'not a file'}, {made}", fix=RUN_AGAIN)
+        else:
+            what = f"changed since it was {made}"
+            sides = {"found": short(now.sha256), "expected": short(recorded)}
+            yield Finding(check="bytes", file=name, what=what, fix=RUN_AGAIN, **sides)
+
+
+def check_dependencies(evidence: Evidence) -> Iterator[Finding]:
+    """What a job read is what another job made last, or a known source."""
+    for record in evidence.records:
+        for read in record.inputs:
+            producer, source = evidence.producers.get(read.name), evidence.source(read.name)
+            if producer is None and source is None:
+                yield Finding(
+                    check="dependencies",
+                    file=read.name,
+                    what=f"no record and no source explains it, yet {record.title} read it",
+                    expected=short(read.sha256),
+                    fix="Its record was deleted or never written: run the job that makes it again.",
+                )
+                continue
+            latest = producer.subjects[read.name] if producer is not None else source.sha256
+            if latest != read.sha256:
+                yield Finding(
+                    check="dependencies",
+                    file=min(record.subjects),
+                    what=f"{record.title} made it from an older version of {read.name}",
+                    found=short(read.sha256),
+                    expected=short(latest),
+                    fix="Run the workflow again: this file is stale.",
+                )
+
+
+def check_sources(evidence: Evidence) -> Iterator[Finding]:
+    """Every file that no job made is what it was, as far as it can be reached from here."""
+    for source in evidence.sources.values():
+        path = evidence.place.locate(source.name)
+        now = evidence.now(source.name)
+        if now.sha256 is None and evidence.place.inside(source.name):
+            yield Finding(check="sources", file=source.name, what=f"{now.problem}, a source of this run", fix=RUN_AGAIN)
+        elif now.sha256 is None:
+            what = "private or not here"
+            yield Finding(check="sources", file=source.name, what=what, severity=UNVERIFIED)
+        elif now.sha256 != source.sha256:
+            config = source.kind == "config"
+            yield Finding(
+                check="config" if config else "sources",
+                file=source.name,
+                what="edited after the run" if config else f"changed since the run{_what_changed(source, path)}",
+                found=short(now.sha256),
+                expected=short(source.sha256),
+                fix="Run the workflow again with it, or restore the file.",
+            )
+
+
+def check_code(evidence: Evidence) -> Iterator[Finding]:
+    """The code that made the results is the code of the checkout."""
+    users: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for record in evidence.records:
+        for code in record.code:
+            users[code.name, code.sha256].append(record.rule)
+    there = any(evidence.now(name).sha256 is not None for name, _ in users)
+    if users and not there and not evidence.place.checkout_asked:
+        what = "no checkout is here to compare the code with; name one by --checkout"
+        yield Finding(check="code", file="code", what=what, severity=UNVERIFIED)
+        return
+    for (name, recorded), rules in sorted(users.items()):
+        now = evidence.now(name)
+        if now.sha256 != recorded:
+            ran = some(sorted(set(rules)))
+            yield Finding(
+                check="code",
+                file=name,
+                what=f"{'edited' if now.sha256 else now.problem} after {ran} ran",
+                found=short(now.sha256),
+                expected=short(recorded),
+                fix="Check out the commit of the run, or run the workflow again.",
+            )
+
+
+def check_commit(evidence: Evidence) -> Iterator[Finding]:
+    """Warnings: jobs of several commits, of another commit than the checkout's, or of an uncommitted state."""
+    commits = {record.commit for record in evidence.records} - {"", "unknown"}
+    head = _head(evidence.place.checkout)
+    if len(commits) > 1:
+        what, found = "the jobs ran at different commits", ", ".join(sorted(short(one) for one in commits))
+        yield Finding(check="commit", file="git:HEAD", what=what, found=found, severity=WARNING)
+    elif commits and head and head not in commits:
+        yield Finding(
+            check="commit",
+            file="git:HEAD",
+            what="the checkout stands at another commit; what counts is the check of the code's files",
+            found=short(head),
+            expected=short(*commits),
+            severity=WARNING,
+        )
+    dirty = sorted({record.rule for record in evidence.records if record.dirty})
+    if dirty:
+        what = f"the checkout had uncommitted changes when {some(dirty)} ran"
+        yield Finding(check="commit", file="git:HEAD", what=what, severity=WARNING)
+
+
+def check_completeness(evidence: Evidence) -> Iterator[Finding]:
+    """No file without a job, and no file of two jobs."""
+    known = {*evidence.producers, *evidence.sources}
+    for name in evidence.targets:
+        if name not in known and not name.startswith(evidence.place.named("provenance/")):
+            yield Finding(
+                check="completeness",
+                file=name,
+                what="no record says which job made it",
+                fix="Take it out of the results if it was added by hand, else run its job again.",
+            )
+    claims: dict[str, list[str]] = defaultdict(list)
+    for record in evidence.all_records:
+        for name in record.subjects:
+            claims[name].append(record.title)
+    asked = evidence.subjects
+    for name, titles in sorted(claims.items()):
+        if len(titles) > 1 and name in asked:
+            what = f"claimed by {len(titles)} records: {some(sorted(titles))}"
+            yield Finding(
+                check="completeness", file=name, what=what, fix="Delete the records of jobs that are no more."
+            )
+
+
+def check_environment(evidence: Evidence) -> Iterator[Finding]:
+    """Warnings: jobs that ran with other packages, another Python or on another processor."""
+    seen: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for record in evidence.records:
+        packages = record.environment.get("packages")
+        named = {f"package {key}": value for key, value in packages.items()} if isinstance(packages, dict) else {}
+        named |= {key: record.environment[key] for key in ("python", "cpu") if key in record.environment}
+        for key, value in named.items():
+            seen[key][str(value)].add(record.rule)
+    for key, values in sorted(seen.items()):
+        if len(values) > 1:
+            told = "; ".join(f"{value}: {some(sorted(rules), most=3)}" for value, rules in sorted(values.items()))
+            what = "differs between jobs"
+            yield Finding(check="environment", file=key, what=what, found=told, severity=WARNING)
+
+
+def dicom_difference(then: Iterable[Instance], now: Mapping[str, bytes]) -> str:
+    """In words, how images differ from what they were: pixels, tags only, missing, or not at all."""
+    recorded = {image.member: image for image in then}
+    changes: dict[str, list[str]] = defaultdict(list)
+    for member, image in recorded.items():
+        if member not in now:
+            changes["missing"].append(member)
+        else:
+            changes[_image_change(image, now[member])].append(member)
+    return ", ".join(
+        f"{change} in {len(members)} of {len(recorded)} images ({some(members, most=3)})"
+        for change, members in changes.items()
+        if change != "same"
+    )
+
+
+def _image_change(then: Instance, data: bytes) -> str:
+    if hashlib.sha256(data).hexdigest() == then.sha256:
+        return "same"
+    try:
+        pixels = pixel_sha256(data) or ""
+    except UnreadableDicom as error:
+        return f"bytes changed, pixels unreadable ({error})"
+    return "only tags changed, the pixels are the same," if pixels == then.pixel_sha256 else "pixels changed"
+
+
+def _what_changed(source: Source, path: Path) -> str:
+    """What is known of a changed source beyond its digest."""
+    if not source.instances:
+        return ""
+    try:
+        members = _members(path)
+    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        return f": the archive cannot be read ({error})"
+    return ": " + (dicom_difference(source.instances, members) or "every listed image is the same, the rest is not")
+
+
+def _members(path: Path) -> dict[str, bytes]:
+    """The files of a zip or of a folder by their names in it, or the one file."""
+    if path.is_dir():
+        return {file.relative_to(path).as_posix(): file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    if not zipfile.is_zipfile(path):
+        return {path.name: path.read_bytes()}
+    with zipfile.ZipFile(path) as archive:
+        return {info.filename: archive.read(info) for info in archive.infolist() if not info.is_dir()}
+
+
+def _head(checkout: Path) -> str:
+    """The commit of a clone, or nothing where the checkout is none or git is not here."""
+    if shutil.which("git") is None or not (checkout / ".git").exists():
+        return ""
+    asked = subprocess.run(["git", "-C", str(checkout), "rev-parse", "HEAD"], capture_output=True, text=True)
+    return asked.stdout.strip() if asked.returncode == 0 else ""

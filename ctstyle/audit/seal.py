@@ -1,0 +1,121 @@
+"""The seal: one digest over all files and records, which a signature or a number in a paper can anchor."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from ctstyle.audit.evidence import Evidence
+from ctstyle.audit.finding import UNVERIFIED, WARNING, Finding, short
+from ctstyle.audit.place import ROOT, SIGNATURE, SUMS, is_safe
+
+NAMESPACE = "ctstyle"
+_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
+RESEAL = "Let the workflow run to its end, it seals again; without a run since, somebody edited the results."
+
+
+def root_of(evidence: Evidence) -> str | None:
+    """The root digest of the results as they lie here, None where they are not sealed."""
+    return evidence.now(evidence.place.named(SUMS)).sha256
+
+
+def check_seal(evidence: Evidence, *, anchor: str | None, allowed_signers: Path | None) -> Iterator[Finding]:
+    """The sums, the root over the sums, the anchored root, and the signature.
+
+    `anchor` is the root digest as somebody else wrote it down, `allowed_signers` the public keys a signature may have.
+    """
+    name, root = evidence.place.named(SUMS), root_of(evidence)
+    if root is None:
+        demanded = evidence.whole or anchor is not None or allowed_signers is not None
+        severity = {} if demanded else {"severity": WARNING}
+        fix = "Let the workflow run to its end; the last job seals."
+        yield Finding(check="seal", file=name, what="the results are not sealed", fix=fix, **severity)
+        return
+    if anchor is not None and anchor != root:
+        what, fix = "these are not the results with the given root", "Get the results that the root was published with."
+        yield Finding(check="seal", file=name, what=what, found=short(root), expected=short(anchor), fix=fix)
+    sums = yield from _read_sums(evidence, name)
+    yield from _check_root(evidence, root, len(sums))
+    yield from _check_sums(evidence, sums)
+    yield from _check_signature(evidence, allowed_signers)
+
+
+def _read_sums(evidence: Evidence, name: str) -> Iterator[Finding]:
+    """Finds damaged lines; returns the digests by name."""
+    sums = {}
+    text = evidence.place.locate(name).read_text(encoding="utf-8", errors="replace")
+    for number, line in enumerate(text.splitlines(), start=1):
+        match = _LINE.fullmatch(line)
+        if match is None or not is_safe(match[2]):
+            yield Finding(check="seal", file=name, what=f"line {number} is damaged", found=line, fix=RESEAL)
+        else:
+            sums[match[2]] = match[1]
+    return sums
+
+
+def _check_root(evidence: Evidence, root: str, files: int) -> Iterator[Finding]:
+    name = evidence.place.named(ROOT)
+    try:
+        written = json.loads(evidence.place.locate(name).read_text(encoding="utf-8"))
+        said_root, said_files = written["root"], written["files"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        yield Finding(check="seal", file=name, what=f"no root of a seal ({type(error).__name__}: {error})", fix=RESEAL)
+        return
+    if said_root != root:
+        what = "it is not the digest of SHA256SUMS"
+        yield Finding(check="seal", file=name, what=what, found=short(root), expected=str(said_root)[:12], fix=RESEAL)
+    if said_files != files:
+        what = "SHA256SUMS lists another number of files"
+        yield Finding(check="seal", file=name, what=what, found=str(files), expected=str(said_files), fix=RESEAL)
+
+
+def _check_sums(evidence: Evidence, sums: dict[str, str]) -> Iterator[Finding]:
+    """Every file and record in question is sealed with what it holds; a file that broke its record is told there."""
+    place, subjects = evidence.place, evidence.subjects
+    own = place.named("provenance/")
+    records = {place.name_of(one.path) for one in evidence.records if any(not s.startswith(own) for s in one.subjects)}
+    sealed = {name for name in subjects if place.inside(name) and not name.startswith(own)} | records
+    asked = sealed | (set(sums) if evidence.whole else set())
+    for name in sorted(asked):
+        now, told = evidence.now(name), subjects.get(name)
+        if told is not None and now.sha256 != told:
+            continue
+        if name not in sums:
+            yield Finding(check="seal", file=name, what="it came after the seal, which does not list it", fix=RESEAL)
+        elif now.sha256 is None:
+            yield Finding(
+                check="seal", file=name, what=f"sealed, but {now.problem}", expected=short(sums[name]), fix=RESEAL
+            )
+        elif now.sha256 != sums[name]:
+            what = "the record was changed after the seal" if told is None else "changed after the seal with its record"
+            sides = {"found": short(now.sha256), "expected": short(sums[name])}
+            yield Finding(check="seal", file=name, what=what, fix=RESEAL, **sides)
+
+
+def _check_signature(evidence: Evidence, allowed_signers: Path | None) -> Iterator[Finding]:
+    """The signature of SHA256SUMS by one of the allowed signers."""
+    name = evidence.place.named(SIGNATURE)
+    signature, sums = evidence.place.locate(name), evidence.place.locate(evidence.place.named(SUMS))
+    if allowed_signers is None:
+        if signature.is_file():
+            what = "a signature, but no --allowed-signers to hold it against"
+            yield Finding(check="signature", file=name, what=what, severity=UNVERIFIED)
+        return
+    if not signature.is_file():
+        yield Finding(check="signature", file=name, what="missing", fix="Ask for the signed results.")
+        return
+    if shutil.which("ssh-keygen") is None:
+        yield Finding(check="signature", file=name, what="ssh-keygen is not here to verify it", fix="Install OpenSSH.")
+        return
+    keys = ["-f", str(allowed_signers), "-s", str(signature)]
+    who = subprocess.run(["ssh-keygen", "-Y", "find-principals", *keys], capture_output=True, text=True)
+    signer = who.stdout.strip().splitlines()[:1]
+    if who.returncode == 0 and signer:
+        verify = ["ssh-keygen", "-Y", "verify", *keys, "-I", signer[0], "-n", NAMESPACE]
+        with sums.open("rb") as stream:
+            if subprocess.run(verify, stdin=stream, capture_output=True).returncode == 0:
+                return
+    what = "no allowed signer signed these SHA256SUMS"
+    yield Finding(check="signature", file=name, what=what, fix="Ask the signer; do not trust these results till then.")

@@ -1,0 +1,404 @@
+"""The record of one job: what it read, what it made, with which code and where (docs/provenance.md).
+
+An in-toto Statement v1 with a SLSA Provenance v1 predicate (https://slsa.dev/spec/v1.0/provenance).
+"""
+
+import functools
+import getpass
+import hashlib
+import json
+import math
+import os
+import platform
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import ctstyle
+from ctstyle.errors import CTStyleError
+from ctstyle.provenance.code import modules_of
+from ctstyle.provenance.digest import sha256_file
+
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
+BUILD_TYPE = "https://ctstyle/job/v1"
+BUILDER = "https://ctstyle/job"
+CODE_PARTS = ("ctstyle", "scripts", "rules", "report", "envs", "Snakefile")
+"""What of a checkout is code also when Snakemake runs in the checkout itself."""
+
+ABSOLUTE_PATH = re.compile(r"file:///\S*|(?<![\w./>])/(?:[\w.@~+-]+/)+[\w.@~+-]*")
+"""An absolute path within a text: it begins with a slash after no letter, and has a folder in it."""
+
+
+class NotRecordable(CTStyleError):
+    """A value that JSON cannot hold faithfully: not a number, infinity, or an object without a plain form."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """The facts of one job.
+
+    `inputs` and `outputs` map the rule's keys to paths (relative ones to `working_folder`, where Snakemake runs);
+    `root` is the checkout and `script` a file in it; `device` is "cpu" or "cuda". `started` and `finished` carry a
+    time zone. `segments` are the stretches of a resumed training. `source_names` gives private files their public
+    names (`cohort/name`).
+    """
+
+    rule: str
+    wildcards: Mapping[str, str]
+    params: Mapping[str, Any]
+    seed: int
+    threads: int
+    device: str
+    deterministic: bool
+    inputs: Mapping[str, Sequence[Path | str]]
+    outputs: Mapping[str, Sequence[Path | str]]
+    script: Path
+    root: Path
+    working_folder: Path
+    started: datetime
+    finished: datetime | None = None
+    segments: Sequence[Mapping[str, Any]] = ()
+    source_names: Mapping[str, str] = field(default_factory=dict)
+
+
+def statement(
+    job: Job,
+    input_digests: Mapping[Path, str],
+    output_digests: Mapping[Path, str],
+    environment: Mapping[str, Any],
+    *,
+    private: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """The record of a finished job, as JSON types.
+
+    The digests are by path as in `job.inputs` and `job.outputs`, `environment` is what the function of that name
+    returns, and `private` the `home`, `user` and `host` that must not be told (default: this machine's). Raises
+    NotRecordable and UnknownScript.
+    """
+    private = private_words() if private is None else private
+    subjects = [
+        {
+            "name": _name(job, path, private),
+            "digest": {"sha256": output_digests[Path(path)]},
+            "annotations": {"key": key, "size": (job.working_folder / path).stat().st_size},
+        }
+        for key, paths in job.outputs.items()
+        for path in paths
+    ]
+    inputs = [
+        {"name": f"input:{key}", "uri": name, "digest": {"sha256": sha256}}
+        for key, name, sha256 in _named_inputs(job, input_digests, private)
+    ]
+    code = [
+        {"name": name, "uri": name, "digest": {"sha256": sha256}}
+        for name, sha256 in code_dependencies(job.script, job.root)
+    ]
+    git = {
+        "name": "git",
+        "uri": "git:HEAD",
+        "digest": {"gitCommit": environment["commit"]},
+        "annotations": {"dirty": environment["dirty"]},
+    }
+    machine = ("packages", "python", "cpu", "gpu", "driver")
+    return {
+        "_type": STATEMENT_TYPE,
+        "subject": sorted(subjects, key=lambda subject: subject["name"]),
+        "predicateType": PREDICATE_TYPE,
+        "predicate": {
+            "buildDefinition": {
+                "buildType": BUILD_TYPE,
+                "externalParameters": {
+                    "rule": job.rule,
+                    "wildcards": dict(job.wildcards),
+                    "params": _told_params(job, private),
+                    "seed": job.seed,
+                },
+                "internalParameters": {
+                    "threads": job.threads,
+                    "device": job.device,
+                    "deterministic": job.deterministic,
+                    **scrub({key: environment[key] for key in machine}, **private),
+                },
+                "resolvedDependencies": [*inputs, *code, git],
+            },
+            "runDetails": {
+                "builder": {"id": BUILDER, "version": {"ctstyle": environment["ctstyle"]}},
+                "metadata": {
+                    "invocationId": job_fingerprint(job, input_digests, private=private),
+                    "startedOn": timestamp(job.started),
+                    "finishedOn": timestamp(job.finished),
+                },
+                "byproducts": [
+                    {"name": "segment", "annotations": scrub(plain(one), **private)} for one in job.segments
+                ],
+            },
+        },
+    }
+
+
+def job_fingerprint(job: Job, input_digests: Mapping[Path, str], *, private: Mapping[str, str] | None = None) -> str:
+    """The fingerprint of a job, also before it has run; the `invocationId` of its record."""
+    private = private_words() if private is None else private
+    inputs = _named_inputs(job, input_digests, private)
+    return fingerprint(job.rule, job.wildcards, _told_params(job, private), inputs)
+
+
+def fingerprint(
+    rule: str, wildcards: Mapping[str, str], params: Mapping[str, Any], inputs: Iterable[tuple[str, str, str]]
+) -> str:
+    """SHA-256 over what decides a job's result: rule, wildcards, params (the code digest among them) and inputs.
+
+    `inputs` are (key of the rule, contract name, SHA-256); their order does not matter. No time and no absolute path
+    enters, so the same work has the same fingerprint on every run and machine.
+    """
+    known = {
+        "rule": rule,
+        "wildcards": plain(wildcards),
+        "params": plain(params),
+        "inputs": sorted(list(one) for one in inputs),
+    }
+    return hashlib.sha256(json.dumps(known, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def fingerprint_of(record: Mapping[str, Any]) -> str:
+    """The fingerprint computed anew from a record alone; an honest record's `invocationId` equals it."""
+    definition = record["predicate"]["buildDefinition"]
+    told = definition["externalParameters"]
+    inputs = [
+        (one["name"].removeprefix("input:"), one["uri"], one["digest"]["sha256"])
+        for one in definition["resolvedDependencies"]
+        if one["name"].startswith("input:")
+    ]
+    return fingerprint(told["rule"], told["wildcards"], told["params"], inputs)
+
+
+def contract_name(
+    path: Path | str, *, working_folder: Path | str, root: Path | str, source_names: Mapping[str, str] | None = None
+) -> str:
+    """The name of a file in every record, with `/`.
+
+    Code is `code:` and its path in the checkout `root`; what lies under `working_folder` is relative to it; all else
+    is `source:` and the name in `source_names` (by the path as given), or else the parent's name and its own.
+    """
+    if source_names and str(path) in source_names:
+        return f"source:{source_names[str(path)]}"
+    # links are not followed: a results folder that is a link to a larger disk is still the results folder
+    place = Path(os.path.normpath(Path(working_folder).absolute() / path))
+    working, checkout = (Path(os.path.normpath(Path(one).absolute())) for one in (working_folder, root))
+    in_checkout = place.relative_to(checkout) if place.is_relative_to(checkout) else None
+    if in_checkout is not None and in_checkout.parts[:1] and in_checkout.parts[0] in CODE_PARTS:
+        return f"code:{in_checkout.as_posix()}"
+    if place.is_relative_to(working):
+        return place.relative_to(working).as_posix()
+    if in_checkout is not None:
+        return f"code:{in_checkout.as_posix()}"
+    return f"source:{place.parent.name}/{place.name}"
+
+
+def code_dependencies(script: Path, root: Path) -> list[tuple[str, str]]:
+    """(`code:` name, SHA-256) of a script and of every module of the library it imports, sorted by name."""
+    files = {script, *modules_of(script, root).values()}
+    named = {contract_name(file, working_folder=root, root=root): file for file in files}
+    return [(name, sha256_file(named[name])) for name in sorted(named)]
+
+
+def environment(root: Path, *, device: str = "cpu") -> dict[str, Any]:
+    """Python, the imported packages with their versions, processor, card, driver and commit.
+
+    Call it after the job's work, when all its packages are imported. `gpu` and `driver` are "none" unless `device`
+    begins with "cuda", and "unknown" where the driver's own tool does not tell. `commit` is "unknown" and `dirty` None
+    outside a clone; `dirty` is about tracked files. The machine and the commit are asked for once per process.
+    """
+    gpu, driver = _card() if device.startswith("cuda") else ("none", "none")
+    commit, dirty = _commit(Path(root))
+    return {
+        "python": platform.python_version(),
+        "packages": _imported_packages(),
+        "cpu": _processor(),
+        "gpu": gpu,
+        "driver": driver,
+        "commit": commit,
+        "dirty": dirty,
+        "ctstyle": ctstyle.__version__,
+    }
+
+
+def files_by_key(named: Any) -> dict[str, list[Path]]:
+    """The files of Snakemake's `input` or `output` by key; files without a key come first and count "0", "1", ..."""
+    keyed = {
+        key: [Path(value)] if isinstance(value, str | Path) else [Path(one) for one in value]
+        for key, value in named.items()
+    }
+    every = [one for value in named for one in ([value] if isinstance(value, str | Path) else value)]
+    unnamed = every[: len(every) - sum(map(len, keyed.values()))]
+    return {**{str(number): [Path(one)] for number, one in enumerate(unnamed)}, **keyed}
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON types: paths become strings, times UTC, sets sorted lists. Raises NotRecordable."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    if isinstance(value, set | frozenset):
+        return sorted(plain(one) for one in value)
+    if isinstance(value, Path):
+        return value.as_posix()
+    if isinstance(value, datetime):
+        return timestamp(value)
+    if isinstance(value, str | bool | int | None) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    raise NotRecordable(
+        "a value that no record can hold",
+        found=f"{type(value).__name__} {value!r}",
+        expected="text, a finite number, true, false, nothing, or lists and tables of these",
+        fix="Turn it into one of these before it becomes a param.",
+    )
+
+
+def scrub(value: Any, *, home: str, user: str, host: str) -> Any:
+    """A JSON value whose texts hold neither the home folder, the user's and the host's name, nor an absolute path.
+
+    Names are replaced as whole words, so that the user `ct` does not break the word `ctstyle`; keys are kept.
+    """
+    if isinstance(value, Mapping):
+        return {key: scrub(one, home=home, user=user, host=host) for key, one in value.items()}
+    if isinstance(value, list):
+        return [scrub(one, home=home, user=user, host=host) for one in value]
+    if not isinstance(value, str):
+        return value
+    words = [(home, "<home>")] if home.strip("/") else []
+    words += [(user, "<user>"), (host, "<host>"), (host.partition(".")[0], "<host>")]
+    for word, mark in words:
+        if word:
+            value = re.sub(rf"(?<![A-Za-z0-9]){re.escape(word)}(?![A-Za-z0-9])", mark, value)
+    return ABSOLUTE_PATH.sub("<path>", value)
+
+
+def private_words() -> dict[str, str]:
+    """This machine's `home`, `user` and `host`, for `scrub`."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container whose user id has no name has none to tell
+        user = ""
+    return {"home": str(Path.home()), "user": user, "host": socket.gethostname()}
+
+
+def timestamp(time: datetime) -> str:
+    """A time as ISO 8601 in UTC, to the second. Raises NotRecordable for one without a time zone."""
+    if time is None or time.tzinfo is None:
+        raise NotRecordable("a time without a zone", found=time, expected="a time like datetime.now(UTC)")
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys, indented by 1, with a final newline. Raises NotRecordable for NaN and infinity."""
+    try:
+        return json.dumps(value, sort_keys=True, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    except (ValueError, TypeError) as error:
+        raise NotRecordable("not a value that JSON can hold", found=error) from error
+
+
+def write_record(path: Path | str, record: Mapping[str, Any]) -> None:
+    """Write a record, manifest or lineage as canonical JSON, whole or not at all."""
+    write_whole(path, canonical_json(record))
+
+
+def write_whole(path: Path | str, text: str) -> None:
+    """Write a text file (UTF-8) beside its place and move it there, so that nobody sees half of it."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as scratch:
+        new = Path(scratch) / path.name
+        new.write_text(text, encoding="utf-8", newline="\n")
+        new.replace(path)
+
+
+def _name(job: Job, path: Path | str, private: Mapping[str, str]) -> str:
+    name = contract_name(path, working_folder=job.working_folder, root=job.root, source_names=job.source_names)
+    # the folder that a private file lies in may bear the user's name; names under results are the user's pseudonyms
+    return scrub(name, **private) if name.startswith("source:") else name
+
+
+def _named_inputs(
+    job: Job, input_digests: Mapping[Path, str], private: Mapping[str, str]
+) -> list[tuple[str, str, str]]:
+    """(key, contract name, SHA-256) of every input, sorted."""
+    return sorted(
+        (key, _name(job, path, private), input_digests[Path(path)])
+        for key, paths in job.inputs.items()
+        for path in paths
+    )
+
+
+def _told_params(job: Job, private: Mapping[str, str]) -> dict[str, Any]:
+    """The params as JSON types, with contract names for paths and without private words."""
+
+    def renamed(value: Any) -> Any:
+        """The same value with a contract name for each text that is a path of its own or a named source."""
+        if isinstance(value, dict):
+            return {key: renamed(one) for key, one in value.items()}
+        if isinstance(value, list):
+            return [renamed(one) for one in value]
+        if isinstance(value, str) and (value.startswith(("/", "../")) or value in job.source_names):
+            return _name(job, value, private)
+        return value
+
+    return scrub(renamed(plain(job.params)), **private)
+
+
+def _imported_packages() -> dict[str, str]:
+    """Version of each installed distribution of which a top-level module is imported, by its name."""
+    loaded = {name.partition(".")[0] for name in list(sys.modules)}
+    names = {name for module, names in _distributions().items() if module in loaded for name in names}
+    return {name: metadata.version(name) for name in sorted(names, key=str.lower)}
+
+
+@functools.cache
+def _distributions() -> Mapping[str, list[str]]:
+    return metadata.packages_distributions()
+
+
+@functools.cache
+def _processor() -> str:
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text().splitlines() if told.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+@functools.cache
+def _card() -> tuple[str, str]:
+    """Name and driver of the card this process may use, or of all cards where none is assigned."""
+    ask = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    try:
+        told = subprocess.run([*ask, *(["-i", visible] if visible else [])], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown", "unknown"
+    rows = sorted({tuple(part.strip() for part in line.rsplit(",", 1)) for line in told.stdout.splitlines() if line})
+    return ", ".join(dict.fromkeys(row[0] for row in rows)), ", ".join(dict.fromkeys(row[1] for row in rows))
+
+
+@functools.cache
+def _commit(root: Path) -> tuple[str, bool | None]:
+    if not (root / ".git").exists():  # git would take the commit of a repository around an unpacked archive
+        return "unknown", None
+    ask = ["git", "-C", str(root), "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
+    # without the lock, jobs that run at the same time do not wait for each other
+    variables = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    try:
+        told = subprocess.run(ask, capture_output=True, text=True, check=True, env=variables).stdout.splitlines()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown", None
+    commit = next(line.split()[-1] for line in told if line.startswith("# branch.oid"))
+    return commit, any(not line.startswith("#") for line in told)

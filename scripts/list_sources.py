@@ -1,0 +1,19 @@
+"""List every file that no job made, with its digests (rule list_sources)."""
+
+from pathlib import Path
+
+from ctstyle.job import DIGESTS, ROOT, job
+from ctstyle.provenance.digest import DigestCache
+from ctstyle.provenance.sources import of_run, write_manifest
+
+if __name__ == "__main__":
+    with job(snakemake) as run:
+        entries = of_run(
+            run.params.scans,
+            weights=run.input.get("weights", []),
+            configs=run.input.get("configs", []),
+            working_folder=Path.cwd(),
+            root=ROOT,
+            cache=DigestCache(DIGESTS),
+        )
+        write_manifest(run.output.sources, entries)

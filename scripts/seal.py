@@ -1,0 +1,18 @@
+"""Seal all results under one digest (rule seal)."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ctstyle.job import DIGESTS, ROOT, job
+from ctstyle.provenance.digest import DigestCache
+from ctstyle.provenance.seal import seal_run
+
+if __name__ == "__main__":
+    with job(snakemake) as run:
+        seal_run(
+            Path(run.output.sums).parent,
+            finals=run.input,
+            cache=DigestCache(DIGESTS),
+            root=ROOT,
+            created=datetime.now(UTC),
+        )

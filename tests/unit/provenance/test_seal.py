@@ -1,0 +1,128 @@
+"""The seal is what sha256sum and ssh-keygen themselves accept, until a byte changes."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+from datetime import UTC, datetime
+
+import pytest
+
+from ctstyle.provenance.digest import DigestCache, FileMissing
+from ctstyle.provenance.seal import (
+    BadSignature,
+    CannotSeal,
+    NotSigned,
+    sealed_names,
+    sign,
+    sums,
+    verify_signature,
+    write_seal,
+)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run's folder with three results."""
+    (tmp_path / "results" / "provenance").mkdir(parents=True)
+    for name in ("b.npy", "a.tsv", "with a space.csv", "Größe.csv"):
+        (tmp_path / "results" / name).write_text(name)
+    return tmp_path
+
+
+def _paths(run):
+    return sorted(f"results/{path.name}" for path in (run / "results").iterdir() if path.is_file())
+
+
+def _seal(run):
+    when = datetime(2026, 11, 23, 4, tzinfo=UTC)
+    facts = {"cache": DigestCache(), "working_folder": run, "commit": "c" * 40, "created": when}
+    return write_seal(run / "results" / "provenance", paths=_paths(run), **facts)
+
+
+def _check(run):
+    command = ["sha256sum", "--check", "--strict", "--quiet", "results/provenance/SHA256SUMS"]
+    return subprocess.run(command, cwd=run, capture_output=True, text=True, check=False)
+
+
+def test_sha256sum_accepts_the_list_until_a_file_changes(run):
+    root = _seal(run)
+    assert _check(run).returncode == 0
+    listed = (run / "results" / "provenance" / "SHA256SUMS").read_bytes()
+    assert [line[66:].decode() for line in listed.splitlines()] == _paths(run)
+    assert root == json.loads((run / "results" / "provenance" / "root.json").read_text())
+    assert root == {
+        "root": hashlib.sha256(listed).hexdigest(),
+        "files": 4,
+        "commit": "c" * 40,
+        "created": "2026-11-23T04:00:00Z",
+    }
+    (run / "results" / "a.tsv").write_text("edited")
+    assert _check(run).returncode == 1 and "results/a.tsv: FAILED" in _check(run).stdout
+
+
+def test_relative_and_absolute_paths_give_the_same_line_once(run):
+    text = sums([run / "results" / "a.tsv", "results/../results/a.tsv"], DigestCache(), run)
+    assert text == sums(["results/a.tsv"], DigestCache(), run) and text.count("\n") == 1
+
+
+def test_what_is_no_file_of_the_run_is_refused(run, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("elsewhere") / "a"
+    outside.write_text("a")
+    (run / "results" / "back\\slash").write_text("a")
+    for path in (outside, "results", "results/back\\slash"):
+        with pytest.raises(CannotSeal):
+            sums([path], DigestCache(), run)
+    with pytest.raises(FileMissing):
+        sums(["results/gone"], DigestCache(), run)
+
+
+def test_the_seal_holds_records_and_what_they_name_without_logs_and_itself():
+    def dependency(name):
+        """As a record lists an input."""
+        return {"name": "input:x", "uri": name, "digest": {"sha256": "0"}}
+
+    made = ["results/a.hu.npy", "results/logs/a.log", "results/benchmarks/a.tsv", "results/provenance/SHA256SUMS"]
+    read = ["results/cohorts/a.zip", "source:sheet/a", "code:ctstyle/fit.py", "git:HEAD"]
+    statement = {
+        "subject": [{"name": name, "digest": {"sha256": "0"}} for name in made],
+        "predicate": {"buildDefinition": {"resolvedDependencies": [dependency(name) for name in read]}},
+    }
+    manifest = {"files": [{"name": "results/encoders/hed.whl"}, {"name": "source:sheet/a"}]}
+    assert sealed_names({"results/provenance/records/cut_scan/a.json": statement}, manifest) == [
+        "results/a.hu.npy",
+        "results/cohorts/a.zip",
+        "results/encoders/hed.whl",
+        "results/provenance/records/cut_scan/a.json",
+    ]
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="OpenSSH is not installed")
+def test_a_signature_holds_for_its_signer_and_its_bytes_only(run):
+    for name in ("key", "other"):
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(run / name)]
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+    signers = run / "allowed_signers"
+    signers.write_text(f"author@example.org {(run / 'key.pub').read_text()}")
+    _seal(run)
+    listed = run / "results" / "provenance" / "SHA256SUMS"
+    facts = {"allowed_signers": signers, "identity": "author@example.org"}
+    for _ in range(2):  # signing again asks nothing
+        assert sign(listed, run / "key").name == "SHA256SUMS.sig"
+    verify_signature(listed, **facts)
+    with pytest.raises(BadSignature):
+        verify_signature(listed, allowed_signers=signers, identity="somebody@example.org")
+    text = listed.read_text()
+    listed.write_text(text.replace(text[:8], "00000000"))
+    with pytest.raises(BadSignature):
+        verify_signature(listed, **facts)
+    listed.write_text(text)
+    sign(listed, run / "other")
+    with pytest.raises(BadSignature):
+        verify_signature(listed, **facts)
+    _seal(run)
+    assert not listed.with_name("SHA256SUMS.sig").exists()
+    with pytest.raises(BadSignature):
+        verify_signature(listed, **facts)
+    with pytest.raises(NotSigned):
+        sign(listed, run / "no_such_key")
