@@ -27,6 +27,7 @@ from typing import Any
 from ctstyle.errors import CTStyleError
 from ctstyle.provenance import record
 from ctstyle.provenance.digest import DigestCache, digests
+from ctstyle.provenance.sources import source_names
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +103,7 @@ def _prepare(snakemake: Any) -> tuple[Run, record.Job, dict[Path, str]]:
 
         device = devices.select_device(int(snakemake.resources.get("gpu", 0)))
         devices.configure_torch(compute["threads"], device)
+    scan = snakemake.params.get("scan")
     facts = record.Job(
         rule=snakemake.rule,
         wildcards=dict(snakemake.wildcards.items()),
@@ -112,11 +114,11 @@ def _prepare(snakemake: Any) -> tuple[Run, record.Job, dict[Path, str]]:
         deterministic=device is None or device.type == "cpu",
         inputs=record.files_by_key(snakemake.input),
         outputs={key: paths for key, paths in record.files_by_key(snakemake.output).items() if key != "record"},
-        script=Path(snakemake.scriptdir) / Path(snakemake.params.get("script", f"{snakemake.rule}.py")),
+        script=ROOT / "scripts" / snakemake.params.get("script", f"{snakemake.rule}.py"),
         root=ROOT,
         working_folder=Path.cwd(),
         started=began,
-        finished=None,
+        source_names=source_names(scan) if isinstance(scan, Mapping) else {},
     )
     files = [path for paths in facts.inputs.values() for path in paths]
     inputs = digests(files, DigestCache(DIGESTS))
@@ -140,7 +142,7 @@ def _prepare(snakemake: Any) -> tuple[Run, record.Job, dict[Path, str]]:
 
 def _record(snakemake: Any, run: Run, facts: record.Job, inputs: Mapping[Path, str]) -> None:
     """Write the record of a finished job, where its rule has one."""
-    if "record" not in snakemake.output.keys():
+    if snakemake.output.get("record") is None:
         return
     finished = dataclasses.replace(facts, finished=datetime.now(UTC), segments=tuple(run.segments))
     made = digests([path for paths in facts.outputs.values() for path in paths], DigestCache(DIGESTS))

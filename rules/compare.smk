@@ -20,6 +20,7 @@ use rule train_transfer as train_compared with:
     params:
         transfer=compared_settings,
         layers="{layers}",
+        script="train_transfer.py",
         size_px=lookup("comparison/size_px", within=config),
         window_hu=lookup("slices/window_hu", within=config),
         compute=lookup("compute", within=config),

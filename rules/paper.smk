@@ -602,7 +602,6 @@ rule print_environment:
     output:
         html=report(
             "<paper>/environment.html",
-        "<provenance>/SHA256SUMS",
             caption="../report/environment.rst",
             category="7 Training curves, costs, environment",
             subcategory="Documents",

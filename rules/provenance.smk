@@ -54,6 +54,7 @@ rule seal:
     output:
         sums="<provenance>/SHA256SUMS",
         root="<provenance>/root.json",
+        record="<provenance>/records/seal.json",
     log:
         "<logs>/seal.log",
     benchmark:

@@ -24,4 +24,4 @@ if __name__ == "__main__":
             settings=build(LayerSettings, run.params.layers),
         )
         frame.to_csv(run.output.layers, sep="\t", index=False, float_format="%.6g")
-        save_figure(figure, run.output.png, run.output.pdf)
+        save_figure(figure, run.output.png, run.output.pdf, lineage=run.fingerprint)

@@ -19,4 +19,6 @@ if __name__ == "__main__":
             figure3(unet, size_px=size_px, look=page),
         )
         for number, figure in enumerate(figures, start=1):
-            save_figure(figure, run.output[f"figure{number}_png"], run.output[f"figure{number}_pdf"])
+            save_figure(
+                figure, run.output[f"figure{number}_png"], run.output[f"figure{number}_pdf"], lineage=run.fingerprint
+            )

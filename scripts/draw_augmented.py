@@ -12,4 +12,6 @@ if __name__ == "__main__":
     with job(snakemake) as run:
         hu, labels = np.load(run.input.hu), np.load(run.input.labels)
         examples = augmented_examples(hu, labels, read_frames([run.input.rows])[0])
-        save_figure(augmented(examples, look(run.params.slices)), run.output.png, run.output.pdf)
+        save_figure(
+            augmented(examples, look(run.params.slices)), run.output.png, run.output.pdf, lineage=run.fingerprint
+        )

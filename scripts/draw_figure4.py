@@ -13,4 +13,4 @@ if __name__ == "__main__":
         archive = open_run(run.input.slices, run.input.split)
         examples, values, scans = grey_scales(archive, Window(*run.params.slices["window_hu"]))
         figure = figure4(examples, values, scans, look(run.params.slices))
-        save_figure(figure, run.output.png, run.output.pdf)
+        save_figure(figure, run.output.png, run.output.pdf, lineage=run.fingerprint)

@@ -15,4 +15,4 @@ if __name__ == "__main__":
         generated = dict(zip(run.params.models, map(np.load, run.input.hu)))
         rows = dict(zip(run.params.models, read_frames(run.input.rows)))
         figure = figure5(transfer_examples(archive, generated, rows), look(run.params.slices))
-        save_figure(figure, run.output.png, run.output.pdf)
+        save_figure(figure, run.output.png, run.output.pdf, lineage=run.fingerprint)

@@ -15,4 +15,4 @@ if __name__ == "__main__":
         predictions = dict(zip(run.params.arms, map(np.load, run.input.predictions)))
         (split,) = read_frames([run.input.split])
         figure = figure7(segmentation_examples(test, split, predictions), look(run.params.slices))
-        save_figure(figure, run.output.png, run.output.pdf)
+        save_figure(figure, run.output.png, run.output.pdf, lineage=run.fingerprint)

@@ -15,4 +15,4 @@ if __name__ == "__main__":
         names = [f"{ENCODER_LABELS[frame['encoder'][0]]}, {frame['weights'][0]} weights" for frame in frames]
         chosen = {name: TapLists.load(Path(path)) for name, path in zip(names, run.input.taps)}
         figure = layer_choice(dict(zip(names, frames)), chosen, look(run.params.slices))
-        save_figure(figure, run.output.png, run.output.pdf)
+        save_figure(figure, run.output.png, run.output.pdf, lineage=run.fingerprint)

@@ -9,4 +9,4 @@ if __name__ == "__main__":
     with job(snakemake) as run:
         (styles,) = read_frames([run.input.styles])
         figure = style_space(styles, run.params.features, look(run.params.slices))
-        save_figure(figure, run.output.png, run.output.pdf)
+        save_figure(figure, run.output.png, run.output.pdf, lineage=run.fingerprint)

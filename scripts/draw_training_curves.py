@@ -13,4 +13,4 @@ if __name__ == "__main__":
             in_groups(run.params.arms, read_frames(run.input.unet)),
             look(run.params.slices),
         )
-        save_figure(figure, run.output.png, run.output.pdf)
+        save_figure(figure, run.output.png, run.output.pdf, lineage=run.fingerprint)

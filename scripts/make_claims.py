@@ -14,4 +14,4 @@ if __name__ == "__main__":
         found = {name: run.input.get(name, []) for name in NAMES}
         paths = {name: [files] if isinstance(files, str) else files for name, files in found.items()}
         table, notes = claims(read_claim_inputs(paths))
-        write_text_table(table, Path(run.output.csv).with_suffix(""), notes)
+        write_text_table(table, Path(run.output.csv).with_suffix(""), notes, lineage=run.fingerprint)

@@ -13,4 +13,4 @@ if __name__ == "__main__":
         for name, path in zip(run.params.trained, run.input.trainings):
             models[name]["training"] = path
         table = costs(models, zip(run.params.compared, run.input.compared))
-        write_table(table, Path(run.output.csv).with_suffix(""), costs_notes(table))
+        write_table(table, Path(run.output.csv).with_suffix(""), costs_notes(table), lineage=run.fingerprint)

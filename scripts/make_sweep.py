@@ -16,8 +16,20 @@ if __name__ == "__main__":
         facts = run_facts(run.params.facts, run.params.bootstrap, weights=run.input.weights, trunk=run.input.trunk)
         compared = build(captions.ComparedFacts, run.params.compared)
         sweep = comparison.sweep(read_frames(run.input.sweep), facts.bootstrap)
-        write_table(sweep, Path(run.output.csv).with_suffix(""), captions.sweep_notes(facts, sweep, compared))
+        write_table(
+            sweep,
+            Path(run.output.csv).with_suffix(""),
+            captions.sweep_notes(facts, sweep, compared),
+            lineage=run.fingerprint,
+        )
         selected = TapLists.load(Path(run.input.taps))
         lists = comparison.lists(read_frames(run.input.lists), facts.encoder, selected, facts.bootstrap)
-        write_table(lists, Path(run.output.lists).with_suffix(""), captions.lists_notes(facts, lists, compared))
-        save_figure(sweep_curves(sweep.frame, look(run.params.slices)), run.output.png, run.output.pdf)
+        write_table(
+            lists,
+            Path(run.output.lists).with_suffix(""),
+            captions.lists_notes(facts, lists, compared),
+            lineage=run.fingerprint,
+        )
+        save_figure(
+            sweep_curves(sweep.frame, look(run.params.slices)), run.output.png, run.output.pdf, lineage=run.fingerprint
+        )

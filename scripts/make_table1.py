@@ -18,4 +18,4 @@ if __name__ == "__main__":
         classifier = json.loads(Path(run.input.classifier).read_text())
         table = table1(transfer, diversity, cis, facts.bootstrap, near_chance=classifier["near_chance"])
         notes = captions.table1_notes(facts, table, captions.cis_note(classifier, cis))
-        write_table(table, Path(run.output.csv).with_suffix(""), notes)
+        write_table(table, Path(run.output.csv).with_suffix(""), notes, lineage=run.fingerprint)

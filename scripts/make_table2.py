@@ -12,4 +12,6 @@ if __name__ == "__main__":
     with job(snakemake) as run:
         facts = run_facts(run.params.facts, run.params.bootstrap, weights=run.input.weights, trunk=run.input.trunk)
         table = table2(read_frames(run.input.segmentation), facts.bootstrap)
-        write_table(table, Path(run.output.csv).with_suffix(""), captions.table2_notes(facts, table))
+        write_table(
+            table, Path(run.output.csv).with_suffix(""), captions.table2_notes(facts, table), lineage=run.fingerprint
+        )

@@ -19,6 +19,13 @@ if __name__ == "__main__":
             layers=layers,
             bootstrap=facts.bootstrap,
         )
-        write_table(table, Path(run.output.csv).with_suffix(""), captions.table3_notes(facts, table, compared))
+        write_table(
+            table,
+            Path(run.output.csv).with_suffix(""),
+            captions.table3_notes(facts, table, compared),
+            lineage=run.fingerprint,
+        )
         taps = comparison.taps(layers)
-        write_table(taps, Path(run.output.taps).with_suffix(""), captions.taps_notes(facts, taps))
+        write_table(
+            taps, Path(run.output.taps).with_suffix(""), captions.taps_notes(facts, taps), lineage=run.fingerprint
+        )

@@ -9,4 +9,4 @@ from ctstyle.paper.text_table import write_text_table
 if __name__ == "__main__":
     with job(snakemake) as run:
         table, notes = errata()
-        write_text_table(table, Path(run.output.csv).with_suffix(""), notes)
+        write_text_table(table, Path(run.output.csv).with_suffix(""), notes, lineage=run.fingerprint)

@@ -1,5 +1,8 @@
 """Print the paper as one PDF (rule print_paper)."""
 
+import json
+from pathlib import Path
+
 from ctstyle.job import job
 from ctstyle.paper.document import read_parts, write_paper
 
@@ -12,6 +15,6 @@ if __name__ == "__main__":
             trunk=run.input.trunk,
             config=run.params.config,
             facts=run.params.facts,
-            root_digest=run.params.get("root_digest", ""),
+            root_digest=json.loads(Path(run.input.root).read_text())["root"],
         )
         write_paper(parts, run.output.pdf, run.output.typ)

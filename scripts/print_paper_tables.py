@@ -11,4 +11,6 @@ if __name__ == "__main__":
         for number, printed in enumerate((printed_table1, printed_table2), start=1):
             table, notes = printed()
             stem = Path(run.output[f"table{number}"]).with_suffix("")
-            write_table(table, stem, Notes("As printed in the paper", notes, number=f"Table {number}"))
+            write_table(
+                table, stem, Notes("As printed in the paper", notes, number=f"Table {number}"), lineage=run.fingerprint
+            )

@@ -72,11 +72,18 @@ def _check_root(evidence: Evidence, root: str, files: int) -> Iterator[Finding]:
 
 
 def _check_sums(evidence: Evidence, sums: dict[str, str]) -> Iterator[Finding]:
-    """Every file and record in question is sealed with what it holds; a file that broke its record is told there."""
+    """Every file and record in question is sealed with what it holds; a file that broke its record is told there.
+
+    Not sealed are the provenance files themselves and the documents that print the root: they are made after the seal,
+    and are held against their own record alone.
+    """
     place, subjects = evidence.place, evidence.subjects
-    own = place.named("provenance/")
-    records = {place.name_of(one.path) for one in evidence.records if any(not s.startswith(own) for s in one.subjects)}
-    sealed = {name for name in subjects if place.inside(name) and not name.startswith(own)} | records
+    own, root = place.named("provenance/"), place.named(ROOT)
+    printing = [one for one in evidence.records if any(dependency.name == root for dependency in one.inputs)]
+    after = {name for one in printing for name in one.subjects}
+    before = [one for one in evidence.records if one not in printing]
+    records = {place.name_of(one.path) for one in before if any(not s.startswith(own) for s in one.subjects)}
+    sealed = {name for name in subjects if place.inside(name) and not name.startswith(own)} - after | records
     asked = sealed | (set(sums) if evidence.whole else set())
     for name in sorted(asked):
         now, told = evidence.now(name), subjects.get(name)

@@ -153,14 +153,24 @@ def drawing() -> Iterator[None]:
         yield
 
 
-def save_figure(figure: Figure, png: Path, pdf: Path) -> None:
+def save_figure(figure: Figure, png: Path, pdf: Path, *, lineage: str = "") -> None:
     """Write `figure` as PNG (300 dpi) and PDF (embedded TrueType fonts), each whole or not there.
 
-    No date and no version of matplotlib goes into the files, so the same figure gives the same bytes.
+    `lineage` is the fingerprint of the job that draws (docs/provenance.md); it stands in the files' metadata. No date
+    and no version of matplotlib goes into the files, so the same figure gives the same bytes.
     """
     forms = (
-        (Path(png), "png", {"Software": None}),
-        (Path(pdf), "pdf", {"CreationDate": None, "Creator": "ctstyle", "Producer": None}),
+        (Path(png), "png", {"Software": None, "Lineage": lineage or None}),
+        (
+            Path(pdf),
+            "pdf",
+            {
+                "CreationDate": None,
+                "Creator": "ctstyle",
+                "Producer": None,
+                "Keywords": lineage and f"lineage:{lineage}",
+            },
+        ),
     )
     for path, form, metadata in forms:
         buffer = io.BytesIO()

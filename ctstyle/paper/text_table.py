@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from ctstyle.paper.measures import PaperInputError
-from ctstyle.paper.write import Notes, full_title, latex, write_forms
+from ctstyle.paper.write import Notes, full_title, latex, with_lineage, write_forms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +33,9 @@ class TextTable:
             )
 
 
-def write_text_table(table: TextTable, stem: Path, notes: Notes) -> tuple[Path, Path, Path]:
+def write_text_table(table: TextTable, stem: Path, notes: Notes, *, lineage: str = "") -> tuple[Path, ...]:
     """Write `<stem>.csv`, `.md` and `.tex`, each whole or not there, and return their paths."""
+    notes = with_lineage(notes, lineage)
     return write_forms(
         {".csv": text_csv(table), ".md": text_markdown(table, notes), ".tex": text_latex(table, notes)}, stem
     )

@@ -1,7 +1,7 @@
 """Tables as CSV, Markdown and LaTeX: the same bytes for the same numbers, each file whole or not there."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import pandas as pd
 
 from ctstyle.paper.measures import MEASURES, Measure, PaperInputError
 from ctstyle.paper.tables import Table
+from ctstyle.provenance.lineage import short
 
 ABSENT = "–"
 ARROWS = {"lower": "↓", "higher": "↑", None: ""}
@@ -52,12 +53,14 @@ class Cell:
     best: bool = False
 
 
-def write_table(table: Table, stem: Path, notes: Notes) -> tuple[Path, Path, Path]:
+def write_table(table: Table, stem: Path, notes: Notes, *, lineage: str = "") -> tuple[Path, ...]:
     """Write `<stem>.csv`, `.md` and `.tex` and return their paths.
 
     The CSV holds every column with six digits after the point; Markdown and LaTeX (booktabs, one `table` environment)
-    hold the printed measures with interval and direction, the best row of each group in bold, and the notes.
+    hold the printed measures with interval and direction, the best row of each group in bold, and the notes, with the
+    first digits of `lineage`, the fingerprint of the job (docs/provenance.md).
     """
+    notes = with_lineage(notes, lineage)
     return write_forms(
         {".csv": to_csv(table), ".md": to_markdown(table, notes), ".tex": to_latex(table, notes)}, Path(stem)
     )
@@ -74,6 +77,12 @@ def write_forms(texts: Mapping[str, str], stem: Path) -> tuple[Path, ...]:
         temporary.replace(path)
         paths.append(path)
     return tuple(paths)
+
+
+def with_lineage(notes: Notes, lineage: str) -> Notes:
+    """The notes with the shortened fingerprint of the job that makes the table, where there is one."""
+    said = (f"Lineage {short(lineage)}.",) if lineage else ()
+    return replace(notes, sentences=(*notes.sentences, *said))
 
 
 def full_title(notes: Notes) -> str:

@@ -1,5 +1,6 @@
 """The seal of a run: the digest of every file in one list, the digest of the list, and a signature of it."""
 
+import json
 import os
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -10,7 +11,7 @@ from typing import Any
 from ctstyle.errors import CTStyleError
 from ctstyle.provenance.digest import DigestCache, digests, sha256_file
 from ctstyle.provenance.lineage import load_records, upstream
-from ctstyle.provenance.record import timestamp, write_record, write_whole
+from ctstyle.provenance.record import environment, timestamp, write_record, write_whole
 
 SUMS, ROOT, SIGNATURE = "SHA256SUMS", "root.json", "SHA256SUMS.sig"
 NAMESPACE = "ctstyle"

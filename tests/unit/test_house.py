@@ -18,7 +18,7 @@ ROOMS = [
     "paper",
 ]
 """In the order the data flows. `metrics` are formulas on slices that every later room may use."""
-TOOLS = {"errors", "settings", "fit", "device", "job", "provenance"}
+TOOLS = {"errors", "settings", "fit", "device", "job", "provenance", "audit"}
 
 
 def _imports(path):
