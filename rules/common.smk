@@ -128,6 +128,28 @@ def config_files():
     return [str(path) for path in workflow.configfiles]
 
 
+def own_sheets():
+    """The user's table of scans, where there is one."""
+    return [config["sheet"]] if config["sheet"] else []
+
+
+def final_files():
+    """What a run is made for, documents apart: every table with its lineage, every figure, every layer description."""
+    tables = paper_tables(["csv", "md", "tex"])
+    lineages = collect("<paper>/tables/{table}.lineage.json", table=table_names())
+    return [*tables, *lineages, *paper_figures(["png", "pdf"]), *described("layers.png")]
+
+
+def workflow_files():
+    """The files of the workflow itself, by their place in the checkout."""
+    return ["Snakefile", *(f"rules/{path.name}" for path in sorted((ROOT / "rules").glob("*.smk")))]
+
+
+def workflow_paths():
+    """The same, as inputs."""
+    return [str(ROOT / name) for name in workflow_files()]
+
+
 def table_names():
     """The tables of the paper."""
     tables = ["table1", "table1_printed", "table2", "table2_printed", "table3", "taps", "sweep", "lists"]

@@ -6,6 +6,7 @@ rule list_sources:
         series=scan_sources(),
         weights=sources_of_weights(),
         configs=config_files(),
+        sheets=own_sheets(),
     output:
         sources="<provenance>/sources.json",
         record="<provenance>/records/list_sources.json",
@@ -43,14 +44,37 @@ rule trace_table:
         "../scripts/trace_table.py"
 
 
-rule seal:
+rule write_crate:
     input:
-        paper_tables(["csv", "md", "tex"]),
-        collect("<paper>/tables/{table}.lineage.json", table=table_names()),
-        paper_figures(["png", "pdf"]),
-        described("layers.png"),
+        final_files(),
+        workflow=workflow_paths(),
         environment="<paper>/environment.html",
         sources="<provenance>/sources.json",
+    output:
+        crate="<results>/ro-crate-metadata.json",
+        workflow=collect("<provenance>/workflow/{file}", file=workflow_files()),
+        record="<provenance>/records/write_crate.json",
+    log:
+        "<logs>/write_crate.log",
+    benchmark:
+        "<benchmarks>/write_crate.tsv"
+    conda:
+        "../envs/ctstyle.yaml"
+    threads: 1
+    params:
+        config=config,
+        workflow_files=workflow_files(),
+        code=fingerprint("write_crate"),
+    script:
+        "../scripts/write_crate.py"
+
+
+rule seal:
+    input:
+        final_files(),
+        environment="<paper>/environment.html",
+        sources="<provenance>/sources.json",
+        crate="<results>/ro-crate-metadata.json",
     output:
         sums="<provenance>/SHA256SUMS",
         root="<provenance>/root.json",

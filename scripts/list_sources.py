@@ -12,6 +12,7 @@ if __name__ == "__main__":
             run.params.scans,
             weights=run.input.get("weights", []),
             configs=run.input.get("configs", []),
+            sheets=run.input.get("sheets", []),
             working_folder=Path.cwd(),
             root=ROOT,
             cache=DigestCache(DIGESTS),

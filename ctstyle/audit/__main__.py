@@ -1,4 +1,7 @@
-"""The command: `python -m ctstyle.audit PATH...`; exit 0 sound, 1 broken, 2 not to be audited."""
+"""The command: `python -m ctstyle.audit PATH...`; exit 0 sound, 1 broken, 2 not to be audited.
+
+With `--reproduce` or `--recompute` jobs are run again in its place: 0 the same bytes, 1 others or none.
+"""
 
 import argparse
 import os
@@ -8,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from ctstyle.audit import checks
+from ctstyle.audit import checks, reproduce
 from ctstyle.audit.evidence import gather
 from ctstyle.audit.explain import explain
 from ctstyle.audit.place import RECORDS
@@ -98,8 +101,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--root", type=_digest, metavar="DIGEST", help="the root digest that was published")
     parser.add_argument("--allowed-signers", type=Path, metavar="FILE", help="public keys, as ssh-keygen reads them")
+    again = parser.add_argument_group("run jobs again (needs the workflow's environment), in place of the audit")
+    again.add_argument("--reproduce", metavar="RULE", help="run one job of this rule again and compare its files")
+    again.add_argument("--wildcards", nargs="+", type=_wildcard, default=[], metavar="NAME=VALUE", help="which job")
+    again.add_argument("--recompute", action="store_true", help="make all tables and figures again and compare them")
+    again.add_argument("--configfile", nargs="+", type=Path, default=[], metavar="FILE", help="the run's, in order")
+    again.add_argument("--cores", type=int, metavar="N", help="cores that may be used (default: as the jobs had)")
+    again.add_argument("--time-limit", type=float, metavar="SECONDS", help="stop then (default: never)")
     options = parser.parse_args(arguments)
+    _check_together(parser, options)
     try:
+        if options.reproduce is not None or options.recompute:
+            rerun = _run_again(options)
+            print(reproduce.as_json(rerun) if options.json else reproduce.as_text(rerun))
+            return SOUND if rerun.sound else BROKEN
         done = audit(
             options.paths,
             results=options.results,
@@ -120,9 +135,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return SOUND if done.sound else BROKEN
 
 
+def _check_together(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Ends the program where options were given that have nothing to do with each other."""
+    again = options.reproduce is not None or options.recompute
+    of_audit = options.explain or options.root or options.allowed_signers
+    of_again = options.configfile or options.cores is not None or options.time_limit is not None
+    if options.reproduce is not None and options.recompute:
+        parser.error("--reproduce or --recompute, not both")
+    if again and len(options.paths) > 1:
+        parser.error("--reproduce and --recompute take one PATH, in the results")
+    if again and of_audit:
+        parser.error("--explain, --root and --allowed-signers belong to the audit: run it without running jobs again")
+    if of_again and not again:
+        parser.error("--configfile, --cores and --time-limit belong to --reproduce and --recompute")
+    if options.wildcards and options.reproduce is None:
+        parser.error("--wildcards belong to --reproduce")
+    if any(number is not None and number <= 0 for number in (options.cores, options.time_limit)):
+        parser.error("--cores and --time-limit are larger than 0")
+
+
+def _run_again(options: argparse.Namespace) -> reproduce.Rerun:
+    """Run jobs of the results again, as the options say. Raises NothingToAudit and CannotRerun."""
+    asked = _absolute(options.paths[0])
+    for path in (asked, *options.configfile):
+        if not path.exists():
+            raise NothingToAudit("no such file or folder", where=path)
+    results = find_results(asked) if options.results is None else _absolute(options.results)
+    setup = reproduce.Setup(
+        checkout=Path(__file__).parents[2] if options.checkout is None else _absolute(options.checkout),
+        configs=tuple(map(_absolute, options.configfile)),
+        cores=options.cores,
+        time_limit_s=options.time_limit,
+    )
+    if options.recompute:
+        return reproduce.recompute(results, setup)
+    return reproduce.reproduce(results, options.reproduce, dict(options.wildcards), setup)
+
+
 def _absolute(path: Path) -> Path:
     """The path from the root; links stay, since results may be a link to a larger disk."""
     return Path(os.path.abspath(path))  # noqa: PTH100
+
+
+def _wildcard(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise argparse.ArgumentTypeError("a wildcard is name=value")
+    return name, value
 
 
 def _digest(text: str) -> str:

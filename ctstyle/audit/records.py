@@ -30,12 +30,16 @@ class Dependency:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One job: what it made (`subjects`, name to SHA-256), what it read, with which code, and where."""
+    """One job: what it made (`subjects`, name to SHA-256), what it read, with which code, and where.
+
+    `keys` are the names that its rule gives to the subjects.
+    """
 
     path: Path
     rule: str
     wildcards: Mapping[str, str]
     subjects: Mapping[str, str]
+    keys: Mapping[str, str]
     inputs: tuple[Dependency, ...]
     code: tuple[Dependency, ...]
     commit: str
@@ -102,12 +106,13 @@ def parse_record(path: Path, statement: Any) -> Record:
             continue
         dependency = Dependency(role=_at(one, "name", str, where=uri), name=_name(uri), sha256=_sha256(one, uri))
         (code if uri.startswith("code:") else inputs).append(dependency)
-    subjects = {}
+    subjects, keys = {}, {}
     for number, one in enumerate(_at(statement, "subject", list)):
         name = _name(_at(one, "name", str, where=f"subject {number}"))
         if name in subjects:
             raise BadRecord(f"the subject {name} stands in it twice")
         subjects[name] = _sha256(one, name)
+        keys[name] = _at(one, "annotations.key", str, where=name, default="")
     if not subjects:
         raise BadRecord("it has no subject")
     return Record(
@@ -115,6 +120,7 @@ def parse_record(path: Path, statement: Any) -> Record:
         rule=_at(build, "externalParameters.rule", str),
         wildcards={key: str(value) for key, value in _at(build, "externalParameters.wildcards", dict).items()},
         subjects=subjects,
+        keys=keys,
         inputs=tuple(inputs),
         code=tuple(code),
         commit=commit,

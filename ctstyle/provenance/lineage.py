@@ -26,6 +26,8 @@ def load_records(folder: Path | str) -> dict[str, dict[str, Any]]:
     """All records below a folder, by their path in it (with `/`), sorted. Raises BrokenLineage for a damaged one."""
     records = {}
     for path in sorted(Path(folder).rglob("*.json")):
+        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+            continue  # a record that another job is writing
         try:
             records[path.relative_to(folder).as_posix()] = json.loads(path.read_text(encoding="utf-8"))
         except (json.JSONDecodeError, UnicodeDecodeError) as error:

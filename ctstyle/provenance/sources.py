@@ -121,14 +121,15 @@ def of_run(
     *,
     weights: Iterable[Path | str] = (),
     configs: Iterable[Path | str] = (),
+    sheets: Iterable[Path | str] = (),
     working_folder: Path,
     root: Path,
     cache: DigestCache,
 ) -> list[dict[str, Any]]:
     """The entries of a run: the files of every scan, every weights file that came from elsewhere, every config file.
 
-    `scans` are rows of the sheet (`scan, cohort, series, mask, licence`), `weights` the JSON records beside weights.
-    Files of the results and of the checkout keep their contract names, others take `cohort/scan`.
+    `scans` are rows of the sheet (`scan, cohort, series, mask, licence`), `weights` the JSON records beside weights,
+    `sheets` the user's tables of scans. Files of the results and of the checkout keep their contract names, others take `cohort/scan`.
     """
     entries = []
     for scan in scans:
@@ -146,6 +147,10 @@ def of_run(
     for path in configs:
         name = contract_name(path, working_folder=working_folder, root=root)
         entries.append(source_entry(path, name=name, cohort="", kind="config", cache=cache))
+    for path in sheets:
+        outside = {str(path): f"sheet/{Path(path).name}"} if _is_outside(str(path)) else {}
+        name = contract_name(path, working_folder=working_folder, root=root, source_names=outside)
+        entries.append(source_entry(path, name=name, cohort="sheet", kind="sheet", cache=cache))
     return entries
 
 
@@ -154,7 +159,11 @@ def source_names(scan: Mapping[str, str]) -> dict[str, str]:
     names = {scan["series"]: f"{scan['cohort']}/{scan['scan']}"}
     if scan["mask"] and scan["mask"] != scan["series"]:
         names[scan["mask"]] = f"{scan['cohort']}/{scan['scan']}-mask"
-    return {path: name for path, name in names.items() if Path(path).is_absolute() or path.startswith("..")}
+    return {path: name for path, name in names.items() if _is_outside(path)}
+
+
+def _is_outside(path: str) -> bool:
+    return Path(path).is_absolute() or path.startswith("..")
 
 
 def _kind(path: Path) -> str:

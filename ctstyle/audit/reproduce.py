@@ -1,0 +1,371 @@
+"""Jobs run again in a scratch folder, and what they make compared byte for byte with the records.
+
+The only part of the audit that starts the workflow: Snakemake runs as a process of its own, from the checkout, and
+knows no rules but those in question (`--allowed-rules`), so that every other file has to lie there already. The inputs
+are links to the audited files and are hashed first; nothing is written into the results.
+"""
+
+import contextlib
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from ctstyle.audit.finding import BROKEN, UNVERIFIED, WARNING, Finding, short, some
+from ctstyle.audit.hashing import hash_file, hash_files
+from ctstyle.audit.place import ROOT, SUMS, Place, find_prefix, has_scheme
+from ctstyle.audit.records import BadRecord, Record, Source, parse_record, read_records, read_sources
+from ctstyle.errors import CTStyleError
+
+REPRODUCED = "reproduced"
+TELLS_TIME = {"cost"}
+"""Keys of outputs that hold seconds, which are others on every run."""
+SHOWN = ("paper/tables/", "paper/figures/")
+BASE_CONFIG = ("code:config/config.yaml", "config/config.yaml")
+"""Names of the config that the Snakefile loads by itself, the surer one first."""
+GRACE_S = 10.0
+LOG_LINES = 40
+
+
+class CannotRerun(CTStyleError):
+    """The job cannot be run again here: no such record, no Snakemake, no config, or nothing to compare."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """How jobs are run again: the `checkout`, the run's config files in their order, cores and a time limit.
+
+    Without `configs` they are those of the manifest of sources, without `cores` as many as the jobs had threads.
+    """
+
+    checkout: Path
+    configs: tuple[Path, ...] = ()
+    cores: int | None = None
+    time_limit_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rerun:
+    """What a run again found, one finding per file.
+
+    `jobs` were run; `log` is the end of what Snakemake printed, nothing where all of them finished.
+    """
+
+    findings: Sequence[Finding]
+    jobs: int
+    seconds: float
+    log: str
+
+    @property
+    def sound(self) -> bool:
+        """Whether every file that was to be compared came out the same."""
+        return not self.of(BROKEN)
+
+    def of(self, severity: str) -> list[Finding]:
+        """The findings of one severity."""
+        return [finding for finding in self.findings if finding.severity == severity]
+
+
+def reproduce(results: Path, rule: str, wildcards: Mapping[str, str], setup: Setup) -> Rerun:
+    """Run one job of `results` again and compare what it makes with its record.
+
+    `wildcards` may be some of the job's, as many as it takes to tell it from the rule's other jobs. Raises CannotRerun.
+    """
+    records, _ = read_records(results)
+    return _rerun([find_job(records, rule, wildcards)], records, _place(results, records, setup.checkout), setup)
+
+
+def recompute(results: Path, setup: Setup) -> Rerun:
+    """Make all tables and figures of the paper again from their inputs, in one scratch run, and compare them.
+
+    A file whose job reads a table that came out different is not compared. See `reproduce`. Raises CannotRerun.
+    """
+    records, damaged = read_records(results)
+    place = _place(results, records, setup.checkout)
+    shown = tuple(place.named(folder) for folder in SHOWN)
+    jobs = [record for record in records if any(name.startswith(shown) for name in record.subjects)]
+    if not jobs:
+        raise CannotRerun("no record of a table or a figure", where=results)
+    rerun = _rerun(jobs, records, place, setup)
+    return replace(rerun, findings=[*damaged, *rerun.findings])
+
+
+def find_job(records: Iterable[Record], rule: str, wildcards: Mapping[str, str]) -> Record:
+    """The record of the one job of a rule with these wildcards. Raises CannotRerun."""
+    of_rule = [record for record in records if record.rule == rule]
+    if not of_rule:
+        raise CannotRerun("no job of this rule has a record", found=rule, fix="Name a rule whose job has run.")
+    jobs = [record for record in of_rule if wildcards.items() <= record.wildcards.items()]
+    if len(jobs) != 1:
+        titles = some(sorted(record.title for record in jobs or of_rule))
+        what = "several jobs have these wildcards" if jobs else "no job of the rule has these wildcards"
+        raise CannotRerun(what, found=titles, expected="one job", fix="Name its --wildcards.")
+    return jobs[0]
+
+
+def as_text(rerun: Rerun) -> str:
+    """One line per file, the worst last, and the counts; above them Snakemake's last words where it failed."""
+    lines = [rerun.log] if rerun.log else []
+    severities = (REPRODUCED, UNVERIFIED, WARNING, BROKEN)
+    lines += [finding.line() for severity in severities for finding in rerun.of(severity)]
+    counts = ", ".join(f"{len(rerun.of(severity))} {severity}" for severity in severities)
+    verdict = "REPRODUCED" if rerun.sound else "NOT REPRODUCED"
+    return "\n".join([*lines, f"{rerun.jobs} jobs run again in {rerun.seconds:.1f} s; {counts}: {verdict}"])
+
+
+def as_json(rerun: Rerun) -> str:
+    """Everything, with the verdict first."""
+    told = {
+        "verdict": "reproduced" if rerun.sound else "not reproduced",
+        "counts": {severity: len(rerun.of(severity)) for severity in (REPRODUCED, UNVERIFIED, WARNING, BROKEN)},
+        "jobs": rerun.jobs,
+        "seconds": round(rerun.seconds, 3),
+        "findings": [asdict(finding) for finding in rerun.findings],
+        "log": rerun.log,
+    }
+    return json.dumps(told, indent=1)
+
+
+def _rerun(jobs: Sequence[Record], records: Sequence[Record], place: Place, setup: Setup) -> Rerun:
+    """Check the inputs, run the jobs whose inputs are as recorded, and compare what they made."""
+    began = time.perf_counter()
+    if any(place.named(SUMS) in job.subjects for job in jobs):
+        raise CannotRerun("the seal is not made again", fix="The audit itself checks it.")
+    if importlib.util.find_spec("snakemake") is None:
+        fix = "Start the audit with the Python of the workflow's environment."
+        raise CannotRerun("Snakemake is not installed", where=sys.executable, fix=fix)
+    if not (setup.checkout / "Snakefile").is_file():
+        raise CannotRerun("no workflow", where=setup.checkout, expected="a Snakefile", fix="Name it by --checkout.")
+    sources, no_manifest = read_sources(place.results)
+    if no_manifest and not setup.configs:
+        raise CannotRerun(no_manifest[0].what, where=no_manifest[0].file, fix="Name the run's --configfile.")
+    configs = _find_configs(sources, setup.configs, place)
+    sheets = [source for source in sources if source.kind == "sheet" and not has_scheme(source.name)]
+    findings, usable = _check_inputs(jobs, sheets, place)
+    log = ""
+    if usable:
+        with tempfile.TemporaryDirectory(prefix="ctstyle-rerun-") as folder:
+            scratch = Path(folder)
+            _link_inputs(scratch, usable, sheets, records, place)
+            log = _run_snakemake(scratch, usable, replace(setup, configs=tuple(configs)))
+            findings += _compare(scratch, usable, place)
+    return Rerun(findings=findings, jobs=len(usable), seconds=time.perf_counter() - began, log=log)
+
+
+def _place(results: Path, records: Iterable[Record], checkout: Path) -> Place:
+    prefix = find_prefix(results, [name for record in records for name in record.subjects])
+    return Place(results=results, prefix=prefix, checkout=checkout)
+
+
+def _find_configs(sources: Iterable[Source], named: Sequence[Path], place: Place) -> list[Path]:
+    """The config files that the Snakefile does not load by itself, each with the bytes that the run read."""
+    known = {source.name: source for source in sources if source.kind == "config"}
+    base = next((name for name in BASE_CONFIG if name in known), None)
+    if base is not None and hash_file(place.checkout / "config/config.yaml").sha256 != known[base].sha256:
+        fix = "Check out the commit of the run."
+        raise CannotRerun("not the config that the run read", where=place.checkout / "config/config.yaml", fix=fix)
+    overlays = [source for name, source in known.items() if name != base]
+    if named:
+        _check_named(named, overlays, known.values())
+        return list(named)
+    if len(overlays) > 1:
+        names, fix = some([source.name for source in overlays]), "Name them by --configfile, in their order."
+        raise CannotRerun("no record tells the order of several config files", found=names, fix=fix)
+    return [_find_config(source, place) for source in overlays]
+
+
+def _check_named(named: Iterable[Path], overlays: Iterable[Source], known: Iterable[Source]) -> None:
+    """Raises CannotRerun where the files that the user named are not the config files of the run."""
+    digests = {path: hash_file(path).sha256 for path in named}
+    recorded = {source.sha256 for source in known}
+    strange = [str(path) for path, sha256 in digests.items() if recorded and sha256 not in recorded]
+    missing = [source.name for source in overlays if source.sha256 not in digests.values()]
+    if strange or missing:
+        fix = "Name the files as the run read them."
+        raise CannotRerun(
+            "not the config files of the run", found=some(strange), expected=some(missing) or None, fix=fix
+        )
+
+
+def _find_config(source: Source, place: Place) -> Path:
+    """The file of a config in the working folder of the run or in the checkout, whichever has its digest."""
+    places = [place.locate(source.name), None if has_scheme(source.name) else place.checkout / source.name]
+    for path in places:
+        if path is not None and hash_file(path).sha256 == source.sha256:
+            return path
+    fix = "Restore it, or name it by --configfile."
+    raise CannotRerun("the config that the run read is not here", where=source.name, fix=fix)
+
+
+def _check_inputs(jobs: Sequence[Record], sheets: Iterable[Source], place: Place) -> tuple[list[Finding], list[Record]]:
+    """A finding for each file that cannot be made again, and the jobs that can: all their inputs are as recorded.
+
+    Inputs that another of the jobs makes are made again too. `source:` files stay where the config says, and no record
+    tells where that is: they are held against the record after the run.
+    """
+    made = {name for job in jobs for name in job.subjects}
+    read = {one.name: one.sha256 for job in jobs for one in job.inputs if one.name not in made}
+    shared = {source.name: source.sha256 for source in sheets}
+    located = {name: place.locate(name) for name in read | shared}
+    hashed = hash_files(path for path in located.values() if path is not None)
+    bad = {
+        name: hashed[path].problem or "changed"
+        for name, path in located.items()
+        if path is not None and hashed[path].sha256 != (read | shared)[name]
+    }
+    findings: list[Finding] = []
+    usable = list(jobs)
+    while stopped := [job for job in usable if _stopped_by(job, shared, bad)]:
+        for job in stopped:
+            name = _stopped_by(job, shared, bad)
+            what, fix = f"not made again: {name}, which it is made from, is {bad[name]}", "Restore the input."
+            findings += [Finding(check="reproduce", file=one, what=what, fix=fix) for one in sorted(job.subjects)]
+            bad |= dict.fromkeys(job.subjects, "not made again")
+        usable = [job for job in usable if job not in stopped]
+    return findings, usable
+
+
+def _stopped_by(job: Record, shared: Iterable[str], bad: Mapping[str, str]) -> str | None:
+    """The first file that keeps a job from being run."""
+    return next((name for name in (*(one.name for one in job.inputs), *shared) if name in bad), None)
+
+
+def _link_inputs(
+    scratch: Path, jobs: Sequence[Record], sheets: Iterable[Source], records: Iterable[Record], place: Place
+) -> None:
+    """Links to the inputs, to the sheet of scans, and to the other jobs' records, which lineages read."""
+    made = {name for job in jobs for name in job.subjects}
+    names = {one.name for job in jobs for one in job.inputs} | {source.name for source in sheets}
+    own = {job.path for job in jobs}
+    names |= {place.name_of(record.path) for record in records if record.path not in own}
+    for name in sorted(names - made):
+        if not has_scheme(name):
+            link = scratch / name
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(place.locate(name))
+
+
+def _run_snakemake(scratch: Path, jobs: Sequence[Record], setup: Setup) -> str:
+    """Run the jobs in `scratch`, as many as succeed; returns the end of what Snakemake printed unless all did.
+
+    No profile takes part: it could send the jobs to a cluster, or ask for more than the record says. A job that ran on
+    a card gets one.
+    """
+    threads = [job.environment.get("threads") for job in jobs]
+    cores = setup.cores or max((one for one in threads if isinstance(one, int)), default=1)
+    card = int(any(str(job.environment.get("device")).startswith("cuda") for job in jobs))
+    command = [sys.executable, "-m", "snakemake", "--snakefile", setup.checkout / "Snakefile", "--directory", scratch]
+    command += ["--cores", cores, "--resources", f"gpu={card}", "--profile", "none", "--workflow-profile", "none"]
+    command += ["--rerun-triggers", "mtime", "--nolock", "--notemp", "--keep-going"]
+    command += ["--allowed-rules", *sorted({job.rule for job in jobs})]
+    command += ["--configfile", *setup.configs] if setup.configs else []
+    command += ["--executor", "local", *sorted(name for job in jobs for name in job.subjects)]
+    paths = [str(setup.checkout), *filter(None, [os.environ.get("PYTHONPATH")])]
+    process = subprocess.Popen(
+        [str(part) for part in command],
+        cwd=setup.checkout,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    try:
+        told, _ = process.communicate(timeout=setup.time_limit_s)
+    except subprocess.TimeoutExpired:
+        told = f"{_stop(process)}\nstopped after {setup.time_limit_s:g} s, the time limit"
+    except BaseException:
+        _stop(process)
+        raise
+    return "\n".join(told.splitlines()[-LOG_LINES:]) if process.returncode else ""
+
+
+def _stop(process: subprocess.Popen) -> str:
+    """End a process and all that it started; returns what it had printed."""
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        return process.communicate(timeout=GRACE_S)[0]
+    except subprocess.TimeoutExpired:
+        return ""
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _compare(scratch: Path, jobs: Sequence[Record], place: Place) -> list[Finding]:
+    """Every file that the jobs should have made against their records."""
+    recorded = {name: sha256 for job in jobs for name, sha256 in job.subjects.items()}
+    hashed = hash_files(scratch / name for name in recorded)
+    made = {name: hashed[scratch / name].sha256 for name in recorded}
+    other = {name for name, sha256 in made.items() if sha256 != recorded[name]}
+    findings = []
+    for job in jobs:
+        record = place.name_of(job.path)
+        new = _read_record(scratch / record)
+        findings += _differences(job, new, [name for name in job.subjects if name in other])
+        stale = sorted(one.name for one in job.inputs if made.get(one.name, one.sha256) != one.sha256)
+        for name, sha256 in sorted(job.subjects.items()):
+            about = {"check": "reproduce", "file": name}
+            if job.keys[name] in TELLS_TIME or name == place.named(ROOT):
+                findings.append(Finding(what="not compared: it tells the time", severity=UNVERIFIED, **about))
+            elif made[name] is None:
+                what = f"not made again: the job failed, was stopped, or waited for one that was ({job.title})"
+                findings.append(Finding(what=what, expected=short(sha256), **about))
+            elif name not in other:
+                findings.append(Finding(what="byte for byte the same", severity=REPRODUCED, **about))
+            elif stale:
+                what = f"not compared: it is made from {some(stale)}, which came out different"
+                findings.append(Finding(what=what, severity=UNVERIFIED, **about))
+            else:
+                what = f"differs from what {job.title} made"
+                findings.append(Finding(what=what, found=short(made[name]), expected=short(sha256), **about))
+        findings.append(
+            Finding(check="reproduce", file=record, what="not compared: it tells the time", severity=UNVERIFIED)
+        )
+    return findings
+
+
+def _read_record(path: Path) -> Record | None:
+    """The record that the job wrote now; None where it did not finish."""
+    try:
+        return parse_record(path, json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, BadRecord):
+        return None
+
+
+def _differences(then: Record, now: Record | None, different: Sequence[str]) -> Iterator[Finding]:
+    """Warnings: what was not as it was when the job ran, whether or not that shows in its files."""
+    if now is None:
+        return
+    file = min(then.subjects)
+    about = {"check": "reproduce", "file": file, "severity": WARNING}
+    changed = {}
+    for kind in ("inputs", "code"):
+        sides = [{(one.name, one.sha256) for one in getattr(record, kind)} for record in (then, now)]
+        changed[kind] = sorted({name for name, _ in sides[0] ^ sides[1]})
+        if changed[kind]:
+            yield Finding(what=f"made again with other {kind}: {some(changed[kind])}", **about)
+    if then.fingerprint != now.fingerprint and not any(changed.values()):
+        what, fix = "made again with other params", "Name the run's config files by --configfile."
+        sides = {"found": short(now.fingerprint), "expected": short(then.fingerprint)}
+        yield Finding(what=what, fix=fix, **sides, **about)
+    if different:
+        old, new = _machine(then), _machine(now)
+        for key in sorted(key for key in old | new if old.get(key) != new.get(key)):
+            sides = {"found": str(new.get(key)), "expected": str(old.get(key))}
+            yield Finding(what=f"made again on another machine: {key}", **sides, **about)
+
+
+def _machine(record: Record) -> dict[str, object]:
+    """What of a record's environment may change numbers: versions and hardware, each by its name."""
+    packages = record.environment.get("packages")
+    named = {f"package {name}": version for name, version in packages.items()} if isinstance(packages, dict) else {}
+    return {key: record.environment.get(key) for key in ("python", "cpu", "gpu", "device")} | named

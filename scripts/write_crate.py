@@ -1,0 +1,21 @@
+"""Write the run as an RO-Crate (rule write_crate)."""
+
+import json
+from pathlib import Path
+
+from ctstyle.job import job
+from ctstyle.provenance.crate import write_crate
+from ctstyle.provenance.lineage import load_records
+
+if __name__ == "__main__":
+    with job(snakemake) as run:
+        folder = Path(run.input.sources).parent
+        records = load_records(folder / "records")
+        write_crate(
+            folder.parent,
+            {f"{folder.as_posix()}/records/{name}": record for name, record in records.items()},
+            json.loads(Path(run.input.sources).read_text()),
+            workflow_files=dict(zip(run.params.workflow_files, map(Path, run.input.workflow))),
+            config=run.params.config,
+            finals=run.input,
+        )
