@@ -4,15 +4,17 @@ from pathlib import Path
 
 from ctstyle.job import DIGESTS, ROOT, job
 from ctstyle.provenance.digest import DigestCache
+from ctstyle.provenance.record import files_by_key
 from ctstyle.provenance.sources import of_run, write_manifest
 
 if __name__ == "__main__":
     with job(snakemake) as run:
+        files = files_by_key(run.input)
         entries = of_run(
             run.params.scans,
-            weights=run.input.get("weights", []),
-            configs=run.input.get("configs", []),
-            sheets=run.input.get("sheets", []),
+            weights=files.get("weights", []),
+            configs=files.get("configs", []),
+            sheets=files.get("sheets", []),
             working_folder=Path.cwd(),
             root=ROOT,
             cache=DigestCache(DIGESTS),

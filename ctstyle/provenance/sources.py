@@ -129,7 +129,8 @@ def of_run(
     """The entries of a run: the files of every scan, every weights file that came from elsewhere, every config file.
 
     `scans` are rows of the sheet (`scan, cohort, series, mask, licence`), `weights` the JSON records beside weights,
-    `sheets` the user's tables of scans. Files of the results and of the checkout keep their contract names, others take `cohort/scan`.
+    `sheets` the user's tables of scans. Files of the results and of the checkout keep their contract names, others take
+    `cohort/scan`.
     """
     entries = []
     for scan in scans:
