@@ -11,6 +11,6 @@ from ctstyle.slices.scan import slice_scan
 
 if __name__ == "__main__":
     with job(snakemake) as run:
-        files = ScanFiles(**{name: Path(path) for name, path in run.output.items()})
+        files = ScanFiles(**{name: Path(path) for name, path in run.output.items() if name != "record"})
         settings = build(SliceSettings, run.params.slices)
         slice_scan(Scan(**run.params.scan), settings, files, on_bad_scan=run.params.on_bad_scan)
