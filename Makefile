@@ -28,7 +28,7 @@ $(VENV)/installed: envs/requirements.lock
 	@touch $@
 
 test: venv lint
-	@echo "The tests, with a tiny end-to-end run of the workflow; about 12 minutes on 2 cores."
+	@echo "The tests, with a tiny end-to-end run of the workflow; about 15 minutes on 2 cores."
 	$(VENV)/bin/python -m pytest tests/unit -n 2 -m "not slow"
 	$(VENV)/bin/python -m pytest tests/workflow -m "not slow"
 
@@ -43,7 +43,7 @@ lint: venv
 	$(VENV)/bin/snakemake --lint
 
 tiny: venv
-	@echo "The same workflow on the tiny configuration, into results/tiny; under 4 minutes on 2 cores."
+	@echo "The same workflow on the tiny configuration, into results/tiny; about 6 minutes on 2 cores."
 	@echo "+ $(SNAKEMAKE) --configfile tests/config/tiny.yaml"
 	@$(SNAKEMAKE) --configfile tests/config/tiny.yaml
 
