@@ -50,7 +50,7 @@ def slices(count: int, *, style: str, shift: int = 0, seed: int = 0, level=31) -
     return Slices(hu=hu, labels=labels, rows=rows)
 
 
-def shift_to_style(content_hu, style_hu, rng):
+def shift_to_style(content_hu, style_hu, target_style, rng):
     """A perfect painter of this file's styles, which are shifts of the body's grey."""
     body = body_mask(content_hu, WINDOW)
     bodies = body_mask(style_hu, WINDOW)
@@ -74,8 +74,8 @@ def test_masks_are_carried_and_every_slice_has_a_row():
 def test_refused_slices_are_rows_without_pixels():
     content, style = slices(4, style="s1"), slices(2, style="s2", shift=120, seed=9)
 
-    def second_one_is_broken(content_hu, style_hu, rng):
-        painted = shift_to_style(content_hu, style_hu, rng)
+    def second_one_is_broken(content_hu, style_hu, target_style, rng):
+        painted = shift_to_style(content_hu, style_hu, target_style, rng)
         painted[1] = np.nan
         return painted
 
@@ -89,7 +89,13 @@ def test_refused_slices_are_rows_without_pixels():
 def test_all_refused_is_an_empty_archive():
     content, style = slices(3, style="s1"), slices(2, style="s2", shift=120)
     flat = generate(
-        lambda c, s, rng: np.full(c.shape, 40.0), content, style, AugmentSettings(), window=WINDOW, model="m", seed=0
+        lambda c, s, names, rng: np.full(c.shape, 40.0),
+        content,
+        style,
+        AugmentSettings(),
+        window=WINDOW,
+        model="m",
+        seed=0,
     )
     assert flat.hu.shape == (0, 96, 96) and flat.labels.shape == (0, 96, 96)
     assert (flat.rows["reason"] == "nearly constant").all()

@@ -113,7 +113,7 @@ def test_generated_slices_lie_between_copies_and_real_scans():
     transfer = table[table["kind"] == "transfer"]
     assert (transfer["predicted"] == transfer["target_style"]).mean() == 0.75
     assert classified == [5, 2, 2]
-    none = rows.assign(target_scan="")
+    none = rows.assign(target_scan="", target_index=-1)
     scores, _ = score_generated(hu, none, lookup=lookup, classify=classify, classes=["s1", "s2", "s3"])
     assert set(scores["kind"]) == {"generated", "floor"}
 

@@ -197,13 +197,11 @@ def test_each_row_takes_the_network_of_its_target_style(model):
 
 
 @torch.no_grad()
-def test_it_stands_where_a_generator_stands(model, monkeypatch):
+def test_it_stands_where_a_generator_stands(model):
     window, rng = Window(-250.0, 750.0), np.random.default_rng(0)
     hu = rng.uniform(-50, 500, (3, 32, 32))
     body = body_mask(hu, window)
-    generate = model.generate
-    monkeypatch.setattr(model, "generate", lambda *a, **k: generate(*a, **k, target_style=["s2"] * len(a[0])))
-    found = stylise(model, hu, hu, window=window)
+    found = stylise(model, hu, hu, ["s2"] * 3, window=window)
     unit = torch.from_numpy(((hu + 250) / 1000).astype(np.float32))[:, None]
     expected = model.networks[0](unit).clamp(0, 1)[:, 0].numpy() * 1000.0 - 250
     assert body.mean() > 0.5
