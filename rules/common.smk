@@ -14,6 +14,7 @@ from ctstyle.cohorts import catalogue
 from ctstyle.encoders.plan import check_weights
 from ctstyle.errors import CTStyleError
 from ctstyle.provenance.code import code_digest
+from ctstyle.provenance.digest import sha256_file
 from ctstyle.transfer import comparison
 
 SCHEMA = yaml.safe_load((ROOT / "config" / "schema" / "config.schema.yaml").read_text())
@@ -125,7 +126,8 @@ def sources_of_weights():
 
 def config_files():
     """The config files of this run, in the order they were laid over each other."""
-    return [str(path) for path in workflow.configfiles]
+    root, paths = ROOT.resolve(), [Path(path).resolve() for path in workflow.configfiles]
+    return [str(path.relative_to(root) if path.is_relative_to(root) else path) for path in paths]
 
 
 def own_sheets():
@@ -143,11 +145,6 @@ def final_files():
 def workflow_files():
     """The files of the workflow itself, by their place in the checkout."""
     return ["Snakefile", *(f"rules/{path.name}" for path in sorted((ROOT / "rules").glob("*.smk")))]
-
-
-def workflow_paths():
-    """The same, as inputs."""
-    return [str(ROOT / name) for name in workflow_files()]
 
 
 def table_names():
@@ -240,9 +237,17 @@ def paper_figures(forms):
     return collect("<paper>/figures/{figure}.{form}", figure=names, form=forms)
 
 
+def file_digests(names):
+    """The digests of files that a script reads and no module imports, by their place in the checkout or absolute.
+
+    A param and no input: in a clone at another place the paths of inputs would be others, and all would run again.
+    """
+    return {name: sha256_file(ROOT / name) for name in names}
+
+
 def paper_text():
-    """The layout, the text and the references of the PDF (no module imports them)."""
-    return [str(ROOT / "ctstyle" / "paper" / name) for name in ("paper.typ", "paper.typ.j2", "references.bib")]
+    """The layout, the text and the references of the PDF."""
+    return [f"ctstyle/paper/{name}" for name in ("paper.typ", "paper.typ.j2", "references.bib")]
 
 
 def described(form):

@@ -627,7 +627,6 @@ rule print_paper:
         tables=paper_tables(["csv", "md"]),
         figures=paper_figures(["png"]),
         layers=main_weights("layers.png"),
-        text=paper_text(),
         root="<provenance>/root.json",
         weights=main_weights("json"),
         trunk=lpips_trunk("json"),
@@ -651,6 +650,7 @@ rule print_paper:
     params:
         config=config,
         facts=run_facts(),
+        files=file_digests(paper_text()),
         code=fingerprint("print_paper"),
     script:
         "../scripts/print_paper.py"

@@ -5,7 +5,6 @@ rule list_sources:
     input:
         series=scan_sources(),
         weights=sources_of_weights(),
-        configs=config_files(),
         sheets=own_sheets(),
     output:
         sources="<provenance>/sources.json",
@@ -19,6 +18,7 @@ rule list_sources:
     threads: 1
     params:
         scans=scan_rows(),
+        configs=file_digests(config_files()),
         code=fingerprint("list_sources"),
     script:
         "../scripts/list_sources.py"
@@ -47,7 +47,6 @@ rule trace_table:
 rule write_crate:
     input:
         final_files(),
-        workflow=workflow_paths(),
         environment="<paper>/environment.html",
         sources="<provenance>/sources.json",
     output:
@@ -63,7 +62,7 @@ rule write_crate:
     threads: 1
     params:
         config=config,
-        workflow_files=workflow_files(),
+        files=file_digests(workflow_files()),
         code=fingerprint("write_crate"),
     script:
         "../scripts/write_crate.py"

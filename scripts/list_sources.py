@@ -13,7 +13,7 @@ if __name__ == "__main__":
         entries = of_run(
             run.params.scans,
             weights=files.get("weights", []),
-            configs=files.get("configs", []),
+            configs=[ROOT / name for name in run.params.configs],
             sheets=files.get("sheets", []),
             working_folder=Path.cwd(),
             root=ROOT,

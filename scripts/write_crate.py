@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from ctstyle.job import job
+from ctstyle.job import ROOT, job
 from ctstyle.provenance.crate import write_crate
 from ctstyle.provenance.lineage import load_records
 
@@ -15,7 +15,7 @@ if __name__ == "__main__":
             folder.parent,
             {f"{folder.as_posix()}/records/{name}": record for name, record in records.items()},
             json.loads(Path(run.input.sources).read_text()),
-            workflow_files=dict(zip(run.params.workflow_files, map(Path, run.input.workflow))),
+            workflow_files={name: ROOT / name for name in run.params.files},
             config=run.params.config,
             finals=run.input,
         )

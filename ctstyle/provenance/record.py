@@ -102,6 +102,11 @@ def statement(
         {"name": name, "uri": name, "digest": {"sha256": sha256}}
         for name, sha256 in code_dependencies(job.script, job.root)
     ]
+    # files of the checkout that the script reads and no module imports
+    code += [
+        {"name": f"code:{name}", "uri": f"code:{name}", "digest": {"sha256": sha256}}
+        for name, sha256 in job.params.get("files", {}).items()
+    ]
     git = {
         "name": "git",
         "uri": "git:HEAD",

@@ -20,7 +20,7 @@ FIGURES = [f"figure{number}" for number in range(1, 10)] + ["style_space", "trai
 TIMED = {"costs", "paper"}
 """What tells seconds, or shows a table that does; everything else has the same bytes in every run."""
 SEGMENTATION = {"train_unet", "predict_test", "score_segmentation", "make_table2", "draw_figure7"}
-PRINTED = {"print_environment", "print_paper", "all"}
+PRINTED = {"print_environment", "print_paper", "list_sources", "trace_table", "write_crate", "seal", "all"}
 TRANSFER = {"train_transfer", "stylise_test", "generate_augmentation", "score_transfer", "draw_figure5", "draw_figure6"}
 MAKING_SLICES = {"make_patient", "scan_patient", "fetch_lidc0001", "cut_scan", "find_styles"}
 
