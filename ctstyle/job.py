@@ -4,8 +4,8 @@
         ...
 
 Everything printed inside, by Python or by a native library, lands in the rule's log. After the body the job's record is
-written (docs/provenance.md). An error that a user can cause
-is shown as one message on the terminal, with its traceback in the log; Snakemake then deletes the declared outputs.
+written (docs/provenance.md). An error that a user can cause is shown as one message on the terminal, with its traceback
+in the log; Snakemake then deletes the declared outputs.
 """
 
 import contextlib
