@@ -36,3 +36,8 @@ def configure_torch(threads: int, device: torch.device) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
     torch.backends.cudnn.benchmark = False
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """bfloat16 for matrix products on CUDA; float32 everywhere on the CPU."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")

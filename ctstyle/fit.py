@@ -11,13 +11,14 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
+from ctstyle.accumulate import out_of_memory
+from ctstyle.checkpoint import Checkpoint
 from ctstyle.errors import CTStyleError
 
 log = logging.getLogger(__name__)
@@ -25,10 +26,6 @@ log = logging.getLogger(__name__)
 
 class TrainingDiverged(CTStyleError):
     """A loss became NaN or infinite."""
-
-
-class StaleState(CTStyleError):
-    """The file a training would resume from belongs to another training."""
 
 
 def step_rng(seed: int, step: int) -> np.random.Generator:
@@ -43,36 +40,33 @@ def fit(
     steps: int,
     seed: int,
     name: str = "training",
-    state_path: Path | None = None,
-    fingerprint: str = "",
+    checkpoint: Checkpoint | None = None,
     log_every: int = 20,
-    save_every_s: float = 300.0,
 ) -> pd.DataFrame:
     """Run `steps` training steps and return the history, one row per step.
 
     `step(i, rng)` does one whole step (batch, losses, backward, optimiser) and returns its losses by name; everything
     random in it comes from `rng` or from torch's global generator, which is seeded from `(seed, i)` as well. `parts`
     are the objects with `state_dict` and `load_state_dict` (networks, optimisers, schedulers) that a resumed training
-    needs. With `state_path` the state is saved there atomically every `save_every_s` seconds and on SIGTERM or
-    SIGUSR1 (the loop then ends with SystemExit 143), and removed after the last step.
+    needs. With `checkpoint` the state is saved by time and on SIGTERM or SIGUSR1 (the loop then ends with SystemExit
+    143), and removed after the last step.
 
     `history.attrs["seconds_per_step"]` is the median time of the steps that this process ran (NaN if none).
 
-    Raises TrainingDiverged at the first loss that is not finite, and StaleState where `state_path` holds the state of
-    a training with another `fingerprint`.
+    Raises TrainingDiverged at the first loss that is not finite, GPUMemoryExhausted where a step cannot be split.
     """
-    history: list[dict[str, float]] = []
-    if state_path is not None and state_path.exists():
-        history = _load(state_path, parts, fingerprint)
-        log.info("%s: resumed after step %d of %d", name, len(history), steps)
+    history = [] if checkpoint is None else checkpoint.resume(parts, name)
     first = len(history)
-    started = last_saved = time.monotonic()
+    started = time.monotonic()
     durations: list[float] = []
     with _StopSignal() as stop:
         for i in range(first, steps):
             rng, began = step_rng(seed, i), time.perf_counter()
             torch.manual_seed(int(rng.integers(2**62)))
-            losses = {key: torch.as_tensor(value).detach().item() for key, value in step(i, rng).items()}
+            try:
+                losses = {key: torch.as_tensor(value).detach().item() for key, value in step(i, rng).items()}
+            except torch.OutOfMemoryError as error:
+                raise out_of_memory(name, str(error).partition(". ")[0]) from error
             durations.append(time.perf_counter() - began)
             bad = [key for key, value in losses.items() if not math.isfinite(value)]
             if bad:
@@ -90,40 +84,17 @@ def fit(
                 shown = "  ".join(f"{key} {value:.4g}" for key, value in losses.items())
                 left = (steps - i - 1) / rate
                 log.info("%s: step %d/%d  %s  %.2f steps/s  %.0f s left", name, i + 1, steps, shown, rate, left)
-            if state_path is not None and i + 1 < steps and (stop.asked or now - last_saved > save_every_s):
-                _save(state_path, parts, history, fingerprint)
-                last_saved = now
+            if checkpoint is not None and i + 1 < steps and (stop.asked or checkpoint.due()):
+                checkpoint.save(parts, history)
             if stop.asked and i + 1 < steps:
                 log.warning("%s: stopped by a signal after step %d", name, i + 1)
                 raise SystemExit(143)
-    if state_path is not None:
-        state_path.unlink(missing_ok=True)
+    if checkpoint is not None:
+        checkpoint.reached(len(history))
+        checkpoint.finish()
     frame = pd.DataFrame(history)
     frame.attrs["seconds_per_step"] = statistics.median(durations) if durations else math.nan
     return frame
-
-
-def _save(path: Path, parts: Mapping[str, Any], history: list[dict[str, float]], fingerprint: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    states = {name: part.state_dict() for name, part in parts.items()}
-    torch.save({"fingerprint": fingerprint, "history": history, "parts": states}, temporary)
-    temporary.replace(path)
-
-
-def _load(path: Path, parts: Mapping[str, Any], fingerprint: str) -> list[dict[str, float]]:
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if state["fingerprint"] != fingerprint:
-        raise StaleState(
-            "this training state belongs to other parameters, inputs or code",
-            where=path,
-            found=state["fingerprint"][:12],
-            expected=fingerprint[:12],
-            fix="Delete the file and run again.",
-        )
-    for name, part in parts.items():
-        part.load_state_dict(state["parts"][name])
-    return state["history"]
 
 
 class _StopSignal:

@@ -24,7 +24,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ctstyle.checkpoint import Checkpoint
 from ctstyle.errors import CTStyleError
+from ctstyle.lease import lease_cards
 from ctstyle.provenance import record
 from ctstyle.provenance.digest import DigestCache, digests
 from ctstyle.provenance.sources import source_names
@@ -39,7 +41,7 @@ DIGESTS = Path(".snakemake") / "ctstyle-digests.sqlite"
 
 @dataclass(frozen=True)
 class Run:
-    """One job: its files and parameters by name, its seed, its device and the place of its training state."""
+    """One job: its files and parameters by name, its seed, its device and what its training resumes from."""
 
     rule: str
     input: Any
@@ -49,9 +51,8 @@ class Run:
     seed: int
     device: Any
     fingerprint: str
-    state_path: Path
+    checkpoint: Checkpoint
     started: float
-    segments: list = dataclasses.field(default_factory=list)
 
     def write_cost(self, path: Path | str, **numbers: float) -> None:
         """What this job cost so far, as JSON: its seconds, its largest memory in MB (GPU apart), and `numbers`."""
@@ -101,7 +102,10 @@ def _prepare(snakemake: Any) -> tuple[Run, record.Job, dict[Path, str]]:
     if "torch" in sys.modules:
         from ctstyle import device as devices
 
-        device = devices.select_device(int(snakemake.resources.get("gpu", 0)))
+        gpus = int(snakemake.resources.get("gpu", 0))
+        if gpus:
+            lease_cards(gpus)
+        device = devices.select_device(gpus)
         devices.configure_torch(compute["threads"], device)
     scan = snakemake.params.get("scan")
     facts = record.Job(
@@ -121,10 +125,13 @@ def _prepare(snakemake: Any) -> tuple[Run, record.Job, dict[Path, str]]:
         source_names=source_names(scan) if isinstance(scan, Mapping) else {},
     )
     files = [path for paths in facts.inputs.values() for path in paths]
+    asked = time.monotonic()
     inputs = digests(files, DigestCache(DIGESTS))
+    hashed_s = time.monotonic() - asked
     fingerprint = record.job_fingerprint(facts, inputs)
     log.info("%s: %s, threads %d, device %s", snakemake.rule, dict(snakemake.wildcards), compute["threads"], device)
-    first = Path(snakemake.output[0])
+    log.info("%d inputs hashed in %.3f s", len(inputs), hashed_s)
+    every_s = float(snakemake.resources.get("save_every_s", 300))
     run = Run(
         rule=snakemake.rule,
         input=snakemake.input,
@@ -134,7 +141,7 @@ def _prepare(snakemake: Any) -> tuple[Run, record.Job, dict[Path, str]]:
         seed=seed,
         device=device,
         fingerprint=fingerprint,
-        state_path=first.parent / f".{snakemake.rule}-{fingerprint[:16]}.state",
+        checkpoint=Checkpoint.beside(snakemake.output[0], snakemake.rule, fingerprint, every_s=every_s),
         started=started,
     )
     return run, facts, inputs
@@ -144,10 +151,12 @@ def _record(snakemake: Any, run: Run, facts: record.Job, inputs: Mapping[Path, s
     """Write the record of a finished job, where its rule has one."""
     if snakemake.output.get("record") is None:
         return
-    finished = dataclasses.replace(facts, finished=datetime.now(UTC), segments=tuple(run.segments))
+    began = time.monotonic()
+    finished = dataclasses.replace(facts, finished=datetime.now(UTC), segments=tuple(run.checkpoint.segments))
     made = digests([path for paths in facts.outputs.values() for path in paths], DigestCache(DIGESTS))
     environment = record.environment(ROOT, device=facts.device)
     record.write_record(run.output.record, record.statement(finished, inputs, made, environment))
+    log.info("%d outputs recorded in %.3f s", len(made), time.monotonic() - began)
 
 
 @contextlib.contextmanager

@@ -6,18 +6,18 @@ rule generate_augmentation:
         split="<styles>/split.tsv",
         slices=all_slices(),
         weights=main_weights("safetensors"),
-        generator="<transfer>/{model}/seed{seed}/generator.safetensors",
+        generator=generator_of,
     output:
-        hu="<augmented>/{model}/seed{seed}.hu.npy",
-        labels="<augmented>/{model}/seed{seed}.labels.npy",
-        rows="<augmented>/{model}/seed{seed}.tsv",
-        record="<provenance>/records/generate_augmentation/{model}-seed{seed}.json",
+        hu="<augmented>/{arm}/seed{seed}.hu.npy",
+        labels="<augmented>/{arm}/seed{seed}.labels.npy",
+        rows="<augmented>/{arm}/seed{seed}.tsv",
+        record="<provenance>/records/generate_augmentation/{arm}-seed{seed}.json",
     log:
-        "<logs>/generate_augmentation/{model}-seed{seed}.log",
+        "<logs>/generate_augmentation/{arm}-seed{seed}.log",
     benchmark:
-        "<benchmarks>/generate_augmentation/{model}-seed{seed}.tsv"
+        "<benchmarks>/generate_augmentation/{arm}-seed{seed}.tsv"
     wildcard_constraints:
-        model="ours|adain|contextual",
+        arm="ours|adain|contextual|transductive",
     conda:
         "../envs/ctstyle.yaml"
     threads: 1
@@ -25,6 +25,7 @@ rule generate_augmentation:
         gpu=1,
     params:
         augment=lookup("augment", within=config),
+        model=model_of,
         window_hu=lookup("slices/window_hu", within=config),
         code=fingerprint("generate_augmentation"),
     script:

@@ -15,7 +15,9 @@ from ctstyle.encoders.plan import check_weights
 from ctstyle.errors import CTStyleError
 from ctstyle.provenance.code import code_digest
 from ctstyle.provenance.digest import sha256_file
+from ctstyle.styles.regions import can_lend
 from ctstyle.transfer import comparison
+from ctstyle.transfer.cascade import module_sizes
 
 SCHEMA = yaml.safe_load((ROOT / "config" / "schema" / "config.schema.yaml").read_text())
 
@@ -35,6 +37,8 @@ def list_scans(config):
 try:
     config.update(checked(config))
     check_weights(config["encoders"])
+    if "contextual" in config["transfer"]["models"]:
+        module_sizes((config["slices"]["size_px"],) * 2, config["transfer"]["contextual"]["crn"]["smallest_px"])
     SCANS = list_scans(config)
     COMPARED = comparison.trainings(
         config["comparison"], config["encoders"]["main"], config["transfer"]["training"]["style_weight"]
@@ -42,15 +46,27 @@ try:
 except CTStyleError as error:
     raise WorkflowError(str(error)) from None
 
+if "transductive" in config["segment"]["arms"] and not can_lend(SCANS, config["slices"]["orientation"]):
+    config["segment"]["arms"].remove("transductive")
+    if workflow.is_main_process:
+        print(
+            "The arm transductive is left out: no cohort with axial slices is there for testing alone.", file=sys.stderr
+        )
+
 
 def fingerprint(script):
     """The digest of the code that a rule's script runs (Snakemake does not see edited modules)."""
     return code_digest(ROOT / "scripts" / f"{script}.py", ROOT)
 
 
-def all_slices():
-    """The slice archives of all scans; jobs select by the split table."""
+def slices_of_scans():
+    """The slice archives of all scans, four files each."""
     return collect("<slices>/{scan}.{part}", scan=SCANS.scan, part=["hu.npy", "labels.npy", "tsv", "json"])
+
+
+def all_slices():
+    """The slices of all scans as one archive; jobs select by the split table."""
+    return collect("<slices>.{part}", part=["hu.npy", "labels.npy", "tsv", "json"])
 
 
 def scan_row(wildcards):
@@ -67,11 +83,15 @@ def scan_files(wildcards):
     return files
 
 
+def of_trainings(trainings, file, seeds):
+    """A file of every training (rows of COMPARED), and of every seed within it."""
+    stem = "<comparison>/{encoder}-{weights}/{model}-{layers}-{smoothing}-w{style_weight:g}/seed{seed}"
+    return [f"{stem}/{file}".format(**one, seed=seed) for one in trainings.to_dict("records") for seed in seeds]
+
+
 def compared(question, file):
     """A file of every training that answers a question of the comparison, and of every seed within it."""
-    stem = "<comparison>/{encoder}-{weights}/{model}-{layers}-{smoothing}-w{style_weight:g}/seed{seed}"
-    trainings = COMPARED[question].to_dict("records")
-    return [f"{stem}/{file}".format(**one, seed=seed) for one in trainings for seed in config["seeds"]]
+    return of_trainings(COMPARED[question], file, config["seeds"])
 
 
 def warm_up_of(encoder, weights, size_px, suffix="safetensors"):
@@ -88,7 +108,7 @@ def main_warm_up(suffix="safetensors"):
 def warm_up_settings(wildcards):
     """The config's warm-up, with the comparison's steps and window where the decoder is not that of the main models."""
     settings, small = config["transfer"]["warm_up"], config["comparison"]
-    if f"{wildcards.encoder}-{wildcards.weights}-{wildcards.size}px" in main_warm_up():
+    if warm_up_of(wildcards.encoder, wildcards.weights, wildcards.size) == main_warm_up():
         return settings
     return {**settings, "steps": small["warm_up_steps"], "window": small["warm_up_window"]}
 
@@ -136,10 +156,11 @@ def own_sheets():
 
 
 def final_files():
-    """What a run is made for, documents apart: every table with its lineage, every figure, every layer description."""
+    """What a run is made for, the PDF apart: every table with its lineage, every figure and page."""
     tables = paper_tables(["csv", "md", "tex"])
     lineages = collect("<paper>/tables/{table}.lineage.json", table=table_names())
-    return [*tables, *lineages, *paper_figures(["png", "pdf"]), *described("layers.png")]
+    pages = ["<paper>/environment.html", "<paper>/viewer.html"]
+    return [*tables, *lineages, *paper_figures(["png", "pdf"]), *described("layers.png"), *pages]
 
 
 def workflow_files():
@@ -189,12 +210,20 @@ def figure_encoders():
     return config["comparison"]["encoders"]
 
 
+def shown_trainings():
+    """The trainings that Figures 8 and 9 show: every encoder under both losses, as the paper smooths its maps."""
+    return COMPARED["encoders"].query("smoothing == smoothing.iloc[0]")
+
+
+def shown_outputs(file):
+    """A file of each training that Figures 8 and 9 show, of the first seed."""
+    return of_trainings(shown_trainings(), file, config["seeds"][:1])
+
+
 def figure_outputs(wildcards, file):
     """A file of each encoder's training that Figure 8 (MSE) or 9 (contextual loss) shows, of the first seed."""
     model = {"figure8": "adain", "figure9": "ours"}[wildcards.figure]
-    asked = COMPARED["encoders"].query("model == @model and smoothing == smoothing.iloc[0]")
-    stem = "<comparison>/{encoder}-{weights}/{model}-{layers}-{smoothing}-w{style_weight:g}/seed{seed}"
-    return [f"{stem}/{file}".format(**one, seed=config["seeds"][0]) for one in asked.to_dict("records")]
+    return of_trainings(shown_trainings().query("model == @model"), file, config["seeds"][:1])
 
 
 def figure_labels(wildcards):
@@ -245,6 +274,11 @@ def file_digests(names):
     return {name: sha256_file(ROOT / name) for name in names}
 
 
+def viewer_text():
+    """The page that the viewer's pictures are laid into."""
+    return ["ctstyle/paper/viewer.html.j2"]
+
+
 def paper_text():
     """The layout, the text and the references of the PDF."""
     return [f"ctstyle/paper/{name}" for name in ("paper.typ", "paper.typ.j2", "references.bib")]
@@ -255,6 +289,16 @@ def described(form):
     main, small = config["encoders"]["main"], config["comparison"]
     pairs = dict.fromkeys([(main["name"], main["weights"]), *((name, small["weights"]) for name in small["encoders"])])
     return [f"<encoders>/{name}/{weights}.{form}" for name, weights in pairs]
+
+
+def model_of(wildcards):
+    """The transfer model that makes the slices of an arm."""
+    return {"transductive": "ours"}.get(wildcards.arm, wildcards.arm)
+
+
+def generator_of(wildcards):
+    """The generator that makes the slices of an arm."""
+    return f"<transfer>/{model_of(wildcards)}/seed{wildcards.seed}/generator.safetensors"
 
 
 def augmented_of(wildcards):

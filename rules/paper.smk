@@ -353,6 +353,40 @@ rule draw_encoders:
         "../scripts/draw_encoders.py"
 
 
+rule write_viewer:
+    input:
+        split="<styles>/split.tsv",
+        slices=all_slices(),
+        hu=shown_outputs("test.hu.npy"),
+        rows=shown_outputs("test.tsv"),
+        predictions=of_arms("<segmentation>/{arm}/seed{seed}/predictions.npy", first_seed=True),
+    output:
+        page=report(
+            "<paper>/viewer.html",
+            caption="../report/viewer.rst",
+            category="5 Encoders and layers: Figures 8 and 9, Table 3",
+            subcategory="Choose encoder, loss, augmentation",
+            labels={"file": "outputs by encoder, loss and augmentation"},
+        ),
+        record="<provenance>/records/write_viewer.json",
+    log:
+        "<logs>/write_viewer.log",
+    benchmark:
+        "<benchmarks>/write_viewer.tsv"
+    conda:
+        "../envs/ctstyle.yaml"
+    threads: 1
+    params:
+        trainings=shown_trainings().to_dict("records"),
+        arms=lookup("segment/arms", within=config),
+        size_px=lookup("comparison/size_px", within=config),
+        slices=lookup("slices", within=config),
+        files=file_digests(viewer_text()),
+        code=fingerprint("write_viewer"),
+    script:
+        "../scripts/write_viewer.py"
+
+
 rule make_table3:
     input:
         scores=compared("encoders", "scores.tsv"),
@@ -658,9 +692,6 @@ rule print_paper:
 
 rule rebuild_paper:
     input:
-        paper_tables(["csv", "md", "tex"]),
-        paper_figures(["png", "pdf"]),
-        described("layers.png"),
+        final_files(),
         "<paper>/paper.pdf",
-        "<paper>/environment.html",
         "<provenance>/SHA256SUMS",

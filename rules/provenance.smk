@@ -47,7 +47,6 @@ rule trace_table:
 rule write_crate:
     input:
         final_files(),
-        environment="<paper>/environment.html",
         sources="<provenance>/sources.json",
     output:
         crate="<results>/ro-crate-metadata.json",
@@ -71,12 +70,18 @@ rule write_crate:
 rule seal:
     input:
         final_files(),
-        environment="<paper>/environment.html",
         sources="<provenance>/sources.json",
         crate="<results>/ro-crate-metadata.json",
     output:
         sums="<provenance>/SHA256SUMS",
         root="<provenance>/root.json",
+        page=report(
+            "<provenance>/root.html",
+            caption="../report/seal.rst",
+            category="8 The paper",
+            subcategory="Documents",
+            labels={"file": "the seal of this run"},
+        ),
         record="<provenance>/records/seal.json",
     log:
         "<logs>/seal.log",

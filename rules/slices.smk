@@ -24,3 +24,25 @@ rule cut_scan:
         code=fingerprint("cut_scan"),
     script:
         "../scripts/cut_scan.py"
+
+
+rule gather_slices:
+    input:
+        slices=slices_of_scans(),
+    output:
+        hu="<slices>.hu.npy",
+        labels="<slices>.labels.npy",
+        rows="<slices>.tsv",
+        about="<slices>.json",
+        record="<provenance>/records/gather_slices.json",
+    log:
+        "<logs>/gather_slices.log",
+    benchmark:
+        "<benchmarks>/gather_slices.tsv"
+    conda:
+        "../envs/ctstyle.yaml"
+    threads: 1
+    params:
+        code=fingerprint("gather_slices"),
+    script:
+        "../scripts/gather_slices.py"

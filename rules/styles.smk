@@ -19,6 +19,7 @@ rule find_styles:
         scans=SCANS.to_dict("records"),
         styles=lookup("styles", within=config),
         split=lookup("split", within=config),
+        lending=lookup("lending", within=config),
         window_hu=lookup("slices/window_hu", within=config),
         code=fingerprint("find_styles"),
     script:

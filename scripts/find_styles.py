@@ -10,6 +10,7 @@ from ctstyle.slices.archive import Archive
 from ctstyle.slices.window import Window
 from ctstyle.styles.cluster import ClusterSettings
 from ctstyle.styles.find import find_styles
+from ctstyle.styles.regions import RegionSettings
 from ctstyle.styles.split import SplitSettings
 
 if __name__ == "__main__":
@@ -19,6 +20,7 @@ if __name__ == "__main__":
             pd.DataFrame(run.params.scans),
             clustering=build(ClusterSettings, run.params.styles),
             splitting=build(SplitSettings, run.params.split),
+            lending=build(RegionSettings, run.params.lending),
             window=Window(*run.params.window_hu),
         )
         logging.info("styles agree with the sheet's hints: adjusted Rand index %.3f", found.agreement)

@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from ctstyle.augment.generate import AugmentSettings, generate, network_painter, training_slices
+from ctstyle.augment.generate import AugmentSettings, generate, lent_slices, network_painter, training_slices
 from ctstyle.augment.guard import counts
 from ctstyle.encoders.registry import build as build_encoder
 from ctstyle.encoders.weights import Weights
@@ -19,12 +19,13 @@ if __name__ == "__main__":
         weights = Weights.load(Path(run.input.weights))
         encoder = build_encoder(weights.encoder, weights.state).to(run.device)
         model = load_model(Path(run.input.generator), encoder)
+        slices_of = lent_slices if run.wildcards.arm == "transductive" else training_slices
         made = generate(
             network_painter(model, window, alpha=settings.alpha),
-            *training_slices(open_run(run.input.slices, run.input.split)),
+            *slices_of(open_run(run.input.slices, run.input.split)),
             settings,
             window=window,
-            model=run.wildcards.model,
+            model=run.params.model,
             seed=run.seed,
         )
         logging.info("guard: %s", counts(made.rows["reason"]))

@@ -23,8 +23,7 @@ if __name__ == "__main__":
             build(ClassifierSettings, run.params.classifier),
             seed=run.seed,
             trunk_state=load_file(trunk) if trunk else None,
-            state_path=run.state_path,
-            fingerprint=run.fingerprint,
+            checkpoint=run.checkpoint,
             device=run.device,
         )
         about = classifier.about()

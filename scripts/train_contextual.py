@@ -21,8 +21,7 @@ if __name__ == "__main__":
             material,
             targets=sorted(set(material.style_names) - {SOURCE}),
             seed=run.seed,
-            state_path=run.state_path,
-            fingerprint=run.fingerprint,
+            checkpoint=run.checkpoint,
         )
         model.save(Path(run.output.generator), weights=weights.true_name, model="contextual")
         history.to_csv(run.output.history, sep="\t", index=False, float_format="%.8g")

@@ -24,8 +24,7 @@ if __name__ == "__main__":
             build(DomainSettings, run.params.domain),
             seed=run.seed,
             device=run.device,
-            state_path=run.state_path,
-            fingerprint=run.fingerprint,
+            checkpoint=run.checkpoint,
         )
         logging.info("held-out accuracy on validation patients: %s", weights.heldout_accuracy)
         weights.save(Path(run.output.weights))

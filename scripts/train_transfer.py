@@ -24,8 +24,7 @@ if __name__ == "__main__":
             with_layers(build(TransferSettings, run.params.transfer), run.params.layers, encoder.spec, selected),
             Material.of(open_run(run.input.slices, run.input.split).at_size(run.params.size_px), window),
             seed=run.seed,
-            state_path=run.state_path,
-            fingerprint=run.fingerprint,
+            checkpoint=run.checkpoint,
         )
         generator.save(Path(run.output.generator), weights=weights.true_name, model=run.wildcards.model)
         history.to_csv(run.output.history, sep="\t", index=False, float_format="%.8g")

@@ -25,8 +25,7 @@ if __name__ == "__main__":
             seed=run.seed,
             device=run.device,
             validation=pool(validation) if len(validation) else None,
-            state_path=run.state_path,
-            fingerprint=run.fingerprint,
+            checkpoint=run.checkpoint,
             name=f"U-Net {run.wildcards.arm}",
         )
         save_unet(network, settings.unet, Path(run.output.unet))

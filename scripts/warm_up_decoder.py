@@ -19,8 +19,7 @@ if __name__ == "__main__":
             Window(*run.params.window_hu).to_unit(training.hu()),
             build(WarmUpSettings, run.params.warm_up),
             seed=run.seed,
-            state_path=run.state_path,
-            fingerprint=run.fingerprint,
+            checkpoint=run.checkpoint,
         )
         generator.save(Path(run.output.decoder), weights=weights.true_name)
         history.to_csv(run.output.history, sep="\t", index=False, float_format="%.8g")

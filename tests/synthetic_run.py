@@ -74,8 +74,15 @@ def write_run(folder: Path) -> tuple[list[Path], pd.DataFrame]:
 
 
 def write_split(sheet: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """The split table of such a run with the styles a, b, c as s1, s2, s3 (the real scan is s1)."""
+    """The split table of such a run with the styles a, b, c as s1, s2, s3 (the real scan is s1).
+
+    The first of the four slices of the real scan lends its style, the last two are scored.
+    """
     style = sheet["style_hint"].map({"a": "s1", "b": "s2", "c": "s3", "": "s1"})
     split = sheet[["scan", "patient", "cohort"]].assign(style=style, side=sheet["split_hint"])
+    real = sheet["cohort"] == "real"
+    split = split.assign(
+        lent_to_mm=real.map({True: "0.0", False: ""}), scored_from_mm=real.map({True: "10.0", False: ""})
+    )
     split.to_csv(path, sep="\t", index=False)
     return split

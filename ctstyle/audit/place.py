@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 RECORDS, SOURCES = "provenance/records", "provenance/sources.json"
-SUMS, ROOT, SIGNATURE = "provenance/SHA256SUMS", "provenance/root.json", "provenance/SHA256SUMS.sig"
+SUMS, SIGNATURE = "provenance/SHA256SUMS", "provenance/SHA256SUMS.sig"
+ROOT, PAGE = "provenance/root.json", "provenance/root.html"
 DEEPEST_PREFIX = 6
 
 

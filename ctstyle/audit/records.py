@@ -64,12 +64,13 @@ class Instance:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A file that no job made."""
+    """A file that no job made; `order` tells which config file was laid over which."""
 
     name: str
     sha256: str
     kind: str
     instances: tuple[Instance, ...] = field(default=())
+    order: int = 0
 
 
 def read_records(results: Path) -> tuple[list[Record], list[Finding]]:
@@ -156,7 +157,13 @@ def _parse_source(one: Any) -> Source:
         for image in _at(one, "instances", list, where=name, default=[])
     ]
     sha256 = _hex(_at(one, "sha256", str, where=name), name)
-    return Source(name=name, sha256=sha256, kind=_at(one, "kind", str, where=name), instances=tuple(instances))
+    return Source(
+        name=name,
+        sha256=sha256,
+        kind=_at(one, "kind", str, where=name),
+        instances=tuple(instances),
+        order=_at(one, "order", int, where=name, default=0),
+    )
 
 
 def _json(path: Path) -> Any:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from ctstyle.audit.finding import BROKEN, UNVERIFIED, WARNING, Finding, short, some
 from ctstyle.audit.hashing import hash_file, hash_files
-from ctstyle.audit.place import ROOT, SUMS, Place, find_prefix, has_scheme
+from ctstyle.audit.place import PAGE, ROOT, SUMS, Place, find_prefix, has_scheme
 from ctstyle.audit.records import BadRecord, Record, Source, parse_record, read_records, read_sources
 from ctstyle.errors import CTStyleError
 
@@ -175,10 +175,7 @@ def _find_configs(sources: Iterable[Source], named: Sequence[Path], place: Place
     if named:
         _check_named(named, overlays, known.values())
         return list(named)
-    if len(overlays) > 1:
-        names, fix = some([source.name for source in overlays]), "Name them by --configfile, in their order."
-        raise CannotRerun("no record tells the order of several config files", found=names, fix=fix)
-    return [_find_config(source, place) for source in overlays]
+    return [_find_config(source, place) for source in sorted(overlays, key=lambda source: source.order)]
 
 
 def _check_named(named: Iterable[Path], overlays: Iterable[Source], known: Iterable[Source]) -> None:
@@ -314,7 +311,7 @@ def _compare(scratch: Path, jobs: Sequence[Record], place: Place) -> list[Findin
         stale = sorted(one.name for one in job.inputs if made.get(one.name, one.sha256) != one.sha256)
         for name, sha256 in sorted(job.subjects.items()):
             about = {"check": "reproduce", "file": name}
-            if job.keys[name] in TELLS_TIME or name == place.named(ROOT):
+            if job.keys[name] in TELLS_TIME or name in (place.named(ROOT), place.named(PAGE)):
                 findings.append(Finding(what="not compared: it tells the time", severity=UNVERIFIED, **about))
             elif made[name] is None:
                 what = f"not made again: the job failed, was stopped, or waited for one that was ({job.title})"

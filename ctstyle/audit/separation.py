@@ -6,17 +6,25 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from ctstyle.audit.evidence import Evidence
-from ctstyle.audit.finding import Finding, some
+from ctstyle.audit.finding import UNVERIFIED, WARNING, Finding, some
 
 SPLIT = "styles/split.tsv"
 GENERATED = {"augmented/*/seed*.tsv": "train", "transfer/*/seed*/test.tsv": "test", "comparison/*/test.tsv": "test"}
 """Tables of generated slices, and the side that their content belongs to."""
+TRANSDUCTIVE = "augmented/transductive/seed*.tsv"
+"""The one exception: generated slices whose style may be lent by unlabelled slices of a test scan ..."""
+PREDICTIONS = "segmentation/transductive/seed*/predictions.tsv"
+LEAST_MM = 30.0
+"""... as long as nothing nearer to them than this is scored."""
 OWN_STYLE = {"identity", "own"}
 REMEDY = "Restore the split and run the workflow again: no score of this run counts."
 
 
 def check_separation(evidence: Evidence) -> Iterator[Finding]:
-    """The split table, and where the content and the style of every generated slice come from."""
+    """The split table, and where the content and the style of every generated slice come from.
+
+    The transductive arm may take styles from test scans; that is told as a warning, with the distance it kept.
+    """
     split = evidence.place.named(SPLIT)
     if split not in evidence.subjects and split not in evidence.targets:
         return
@@ -31,10 +39,14 @@ def check_separation(evidence: Evidence) -> Iterator[Finding]:
             what, on = f"patient {patient} is on two sides", " and ".join(sorted(found))
             yield Finding(check="separation", file=split, what=what, found=on, expected="one side", fix=REMEDY)
     side_of = {row["scan"]: row["side"] for row in rows}
-    for name in sorted(filter(evidence.place.inside, evidence.subjects)):
-        for pattern, side in GENERATED.items():
-            if fnmatch.fnmatchcase(name.removeprefix(evidence.place.named("")), pattern):
-                yield from _check_generated(evidence, name, side_of, side)
+    for pattern, side in GENERATED.items():
+        for name in _matching(evidence, pattern):
+            yield from _check_generated(evidence, name, side_of, side)
+
+
+def _matching(evidence: Evidence, pattern: str) -> list[str]:
+    """The audited files of a pattern relative to the results, sorted."""
+    return sorted(fnmatch.filter(filter(evidence.place.inside, evidence.subjects), evidence.place.named(pattern)))
 
 
 def _check_generated(evidence: Evidence, name: str, side_of: dict[str, str], side: str) -> Iterator[Finding]:
@@ -42,12 +54,51 @@ def _check_generated(evidence: Evidence, name: str, side_of: dict[str, str], sid
     rows = yield from _read(evidence, name, {"content_scan", "style_scan"})
     contents = [row["content_scan"] for row in rows]
     styles = [row["style_scan"] for row in rows if row.get("kind") not in OWN_STYLE]
+    if name in _matching(evidence, TRANSDUCTIVE):
+        lending = {scan for scan in styles if side_of.get(scan) == "test"}
+        styles = [scan for scan in styles if scan not in lending]
+        for scan in sorted(lending):
+            lent = {row.get("style_index") for row in rows if row["style_scan"] == scan}
+            yield from _check_lent(evidence, name, scan, lent)
     for role, scans, expected in (("content", contents, side), ("style", styles, "train")):
         wrong = sorted({scan for scan in scans if side_of.get(scan) != expected})
         if wrong:
             told = some([f"{scan} ({side_of.get(scan, 'in no split')})" for scan in wrong])
             what = f"{role} of {len(wrong)} scan(s) that are not on the {expected} side"
             yield Finding(check="separation", file=name, what=what, found=told, expected=expected, fix=REMEDY)
+
+
+def _check_lent(evidence: Evidence, name: str, scan: str, lent: set[str | None]) -> Iterator[Finding]:
+    """How far the slices that are scored lie from those that lent their style."""
+    slices = yield from _read(evidence, evidence.place.named(f"slices/{scan}.tsv"), {"index", "position_mm"})
+    predictions = _matching(evidence, PREDICTIONS)
+    if not predictions:
+        what = f"styles of the test scan {scan}; what is scored of it is not among the audited files"
+        yield Finding(check="separation", file=name, what=what, severity=UNVERIFIED)
+        return
+    tested = []
+    for predicted in predictions:
+        rows = yield from _read(evidence, predicted, {"scan", "position_mm", "region"})
+        tested += [row for row in rows if row["scan"] == scan and row["region"] == "scored"]
+    try:
+        lenders = {row["index"]: float(row["position_mm"]) for row in slices if row["index"] in lent}
+        scored = [float(row["position_mm"]) for row in tested]
+    except ValueError as error:
+        what = f"no positions of {scan}: {error}"
+        yield Finding(check="separation", file=name, what=what, fix="Run the workflow again.")
+        return
+    unknown = sorted(str(index) for index in lent - set(lenders))
+    if unknown:
+        what = f"styles of slices that {scan} does not have"
+        yield Finding(check="separation", file=name, what=what, found=some(unknown), fix=REMEDY)
+        return
+    apart = min((abs(one - other) for one in lenders.values() for other in scored), default=float("inf"))
+    told = f"the transductive arm uses the grey scale of {len(lenders)} unlabelled slices of the test scan {scan}"
+    sides = {"found": f"{apart:g} mm to the nearest scored slice", "expected": f"at least {LEAST_MM:g} mm"}
+    if apart < LEAST_MM:
+        yield Finding(check="separation", file=name, what=told, fix=REMEDY, **sides)
+    else:
+        yield Finding(check="separation", file=name, what=f"{told}, a named exception", severity=WARNING, **sides)
 
 
 def _read(evidence: Evidence, name: str, columns: set[str]) -> Iterator[Finding]:

@@ -11,8 +11,9 @@ from ctstyle.augment.guard import GuardSettings, refusal
 from ctstyle.errors import CTStyleError
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.window import Window
+from ctstyle.styles.regions import LENT
 from ctstyle.transfer.apply import Model, stylise
-from ctstyle.transfer.pairs import PAIRINGS, pair_slices
+from ctstyle.transfer.pairs import PAIRINGS, NothingToPair, pair_slices
 
 COLUMNS = [
     "index",
@@ -107,6 +108,26 @@ def training_slices(archive: Archive, *, source: str = "s1") -> tuple[Slices, Sl
     masked = (training.rows.groupby("scan")["foreground_px"].transform("sum") > 0).to_numpy()
     content, style = (training.take(np.flatnonzero(chosen)) for chosen in (of_source & masked, ~of_source))
     return Slices.of(content), Slices.of(style)
+
+
+def lent_slices(archive: Archive, *, source: str = "s1") -> tuple[Slices, Slices]:
+    """Content of training patients, styles of test scans: what the arm `transductive` is made from.
+
+    `archive` has the column `region` too. The style slices are those that their scan lends (`styles.regions`), each
+    cohort a target style of its own; their masks are not read. Raises NothingToPair where no scan lends any.
+    """
+    content, _ = training_slices(archive, source=source)
+    lent = archive.select(side="test", region=LENT)
+    if not len(lent):
+        raise NothingToPair(
+            "no test scan lends its style",
+            where="lending",
+            found="no axial scan, long enough, of a cohort that trains nothing",
+            expected="a cohort for testing alone, as lidc0001",
+            fix="Add one, or leave `transductive` out of `segment: arms`.",
+        )
+    rows = lent.rows.assign(style=lent.rows["cohort"])
+    return content, Slices(hu=lent.hu(), labels=np.zeros((0, *content.hu.shape[1:]), np.uint8), rows=rows)
 
 
 def network_painter(model: Model, window: Window, *, alpha: float) -> Painter:

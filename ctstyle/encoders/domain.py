@@ -8,7 +8,6 @@ the same data, steps and batch.
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,10 +17,12 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.feature_extraction import create_feature_extractor
 
+from ctstyle.checkpoint import Checkpoint
 from ctstyle.encoders.registry import IMAGENET, EncoderSpec, encoder_spec, trunk
-from ctstyle.encoders.weights import Weights, he_initialise, state_digest
+from ctstyle.encoders.weights import Weights, state_digest
 from ctstyle.errors import CTStyleError
 from ctstyle.fit import fit
+from ctstyle.initialise import he_initialise
 
 NO_LEVEL = 0
 """The level of a slice without a vertebra near; it counts for the rotation alone."""
@@ -59,8 +60,7 @@ def train_domain(
     *,
     seed: int,
     device: torch.device | None = None,
-    state_path: Path | None = None,
-    fingerprint: str = "",
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[Weights, pd.DataFrame]:
     """Train encoder `name` on `training` (training patients) and score it on `validation` (other patients).
 
@@ -110,8 +110,7 @@ def train_domain(
         steps=settings.steps,
         seed=seed,
         name=f"domain {name}",
-        state_path=state_path,
-        fingerprint=fingerprint,
+        checkpoint=checkpoint,
     )
     network.eval()
     accuracy = _score(network, validation, known, settings) if len(validation.slices) else None

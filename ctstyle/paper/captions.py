@@ -103,10 +103,22 @@ def table2_notes(facts: RunFacts, table: Table) -> Notes:
             _slices(facts),
             "Scores from pixel counts pooled over the scans of a domain; two classes, MIoU counts the background; "
             f"{_interval(facts)} Gains are paired: the same resampled patients in both arms.",
+            *_lending(table),
             "In style: the grey scale the plain U-Net was trained on. Oracle: trained on labelled slices of all "
             "styles, an upper bound. Structureless images: if they gain as much, the gain is not the transfer's.",
         ),
         number="Table 2",
+    )
+
+
+def _lending(table: Table) -> tuple[str, ...]:
+    """What must be said of the transductive arm where there is one."""
+    if "transductive" not in set(table.frame["arm"]):
+        return ()
+    return (
+        "Transductive: the network of ours, its styles unlabelled slices of the lower end of the real scan itself, on "
+        "which it is then tested: no fair rival elsewhere. Every arm is scored on the slices of the real scan that lie "
+        "apart from those, and on no others.",
     )
 
 
@@ -121,7 +133,7 @@ def table3_notes(facts: RunFacts, table: Table, compared: ComparedFacts) -> Note
             "of validation patients told by a linear head (chance 25 %). Content taps reach stride 16: only there do "
             "ResNet50 and 101, and the three DenseNets, differ in depth.",
             "Entropy of the activations at the content tap of each stride, as a share of its greatest value; low means "
-            "few large peaks. Parameters: up to the deepest tap that a loss reads.",
+            "few large peaks. Parameters: up to the deepest tap that a loss reads. Seconds per step: table of costs.",
             f"Wasserstein-1 before any transfer: {table.frame['wasserstein_content_hu'].iloc[0]:.1f} HU.",
             _interval(facts),
         ),

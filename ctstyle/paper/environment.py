@@ -4,13 +4,14 @@ import html
 import os
 import platform
 import re
-import subprocess
 from collections.abc import Mapping
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from ctstyle.provenance.machine import cards, commit_of, processor
 
 STYLE = (
     "body{font-family:sans-serif;margin:1.5em;max-width:60em}table{border-collapse:collapse}"
@@ -25,15 +26,16 @@ def environment(config: Mapping[str, Any]) -> dict[str, Mapping[str, str] | str]
     """
     written = yaml.safe_dump(dict(config), sort_keys=False, default_flow_style=None, width=110)
     home = re.compile(rf"(?<![\w.-]){re.escape(str(Path.home()))}(?![\w.-])")
+    commit, changed = commit_of(Path(__file__).parents[2])
     packages = {one.metadata["Name"]: one.version for one in distributions()}
     return {
         "Machine": {
             "system": f"{platform.system()} {platform.release()}",
-            "processor": _processor(),
+            "processor": processor(),
             "cores": str(os.cpu_count()),
-            "graphics card": _card(),
+            "graphics cards": cards()[0],
         },
-        "Code": {"python": platform.python_version(), "git commit": _commit(Path(__file__).parent)},
+        "Code": {"python": platform.python_version(), "git commit": commit + (", with changes" if changed else "")},
         "Packages": dict(sorted(packages.items(), key=lambda item: item[0].lower())),
         "Config": home.sub("~", written) if len(Path.home().parts) > 1 else written,
     }
@@ -51,34 +53,3 @@ def to_html(facts: Mapping[str, Mapping[str, str] | str]) -> str:
             rows = (f"<tr><td>{html.escape(k)}</td><td>{html.escape(v)}</td></tr>" for k, v in content.items())
             parts.append(f"<table>{''.join(rows)}</table>")
     return "\n".join([*parts, "</body></html>"]) + "\n"
-
-
-def _processor() -> str:
-    """The processor's name where the system tells it, else its architecture."""
-    told = Path("/proc/cpuinfo")
-    names = (
-        [line.partition(":")[2].strip() for line in told.read_text().splitlines() if line.startswith("model name")]
-        if told.is_file()
-        else []
-    )
-    return names[0] if names else platform.machine()
-
-
-def _card() -> str:
-    """The graphics cards that the driver names; "none" without a driver."""
-    try:
-        asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-        return ", ".join(subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split("\n")[:-1])
-    except (OSError, subprocess.CalledProcessError):
-        return "none"
-
-
-def _commit(folder: Path) -> str:
-    """The commit of the code, with a word if files were changed since; "unknown" outside a clone."""
-    try:
-        ask = ["git", "-C", str(folder)]
-        commit = subprocess.run([*ask, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run([*ask, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return commit + (", with changes" if changed.strip() else "")

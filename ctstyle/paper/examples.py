@@ -122,10 +122,10 @@ def segmentation_examples(
     """Figure 7's rows: the source style, every other style, and two slices of each real scan.
 
     `archive` is the test side in the order of `predictions[arm]` (uint8 `[n, H, W]`). Each style shows another patient
-    and of it the slice with most vertebra; a real scan its slices at a third and two thirds of its labelled height.
+    and of it the slice with most vertebra; a real scan its slices at a third and two thirds of its scored height.
     """
     rows = archive.rows.assign(domain=domains(split)[archive.rows["scan"]].to_numpy())
-    rows = rows[rows["foreground_px"].astype(int) > 0]
+    rows = rows[(rows["foreground_px"].astype(int) > 0) & (rows["region"] == "scored")]
     chosen: list[tuple[int, str]] = []
     for number, (style, of_style) in enumerate(rows[rows["domain"] != "real"].groupby("style", sort=True)):
         patients = sorted(of_style["patient"].unique())

@@ -31,6 +31,7 @@ SHORT_ARMS = {
     "ours": "+ ours",
     "adain": "+ AdaIN",
     "contextual": "+ CRN",
+    "transductive": "transd.",
     "noise": "+ noise",
     "instance": "inst. norm",
     "oracle": "Oracle",
@@ -241,7 +242,7 @@ def figure7(rows: Sequence[SegmentationExample], look: Look) -> Figure:
                 axes = sheet.slice(place, top, size, row.hu)
                 _contour(axes, row.reference, REFERENCE_COLOUR)
                 _contour(axes, row.predictions[arm], PREDICTION_COLOUR)
-                below = _iou_text(row.predictions[arm], row.reference)
+                below = iou_text(row.predictions[arm], row.reference)
                 sheet.text(place + size / 2, top + tall + 0.6, below, ha="center", fontsize=5.5)
             sheet.grey_scale(look.width_mm - SCALE_ROOM + 1.5, top + 2, tall - 3)
         _key(sheet, left, TOP + len(rows) * pitch)
@@ -343,7 +344,8 @@ def _contour(axes: Axes, mask: np.ndarray, colour: str) -> None:
         axes.set(xlim=(-0.5, mask.shape[1] - 0.5), ylim=(mask.shape[0] - 0.5, -0.5))
 
 
-def _iou_text(prediction: np.ndarray, reference: np.ndarray) -> str:
+def iou_text(prediction: np.ndarray, reference: np.ndarray) -> str:
+    """The foreground IoU of one slice, for the line below its panel."""
     union = np.logical_or(prediction, reference).sum()
     return f"IoU {np.logical_and(prediction, reference).sum() / union:.2f}" if union else "both empty"
 

@@ -87,6 +87,7 @@ ARM_LABELS = {
     "ours": "U-Net + ours",
     "adain": "U-Net + AdaIN synthesis",
     "contextual": "U-Net + contextual transformation",
+    "transductive": "Transductive: ours, styles of the real scan",
     "noise": "Control: structureless images",
     "histogram": "Control: histogram matching",
     "instance": "Rival: U-Net with instance norm",

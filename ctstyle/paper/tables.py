@@ -162,7 +162,7 @@ def table2(segmentation: Sequence[pd.DataFrame], bootstrap: Bootstrap) -> Table:
         group="domain",
         printed=(*SEGMENTATION_MEASURES, "foreground_iou_gain"),
         counts=("patients",),
-        no_contest=(ARM_LABELS["oracle"],),
+        no_contest=tuple(ARM_LABELS[arm] for arm in ("transductive", "oracle") if arm in arms),
     )
 
 

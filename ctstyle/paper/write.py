@@ -10,6 +10,7 @@ import pandas as pd
 from ctstyle.paper.measures import MEASURES, Measure, PaperInputError
 from ctstyle.paper.tables import Table
 from ctstyle.provenance.lineage import short
+from ctstyle.provenance.record import write_whole
 
 ABSENT = "–"
 ARROWS = {"lower": "↓", "higher": "↑", None: ""}
@@ -68,14 +69,9 @@ def write_table(table: Table, stem: Path, notes: Notes, *, lineage: str = "") ->
 
 def write_forms(texts: Mapping[str, str], stem: Path) -> tuple[Path, ...]:
     """Write one text per suffix beside each other, each whole or not there; returns the paths."""
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for suffix, text in texts.items():
-        path = stem.with_name(stem.name + suffix)
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        temporary.replace(path)
-        paths.append(path)
+    paths = {stem.with_name(stem.name + suffix): text for suffix, text in texts.items()}
+    for path, text in paths.items():
+        write_whole(path, text)
     return tuple(paths)
 
 

@@ -3,7 +3,6 @@
 An in-toto Statement v1 with a SLSA Provenance v1 predicate (https://slsa.dev/spec/v1.0/provenance).
 """
 
-import functools
 import getpass
 import hashlib
 import json
@@ -12,13 +11,10 @@ import os
 import platform
 import re
 import socket
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +22,7 @@ import ctstyle
 from ctstyle.errors import CTStyleError
 from ctstyle.provenance.code import modules_of
 from ctstyle.provenance.digest import sha256_file
+from ctstyle.provenance.machine import cards, commit_of, imported_packages, processor
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
@@ -223,12 +220,12 @@ def environment(root: Path, *, device: str = "cpu") -> dict[str, Any]:
     begins with "cuda", and "unknown" where the driver's own tool does not tell. `commit` is "unknown" and `dirty` None
     outside a clone; `dirty` is about tracked files. The machine and the commit are asked for once per process.
     """
-    gpu, driver = _card() if device.startswith("cuda") else ("none", "none")
-    commit, dirty = _commit(Path(root))
+    gpu, driver = cards() if device.startswith("cuda") else ("none", "none")
+    commit, dirty = commit_of(Path(root))
     return {
         "python": platform.python_version(),
-        "packages": _imported_packages(),
-        "cpu": _processor(),
+        "packages": imported_packages(),
+        "cpu": processor(),
         "gpu": gpu,
         "driver": driver,
         "commit": commit,
@@ -359,51 +356,3 @@ def _told_params(job: Job, private: Mapping[str, str]) -> dict[str, Any]:
         return value
 
     return scrub(renamed(plain(job.params)), **private)
-
-
-def _imported_packages() -> dict[str, str]:
-    """Version of each installed distribution of which a top-level module is imported, by its name."""
-    loaded = {name.partition(".")[0] for name in list(sys.modules)}
-    names = {name for module, names in _distributions().items() if module in loaded for name in names}
-    return {name: metadata.version(name) for name in sorted(names, key=str.lower)}
-
-
-@functools.cache
-def _distributions() -> Mapping[str, list[str]]:
-    return metadata.packages_distributions()
-
-
-@functools.cache
-def _processor() -> str:
-    told = Path("/proc/cpuinfo")
-    lines = told.read_text().splitlines() if told.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
-@functools.cache
-def _card() -> tuple[str, str]:
-    """Name and driver of the card this process may use, or of all cards where none is assigned."""
-    ask = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    try:
-        told = subprocess.run([*ask, *(["-i", visible] if visible else [])], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown", "unknown"
-    rows = sorted({tuple(part.strip() for part in line.rsplit(",", 1)) for line in told.stdout.splitlines() if line})
-    return ", ".join(dict.fromkeys(row[0] for row in rows)), ", ".join(dict.fromkeys(row[1] for row in rows))
-
-
-@functools.cache
-def _commit(root: Path) -> tuple[str, bool | None]:
-    if not (root / ".git").exists():  # git would take the commit of a repository around an unpacked archive
-        return "unknown", None
-    ask = ["git", "-C", str(root), "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
-    # without the lock, jobs that run at the same time do not wait for each other
-    variables = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
-    try:
-        told = subprocess.run(ask, capture_output=True, text=True, check=True, env=variables).stdout.splitlines()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown", None
-    commit = next(line.split()[-1] for line in told if line.startswith("# branch.oid"))
-    return commit, any(not line.startswith("#") for line in told)

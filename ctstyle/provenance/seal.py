@@ -13,7 +13,7 @@ from ctstyle.provenance.digest import DigestCache, digests, sha256_file
 from ctstyle.provenance.lineage import load_records, upstream
 from ctstyle.provenance.record import environment, timestamp, write_record, write_whole
 
-SUMS, ROOT, SIGNATURE = "SHA256SUMS", "root.json", "SHA256SUMS.sig"
+SUMS, ROOT, SIGNATURE, PAGE = "SHA256SUMS", "root.json", "SHA256SUMS.sig", "root.html"
 NAMESPACE = "ctstyle"
 """What a signature is for, so that one made for another purpose does not pass (`ssh-keygen -n`)."""
 PASSED_OVER = ("logs", "benchmarks")
@@ -43,7 +43,7 @@ def sealed_names(
     for record in records.values():
         names.update(subject["name"] for subject in record["subject"])
         names.update(one["uri"] for one in record["predicate"]["buildDefinition"]["resolvedDependencies"])
-    own = {f"{results}/provenance/{name}" for name in (SUMS, ROOT, SIGNATURE)}
+    own = {f"{results}/provenance/{name}" for name in (SUMS, ROOT, SIGNATURE, PAGE)}
     folders = tuple(f"{results}/{folder}/" for folder in PASSED_OVER)
     return sorted(name for name in names - own if name.startswith(f"{results}/") and not name.startswith(folders))
 
@@ -78,7 +78,9 @@ def write_seal(
     commit: str,
     created: datetime,
 ) -> dict[str, Any]:
-    """Write `SHA256SUMS` and `root.json` into `folder` and return the latter; a signature of an older seal goes.
+    """Write `SHA256SUMS` and `root.json` into `folder`, the latter as a page too, and return it.
+
+    A signature of an older seal goes.
 
     `created` carries a time zone. Raises as `sums`.
     """
@@ -93,7 +95,20 @@ def write_seal(
         "created": timestamp(created),
     }
     write_record(folder / ROOT, root)
+    write_whole(folder / PAGE, _page(root))
     return root
+
+
+def _page(root: Mapping[str, Any]) -> str:
+    """The root digest for the report."""
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Seal of this run</title></head>\n'
+        '<body style="font-family:sans-serif;margin:1.5em;max-width:60em"><h1>Seal of this run</h1>\n'
+        f"<p>Root digest: <code>{root['root']}</code></p>\n"
+        f"<p>SHA-256 of <code>SHA256SUMS</code>, which lists {root['files']} files; commit "
+        f"<code>{root['commit']}</code>, {root['created']}. <code>python -m ctstyle.audit results --root DIGEST</code> "
+        "checks a copy of the results against it.</p></body></html>\n"
+    )
 
 
 def sign(sums_path: Path | str, key: Path | str) -> Path:

@@ -32,7 +32,8 @@ def source_entry(
     """The manifest's entry of one file, or of one folder or zip of a series, under its public `name`.
 
     `size` is in bytes. Of kind "dicom", `instances` lists each CT image and segmentation with the digest of its file
-    and that of its pixels alone: a series whose tags were edited keeps its `pixel_sha256`. `series_uid` stands there
+    and that of its pixels alone: a series whose tags were edited keeps its `pixel_sha256`. Members of private files
+    (`source:`) are numbered, not named. `series_uid` stands there
     where all CT images (without any: all segmentations) share one. A folder's digest is that of its listing
     (`digest.digests`). Raises BadSource, FileMissing and the errors of `dicom.index`.
     """
@@ -51,7 +52,11 @@ def source_entry(
     if kind == "dicom":
         series, instances = _instances(path)
         entry |= {"series_uid": series.pop()} if len(series) == 1 else {}
-        entry["instances"] = instances
+        # folders and files of an archive at the hospital may be named after patients
+        private = name.startswith("source:")
+        entry["instances"] = [
+            one | ({"member": f"{number:05d}"} if private else {}) for number, one in enumerate(instances, start=1)
+        ]
     return entry | {key: value for key, value in (("address", address), ("licence", licence)) if value}
 
 
@@ -130,7 +135,7 @@ def of_run(
 
     `scans` are rows of the sheet (`scan, cohort, series, mask, licence`), `weights` the JSON records beside weights,
     `sheets` the user's tables of scans. Files of the results and of the checkout keep their contract names, others take
-    `cohort/scan`.
+    `cohort/scan`. `order` tells which config file was laid over which.
     """
     entries = []
     for scan in scans:
@@ -145,9 +150,9 @@ def of_run(
         name = contract_name(file, working_folder=working_folder, root=root)
         about = {"address": told["source"], "licence": told["licence"]}
         entries.append(source_entry(file, name=name, cohort="", kind="weights", cache=cache, **about))
-    for path in configs:
+    for order, path in enumerate(configs):
         name = contract_name(path, working_folder=working_folder, root=root)
-        entries.append(source_entry(path, name=name, cohort="", kind="config", cache=cache))
+        entries.append(source_entry(path, name=name, cohort="", kind="config", cache=cache) | {"order": order})
     for path in sheets:
         outside = {str(path): f"sheet/{Path(path).name}"} if _is_outside(str(path)) else {}
         name = contract_name(path, working_folder=working_folder, root=root, source_names=outside)

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,9 @@ from monai.losses import DiceCELoss
 from monai.networks.nets import UNet
 from torch import Tensor
 
+from ctstyle.accumulate import Accumulation
+from ctstyle.checkpoint import Checkpoint
+from ctstyle.device import autocast
 from ctstyle.errors import CTStyleError
 from ctstyle.fit import fit
 from ctstyle.metrics.segmentation import confusion, require_same_shape, scores
@@ -72,8 +74,7 @@ def train(
     seed: int,
     device: torch.device | str = "cpu",
     validation: Pool | None = None,
-    state_path: Path | None = None,
-    fingerprint: str = "",
+    checkpoint: Checkpoint | None = None,
     name: str = "unet",
 ) -> tuple[UNet, pd.DataFrame]:
     """Train a U-Net and return it (evaluation mode) with its history (`step, loss` and, at times, `validation_iou`).
@@ -90,22 +91,28 @@ def train(
     device = torch.device(device)
     network = build_unet(settings.unet, seed=seed).to(device, memory_format=torch.channels_last).train()
     optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
-    loss_of = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
+    accumulation = Accumulation(name, checkpoint)
+    criterion = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
 
     def step(i: int, rng: np.random.Generator) -> dict[str, Tensor | float]:
         """One batch from the pools; now and then the score on the validation slices."""
         for group in optimiser.param_groups:
             group["lr"] = rate(i, settings)
         images, labels = sample(pools, window, settings, rng)
-        images = images.to(device, memory_format=torch.channels_last)
-        optimiser.zero_grad(set_to_none=True)
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            logits = network(images)
-        loss = loss_of(logits.float(), labels.to(device))
-        loss.backward()
+        images, labels = images.to(device, memory_format=torch.channels_last), labels.to(device)
+
+        def forward(part: slice) -> dict[str, Tensor]:
+            """The logits."""
+            with autocast(device):
+                return {"logits": network(images[part]).float()}
+
+        def loss_of(outputs: dict[str, Tensor], _: np.random.Generator) -> dict[str, Tensor]:
+            """Dice and cross entropy, pooled over the batch."""
+            return {"loss": criterion(outputs["logits"], labels)}
+
+        result = accumulation.backward(optimiser, len(images), forward, loss_of, rng)
         torch.nn.utils.clip_grad_norm_(network.parameters(), 10.0)
         optimiser.step()
-        result = {"loss": loss.detach()}
         last = i + 1 == settings.steps
         if validation is not None and (last or (i + 1) % settings.validate_every == 0):
             found = predict(network, validation.hu, window, device=device)
@@ -121,8 +128,7 @@ def train(
         steps=settings.steps,
         seed=seed,
         name=name,
-        state_path=state_path,
-        fingerprint=fingerprint,
+        checkpoint=checkpoint,
     )
     return network.eval(), history
 

@@ -1,8 +1,9 @@
 """The slices of every scan on disk: one array of HU, one of labels, one manifest and one record per scan.
 
 `{scan}.hu.npy` int16 `[n, H, W]`, `{scan}.labels.npy` uint8 `[n, H, W]`, `{scan}.tsv` (a row per slice) and
-`{scan}.json` (what holds for the whole scan). Arrays are opened memory-mapped. Only the columns and keys listed here
-are written, so that nothing that identifies a patient can leave this stage by accident.
+`{scan}.json` (what holds for the whole scan). `gather` lays all scans into four files of the same kind, so that a job
+has four inputs and not four for each of a thousand scans. Arrays are opened memory-mapped. Only the columns and keys
+listed here are written, so that nothing that identifies a patient can leave this stage by accident.
 """
 
 import json
@@ -128,6 +129,30 @@ def _write(files: ScanFiles, hu: np.ndarray, labels: np.ndarray, rows: pd.DataFr
     Path(files.about).write_text(json.dumps(about, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
+def gather(hu_paths: Iterable[Path | str], files: ScanFiles) -> None:
+    """Lay the `{scan}.hu.npy` files of a run, and the files beside them, into one set of four, in the order given.
+
+    Scans are copied one at a time, so memory holds one. Raises as `Archive.open`.
+    """
+    archive = Archive.open(hu_paths)
+    about = [{**one, "slices": int((archive.rows["scan"] == name).sum())} for name, one in archive.scans.items()]
+    for path, arrays in ((files.hu, archive._hu), (files.labels, archive._labels)):
+        first = next(iter(arrays.values()))
+        shape = (sum(map(len, arrays.values())), *first.shape[1:])
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        if 0 in shape:
+            np.save(path, np.zeros(shape, first.dtype))
+            continue
+        whole = np.lib.format.open_memmap(path, mode="w+", dtype=first.dtype, shape=shape)
+        start = 0
+        for array in arrays.values():
+            whole[start : start + len(array)] = array
+            start += len(array)
+        whole.flush()
+    archive.rows[list(COLUMNS)].to_csv(files.rows, sep="\t", index=False, lineterminator="\n")
+    Path(files.about).write_text(json.dumps({"scans": about}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
 @dataclass(frozen=True, eq=False)
 class Archive:
     """All slices of a run, or a selection of them.
@@ -146,14 +171,19 @@ class Archive:
     def open(cls, hu_paths: Iterable[Path | str]) -> "Archive":
         """Open the `{scan}.hu.npy` files of a run, memory-mapped, with the files beside them, in the order given.
 
-        Raises BrokenArchive where arrays and manifest of a scan do not fit together or a file is missing.
+        A file may hold one scan or what `gather` laid together. Raises BrokenArchive where arrays and manifest of a
+        scan do not fit together or a file is missing.
         """
         tables, scans, hu, labels = [], {}, {}, {}
         for path in hu_paths:
-            files = ScanFiles.beside(path)
-            table, about, images, marks = _read(files)
-            scans[about["scan"]], hu[about["scan"]], labels[about["scan"]] = about, images, marks
+            table, about, images, marks = _read(ScanFiles.beside(path))
             tables.append(table)
+            start = 0
+            for one in about["scans"] if "scans" in about else [{**about, "slices": len(images)}]:
+                inside = slice(start, start + one["slices"])
+                name, start = one["scan"], inside.stop
+                scans[name] = {key: value for key, value in one.items() if key != "slices"}
+                hu[name], labels[name] = images[inside], marks[inside]
         filled = [table for table in tables if len(table)] or tables[:1]
         if not filled:
             raise BrokenArchive("no scan to open", expected="at least one {scan}.hu.npy")
@@ -276,7 +306,13 @@ def _shift(image: np.ndarray, rows: int, columns: int, outside: float) -> np.nda
 def _read(files: ScanFiles) -> tuple[pd.DataFrame, dict[str, Any], np.ndarray, np.ndarray]:
     try:
         hu, labels = np.load(files.hu, mmap_mode="r"), np.load(files.labels, mmap_mode="r")
-        table = pd.read_csv(files.rows, sep="\t", dtype=dict.fromkeys(TEXT_COLUMNS, str), keep_default_na=False)
+        table = pd.read_csv(
+            files.rows,
+            sep="\t",
+            dtype=dict.fromkeys(TEXT_COLUMNS, str),
+            keep_default_na=False,
+            float_precision="round_trip",
+        )
         about = json.loads(files.about.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BrokenArchive(
@@ -286,7 +322,8 @@ def _read(files: ScanFiles) -> tuple[pd.DataFrame, dict[str, Any], np.ndarray, n
             expected="the four files that were written together",
             fix="Delete them and run again.",
         ) from error
-    if hu.shape != labels.shape or len(table) != len(hu):
+    counted = sum(one["slices"] for one in about["scans"]) if "scans" in about else len(hu)
+    if hu.shape != labels.shape or not len(table) == len(hu) == counted:
         raise BrokenArchive(
             "the files of a scan do not fit together",
             where=files.hu,

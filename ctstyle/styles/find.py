@@ -11,6 +11,7 @@ from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window
 from ctstyle.styles.cluster import ClusterSettings, cluster
 from ctstyle.styles.features import feature_frame
+from ctstyle.styles.regions import LENT_TO, SCORED_FROM, RegionSettings, bounds
 from ctstyle.styles.split import SplitSettings, split
 
 
@@ -20,7 +21,8 @@ class NoUsableScans(CTStyleError):
 
 @dataclass(frozen=True)
 class Found:
-    """`styles`: `scan, patient, cohort, style, style_hint`, features. `split`: `scan, patient, cohort, style, side`.
+    """`styles`: `scan, patient, cohort, style, style_hint`, features. `split`: `scan, patient, cohort, style, side` and
+    the bounds of the regions, empty but for axial scans of cohorts that train nothing.
 
     `agreement` is the adjusted Rand index of the found styles with the sheet's style hints.
     """
@@ -36,6 +38,7 @@ def find_styles(
     *,
     clustering: ClusterSettings,
     splitting: SplitSettings,
+    lending: RegionSettings,
     window: Window,
 ) -> Found:
     """Split the patients, find the styles on the training scans and give every scan its style.
@@ -66,7 +69,21 @@ def find_styles(
     )
     base = used[["scan", "patient", "cohort"]].assign(style=found.style[used["scan"]].to_numpy())
     styles = base.assign(style_hint=used["style_hint"]).merge(table.reset_index(), on="scan", validate="1:1")
-    return Found(styles, base.assign(side=side[used["scan"]].to_numpy()), found.agreement)
+    divided = base.assign(side=side[used["scan"]].to_numpy())
+    return Found(styles, divided.assign(**_bounds(archive, divided, lending)), found.agreement)
+
+
+def _bounds(archive: Archive, split: pd.DataFrame, lending: RegionSettings) -> dict[str, list[str]]:
+    """The columns with the bounds of the regions of each scan."""
+    training = set(split.loc[split["side"] == "train", "cohort"])
+    columns: dict[str, list[str]] = {LENT_TO: [], SCORED_FROM: []}
+    for scan, cohort in zip(split["scan"], split["cohort"]):
+        slices = archive.rows[archive.rows["scan"] == scan]
+        axial = (slices["orientation"] == "axial").all()
+        found = bounds(slices["position_mm"], lending) if axial and cohort not in training else None
+        for column, value in zip((LENT_TO, SCORED_FROM), found or ("", "")):
+            columns[column].append(str(value))
+    return columns
 
 
 def _acquisition_group(about: dict) -> str:

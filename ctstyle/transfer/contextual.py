@@ -9,7 +9,6 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ctstyle.accumulate import Accumulation
+from ctstyle.checkpoint import Checkpoint
+from ctstyle.device import autocast
 from ctstyle.encoders.registry import Encoder
-from ctstyle.encoders.weights import he_initialise
 from ctstyle.errors import CTStyleError
 from ctstyle.fit import fit
+from ctstyle.initialise import he_initialise
 from ctstyle.transfer.contextual_loss import contextual_loss
 from ctstyle.transfer.crn import CRN, CRNSettings
 from ctstyle.transfer.features import FeatureCache
@@ -170,8 +172,7 @@ def train_contextual(
     *,
     targets: Sequence[str],
     seed: int,
-    state_path: Path | None = None,
-    fingerprint: str = "",
+    checkpoint: Checkpoint | None = None,
     log_every: int = 20,
 ) -> tuple[ContextualTransformation, pd.DataFrame]:
     """Train one network for each style of `targets`, on the encoder's device.
@@ -200,46 +201,53 @@ def train_contextual(
     stages = [_Stage(start, settings, settings.warm_up_steps)]
     stages += [_Stage(copy.deepcopy(start), settings, settings.steps) for _ in targets]
 
+    accumulation = Accumulation("contextual transformation", checkpoint)
+
     def step(i: int, rng: np.random.Generator) -> Mapping[str, Tensor]:
         """One batch of the warm-up or, after it, of the target style whose turn it is."""
         if i < settings.warm_up_steps:
             images = contents.images(rng.integers(len(content), size=settings.batch))
-            with _autocast(device):
-                again = start(images)
-            loss = F.l1_loss(again.float(), images)
-            stages[0].descend(loss)
-            return {"loss": loss.detach()}
+
+            def decoded(part: slice) -> dict[str, Tensor]:
+                """The slices as the network gives them back."""
+                with autocast(device):
+                    return {"again": start(images[part]).float()}
+
+            def l1(outputs: Mapping[str, Tensor], _: np.random.Generator) -> dict[str, Tensor]:
+                """L1 to the slices."""
+                return {"loss": F.l1_loss(outputs["again"], images)}
+
+            values = accumulation.backward(stages[0].optimiser, settings.batch, decoded, l1, rng)
+            stages[0].descend()
+            return values
         turn, place = divmod(i - settings.warm_up_steps, settings.steps)
         stage = stages[turn + 1]
         if place == 0:
             stage.network.load_state_dict(start.state_dict())
         x = rng.integers(len(content), size=settings.batch)
         y = rng.choice(groups[turn], size=settings.batch)
-        with _autocast(device):
-            made = encoder(stage.network(contents.images(x)), made_taps)
-        made = {tap: maps.float() for tap, maps in made.items()}
-        kept = contextual_content_loss(
-            made,
-            contents.maps(x, content_taps),
-            masks[x],
-            rng,
-            layers=content_taps,
-            bandwidth=settings.bandwidth,
-            at_most=settings.at_most_points,
-        )
-        reached = contextual_style_loss(
-            made,
-            styles.maps(y, style_taps),
-            masks[x],
-            style_masks[y],
-            rng,
-            layers=style_taps,
-            bandwidth=settings.bandwidth,
-            at_most=settings.at_most_points,
-        )
-        loss = settings.content_weight * kept + settings.style_weight * reached
-        stage.descend(loss)
-        return {"loss": loss.detach(), "content": kept.detach(), "style": reached.detach()}
+
+        def forward(part: slice) -> dict[str, Tensor]:
+            """The maps of the outputs."""
+            with autocast(device):
+                made = encoder(stage.network(contents.images(x[part])), made_taps)
+            return {tap: maps.float() for tap, maps in made.items()}
+
+        def loss_of(made: Mapping[str, Tensor], rng: np.random.Generator) -> dict[str, Tensor]:
+            """Both contextual losses and their weighted sum."""
+            shared = {"bandwidth": settings.bandwidth, "at_most": settings.at_most_points}
+            kept = contextual_content_loss(
+                made, contents.maps(x, content_taps), masks[x], rng, layers=content_taps, **shared
+            )
+            reached = contextual_style_loss(
+                made, styles.maps(y, style_taps), masks[x], style_masks[y], rng, layers=style_taps, **shared
+            )
+            loss = settings.content_weight * kept + settings.style_weight * reached
+            return {"loss": loss, "content": kept, "style": reached}
+
+        values = accumulation.backward(stage.optimiser, settings.batch, forward, loss_of, rng)
+        stage.descend()
+        return values
 
     names = [(WARM_UP, settings.warm_up_steps), *((name, settings.steps) for name in targets)]
     parts = {f"{what}{number}": getattr(stage, what) for number, stage in enumerate(stages) for what in _Stage.PARTS}
@@ -249,8 +257,7 @@ def train_contextual(
         steps=sum(count for _, count in names),
         seed=seed,
         name="contextual transformation",
-        state_path=state_path,
-        fingerprint=fingerprint,
+        checkpoint=checkpoint,
         log_every=log_every,
     )
     history["step"] = [number for _, count in names for number in range(1, count + 1)]
@@ -300,10 +307,8 @@ class _Stage:
             self.optimiser, lambda step: 0.55 + 0.45 * math.cos(math.pi * step / max(steps, 1)) if falls else 1.0
         )
 
-    def descend(self, loss: Tensor) -> None:
-        """One step of Adam down the gradient of `loss`."""
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+    def descend(self) -> None:
+        """One step of Adam down the gradient that lies in the network."""
         self.optimiser.step()
         self.rates.step()
 
@@ -316,11 +321,6 @@ def _grey_network(content: np.ndarray, settings: CRNSettings, seed: int) -> CRN:
         network.to_slice.weight *= 0.05
         network.to_slice.bias.fill_(float(content.mean()))
     return network
-
-
-def _autocast(device: torch.device) -> AbstractContextManager:
-    """bfloat16 convolutions on a GPU; the losses stay in float32."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
 
 
 def _check(

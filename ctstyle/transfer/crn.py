@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ctstyle.errors import CTStyleError
+from ctstyle.transfer.cascade import module_sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,27 +21,6 @@ class CRNSettings:
     fine_channels: int = 32
     fine_from_px: int = 128
     smallest_px: int = 4
-
-
-def module_sizes(size_px: tuple[int, int], smallest_px: int) -> tuple[tuple[int, int], ...]:
-    """Height and width of each module, coarse to fine, for slices of `size_px` (height, width).
-
-    Both sides are halved while they are even and neither half is below `smallest_px`. Raises CTStyleError where the
-    shorter side then still is above 2 * `smallest_px`, since the coarsest module would not see the whole slice.
-    """
-    sizes = [tuple(size_px)]
-    while all(side % 2 == 0 and side // 2 >= smallest_px for side in sizes[0]):
-        sizes.insert(0, tuple(side // 2 for side in sizes[0]))
-    shorter = min(sizes[0])
-    if not smallest_px <= shorter <= 2 * smallest_px:
-        raise CTStyleError(
-            "a cascade that doubles cannot reach this size",
-            where=f"slices of {size_px[0]} x {size_px[1]} px",
-            found=f"a coarsest module of {sizes[0][0]} x {sizes[0][1]} px",
-            expected=f"a shorter side of {smallest_px} to {2 * smallest_px} px, doubled some times",
-            fix="Correct slices/size_px in the config: 64, 96, 128 and 256 fit.",
-        )
-    return tuple(sizes)
 
 
 class CRN(nn.Module):

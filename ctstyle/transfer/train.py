@@ -4,9 +4,7 @@ import copy
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,12 +12,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ctstyle.accumulate import Accumulation
+from ctstyle.checkpoint import Checkpoint
+from ctstyle.device import autocast
 from ctstyle.encoders.choice import TapLists
 from ctstyle.encoders.registry import Encoder, EncoderSpec
 from ctstyle.encoders.scale import tap_scales
-from ctstyle.encoders.weights import he_initialise
 from ctstyle.errors import CTStyleError
 from ctstyle.fit import fit
+from ctstyle.initialise import he_initialise
 from ctstyle.transfer.adain import STATISTICS, restyle
 from ctstyle.transfer.decoder import Decoder
 from ctstyle.transfer.features import FeatureCache, scaled_maps, with_smoothing
@@ -35,6 +36,9 @@ CONTENT_TARGETS = ("x", "adain")
 LAYERS = ("registry", "deep", "selected")
 
 SMOOTHINGS = ("none", "softmax")
+
+AGAIN = "identity"
+"""Among a step's outputs, beside the taps: X decoded from its own maps."""
 
 SCHEDULES = ("cosine", "inverse")
 """`inverse`: lr / (1 + decay * step), of the AdaIN reference. `cosine`: as in the warm-up, for few steps."""
@@ -120,8 +124,7 @@ def warm_up(
     settings: WarmUpSettings,
     *,
     seed: int,
-    state_path: Path | None = None,
-    fingerprint: str = "",
+    checkpoint: Checkpoint | None = None,
     log_every: int = 20,
 ) -> tuple[Generator, pd.DataFrame]:
     """Train a new decoder to give back each slice from its maps at the AdaIN tap.
@@ -152,6 +155,7 @@ def warm_up(
     decoder.to(device)
     optimiser = torch.optim.Adam(decoder.parameters(), lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rise_and_fall(step, settings.steps))
+    accumulation = Accumulation("warm-up", checkpoint)
 
     def step(_: int, rng: np.random.Generator) -> Mapping[str, Tensor]:
         """One batch of slices, or windows of them, to be given back."""
@@ -159,11 +163,20 @@ def warm_up(
         maps, wanted = cache.maps(indices, (tap.name,))[tap.name], cache.images(indices)
         if settings.window:
             maps, wanted = _windows(maps, wanted, settings.window, rng)
-        with _autocast(device):
-            images = decoder(maps)
-        loss = F.l1_loss(images.float(), wanted)
-        _descend(optimiser, schedule, loss)
-        return {"l1": loss.detach()}
+
+        def forward(part: slice) -> dict[str, Tensor]:
+            """The decoded slices."""
+            with autocast(device):
+                return {"images": decoder(maps[part]).float()}
+
+        def loss_of(outputs: Mapping[str, Tensor], _: np.random.Generator) -> dict[str, Tensor]:
+            """L1 to the slices."""
+            return {"loss": F.l1_loss(outputs["images"], wanted)}
+
+        losses = accumulation.backward(optimiser, len(maps), forward, loss_of, rng)
+        optimiser.step()
+        schedule.step()
+        return {"l1": losses["loss"]}
 
     history = fit(
         step,
@@ -171,8 +184,7 @@ def warm_up(
         steps=settings.steps,
         seed=seed,
         name="warm-up",
-        state_path=state_path,
-        fingerprint=fingerprint,
+        checkpoint=checkpoint,
         log_every=log_every,
     )
     return Generator(encoder, decoder.eval(), adain_tap=tap.name, scale=scale), history
@@ -185,8 +197,7 @@ def train(
     material: Material,
     *,
     seed: int,
-    state_path: Path | None = None,
-    fingerprint: str = "",
+    checkpoint: Checkpoint | None = None,
     log_every: int = 20,
 ) -> tuple[Generator, pd.DataFrame]:
     """Train a copy of the warmed-up generator `start` as `model` ("ours" or "adain").
@@ -208,6 +219,7 @@ def train(
     decoder = copy.deepcopy(start.decoder).train()
     optimiser = torch.optim.Adam(decoder.parameters(), lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _rate(settings))
+    accumulation = Accumulation(f"transfer {model}", checkpoint)
 
     def step(_: int, rng: np.random.Generator) -> Mapping[str, Tensor]:
         """One batch of contents, each towards a slice of a style drawn for it."""
@@ -217,21 +229,30 @@ def train(
         wanted = styles.statistics(y, losses.statistics)
         own = masks[x] if in_bodies else None
         target = restyle(maps[adain_tap], *wanted[adain_tap], own)
-        with _autocast(device):
-            images = decoder(target)
-            made = scaled_maps(encoder, images, losses.made, losses.scales)
-        found = {
-            "content": losses.content(made, maps, target, wanted, masks[x], rng),
-            "style": style_loss(made, wanted, losses.style_weights, own),
-        }
-        loss = found["content"] + settings.style_weight * found["style"]
-        if settings.identity_weight > 0:
-            with _autocast(device):
-                again = decoder(maps[adain_tap])
-            found["identity"] = F.l1_loss(again.float(), contents.images(x))
-            loss = loss + settings.identity_weight * found["identity"]
-        _descend(optimiser, schedule, loss)
-        return {"loss": loss.detach(), **{name: value.detach() for name, value in found.items()}}
+        with_identity = settings.identity_weight > 0
+
+        def forward(part: slice) -> dict[str, Tensor]:
+            """The scaled maps of the outputs, and X decoded from its own maps."""
+            with autocast(device):
+                made = scaled_maps(encoder, decoder(target[part]), losses.made, losses.scales)
+                return {**made, **({AGAIN: decoder(maps[adain_tap][part]).float()} if with_identity else {})}
+
+        def loss_of(outputs: Mapping[str, Tensor], rng: np.random.Generator) -> dict[str, Tensor]:
+            """The weighted sum, and its terms."""
+            found = {
+                "content": losses.content(outputs, maps, target, wanted, masks[x], rng),
+                "style": style_loss(outputs, wanted, losses.style_weights, own),
+            }
+            loss = found["content"] + settings.style_weight * found["style"]
+            if with_identity:
+                found["identity"] = F.l1_loss(outputs[AGAIN], contents.images(x))
+                loss = loss + settings.identity_weight * found["identity"]
+            return {"loss": loss, **found}
+
+        values = accumulation.backward(optimiser, settings.batch, forward, loss_of, rng)
+        optimiser.step()
+        schedule.step()
+        return values
 
     history = fit(
         step,
@@ -239,8 +260,7 @@ def train(
         steps=settings.steps,
         seed=seed,
         name=f"transfer {model}",
-        state_path=state_path,
-        fingerprint=fingerprint,
+        checkpoint=checkpoint,
         log_every=log_every,
     )
     trained = Generator(encoder, decoder.eval(), adain_tap=adain_tap, scale=start.scale, statistics=settings.statistics)
@@ -334,18 +354,6 @@ def _rate(settings: TransferSettings) -> Callable[[int], float]:
     if settings.schedule == "cosine":
         return lambda step: _rise_and_fall(step, settings.steps)
     return lambda step: 1 / (1 + settings.learning_rate_decay * step)
-
-
-def _descend(optimiser: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler, loss: Tensor) -> None:
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    optimiser.step()
-    schedule.step()
-
-
-def _autocast(device: torch.device) -> AbstractContextManager:
-    """bfloat16 convolutions on a GPU; the losses stay in float32."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
 
 
 def _check_slices(slices: np.ndarray, stride: int, where: str) -> None:

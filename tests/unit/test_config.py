@@ -16,6 +16,7 @@ from ctstyle.paper.bootstrap import Bootstrap
 from ctstyle.segment.train import SegmentSettings
 from ctstyle.slices.cut import SliceSettings
 from ctstyle.styles.cluster import ClusterSettings
+from ctstyle.styles.regions import RegionSettings
 from ctstyle.styles.split import SplitSettings
 from ctstyle.transfer.contextual import ContextualSettings
 from ctstyle.transfer.gatys import GatysSettings
@@ -26,6 +27,7 @@ SECTIONS = {
     "slices": SliceSettings,
     "styles": ClusterSettings,
     "split": SplitSettings,
+    "lending": RegionSettings,
     "encoders/domain": DomainSettings,
     "encoders/layers": LayerSettings,
     "transfer/warm_up": WarmUpSettings,

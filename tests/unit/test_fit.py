@@ -1,12 +1,14 @@
 """The training loop: deterministic, resumable bit for bit, stopped by NaN and by signals."""
 
+import errno
 import os
 import signal
 
 import pytest
 import torch
 
-from ctstyle.fit import StaleState, TrainingDiverged, fit, step_rng
+from ctstyle.checkpoint import Checkpoint
+from ctstyle.fit import TrainingDiverged, fit, step_rng
 
 
 def _line(seed=0):
@@ -41,29 +43,99 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path):
         return losses
 
     with pytest.raises(SystemExit) as stop:
-        fit(interrupted, parts=parts, steps=12, seed=7, state_path=state, fingerprint="a")
+        fit(interrupted, parts=parts, steps=12, seed=7, checkpoint=Checkpoint(path=state, fingerprint="a"))
     assert stop.value.code == 143
     assert state.exists()
 
     network, parts, step = _line(seed=99)
-    resumed = fit(step, parts=parts, steps=12, seed=7, state_path=state, fingerprint="a")
+    resumed = fit(step, parts=parts, steps=12, seed=7, checkpoint=Checkpoint(path=state, fingerprint="a"))
     assert resumed.equals(whole)
     assert torch.equal(torch.cat([p.flatten() for p in network.parameters()]), expected)
     assert not state.exists()
 
 
-def test_state_of_another_training_is_refused(tmp_path):
+def interrupted(path, fingerprint="a"):
+    """A training of three steps that was stopped by a signal after the first."""
     _, parts, step = _line()
-    state = tmp_path / "state.pt"
 
     def stopped(i, rng):
         os.kill(os.getpid(), signal.SIGUSR1)
         return step(i, rng)
 
     with pytest.raises(SystemExit):
-        fit(stopped, parts=parts, steps=3, seed=0, state_path=state, fingerprint="a")
-    with pytest.raises(StaleState, match=r"another|other"):
-        fit(step, parts=parts, steps=3, seed=0, state_path=state, fingerprint="b")
+        fit(stopped, parts=parts, steps=3, seed=0, checkpoint=Checkpoint(path=path, fingerprint=fingerprint))
+
+
+def trained(checkpoint=None):
+    """The same training run to its end: weights, history."""
+    network, parts, step = _line()
+    history = fit(step, parts=parts, steps=3, seed=0, checkpoint=checkpoint)
+    return torch.cat([p.flatten() for p in network.parameters()]), history
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "pickled", "torch", "format", "parts", "fingerprint"])
+def test_a_state_that_cannot_be_used_is_said_and_the_training_begins_anew(tmp_path, caplog, damage):
+    path = tmp_path / "state.pt"
+    interrupted(path)
+    state = torch.load(path, weights_only=True)
+    if damage in ("torch", "format", "fingerprint"):
+        torch.save({**state, damage: "another"}, path)
+    elif damage == "parts":  # the first part fits, the second does not
+        torch.save({**state, "parts": {**state["parts"], "optimiser": {}}}, path)
+    elif damage == "pickled":
+        torch.save({**state, "history": path}, path)
+    else:
+        path.write_bytes(path.read_bytes()[: 900 if damage == "truncated" else 0])
+    checkpoint = Checkpoint(path=path, fingerprint="a")
+    with caplog.at_level("WARNING"):
+        weights, history = trained(checkpoint)
+    assert torch.equal(weights, trained()[0]) and history.equals(trained()[1])
+    assert "state.pt cannot be resumed from, begins anew" in caplog.text and not path.exists()
+    assert [one["steps"] for one in checkpoint.segments] == [[1, 3]]
+
+
+def test_states_of_other_parameters_are_deleted_and_those_of_other_outputs_kept(tmp_path):
+    mine, other = (Checkpoint.beside(tmp_path / "seed0.safetensors", "train", fingerprint * 64) for fingerprint in "ab")
+    neighbour = Checkpoint.beside(tmp_path / "seed1.safetensors", "train", "a" * 64)
+    interrupted(other.path), interrupted(neighbour.path)
+    other.path.with_name(other.path.name + ".tmp").write_bytes(b"half")
+    weights, _ = trained(mine)
+    assert torch.equal(weights, trained()[0])
+    assert [path.name for path in tmp_path.iterdir()] == [neighbour.path.name]
+
+
+def test_a_full_disk_does_not_stop_a_training(tmp_path, caplog, monkeypatch):
+    def full(state, path):
+        path.write_bytes(b"half of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    checkpoint = Checkpoint(path=tmp_path / "state", fingerprint="a", every_s=0)
+    with caplog.at_level("WARNING"):
+        weights, _ = trained(checkpoint)
+    assert torch.equal(weights, trained()[0]) and "No space left on device" in caplog.text
+    assert not list(tmp_path.iterdir())
+
+
+def test_saving_takes_a_small_share_of_the_time_however_slow_the_disk(tmp_path, monkeypatch):
+    clock, saves = [0.0], []
+    monkeypatch.setattr("ctstyle.checkpoint.time.monotonic", lambda: clock[0])
+
+    def slow(state, path):
+        clock[0] += 7
+        saves.append(clock[0])
+        path.write_bytes(b"state")
+
+    monkeypatch.setattr(torch, "save", slow)
+    checkpoint = Checkpoint(path=tmp_path / "state", fingerprint="a", every_s=10)
+    checkpoint.resume({}, "training")
+    history = []
+    while clock[0] < 10_000:
+        clock[0] += 1
+        history.append({})
+        if checkpoint.due():
+            checkpoint.save({}, history)
+    assert 7 * len(saves) / clock[0] < 0.02 and len(saves) > 5
 
 
 def test_nan_stops_the_training_and_names_the_loss_and_the_step():

@@ -18,7 +18,8 @@ ROOMS = [
     "paper",
 ]
 """In the order the data flows. `metrics` are formulas on slices that every later room may use."""
-TOOLS = {"errors", "settings", "fit", "device", "job", "provenance", "audit"}
+TOOLS = {"errors", "settings", "job", "lease", "device", "provenance", "audit"}
+TOOLS |= {"initialise", "checkpoint", "accumulate", "fit"}
 
 
 def _imports(path):

@@ -75,7 +75,7 @@ def test_the_fingerprint_changes_with_parameters_by_name_and_with_input_bytes(tm
     (tmp_path / "in.txt").write_text("other slices")
     with job(snakemake) as run:
         assert run.fingerprint != same
-        assert run.state_path.parent == tmp_path
+        assert run.checkpoint.path.parent == tmp_path
 
 
 def test_a_promised_gpu_that_is_not_there_is_an_error(tmp_path, capfd):

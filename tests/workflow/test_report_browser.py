@@ -14,14 +14,15 @@ CATEGORIES = {
     "1 Method": 3,
     "2 Grey scales": 2,
     "3 Style transfer": 4,
-    "4 Segmentation": 7,
-    "5 Encoders and layers": 10,
+    "4 Segmentation": 8,
+    "5 Encoders and layers": 11,
     "6 Claims and errata": 2,
     "7 Training curves": 3,
-    "8 The paper": 1,
+    "8 The paper": 2,
 }
 """How many results each category of the tiny run has."""
 SUBCATEGORIES = {"Figures", "Tables", "Documents", "Augmented slices", "Outputs of the encoders", "Feature layers"}
+SUBCATEGORIES |= {"Choose encoder, loss, augmentation"}
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,7 @@ def test_a_figure_is_shown_at_a_click(browser, report):
     _menu(browser, "Figures")
     browser.execute_script("arguments[0].click()", _eyes(browser)[0])
     widest = "return Math.max(...Array.from(document.images, image => image.naturalWidth))"
-    WebDriverWait(browser, 20).until(lambda page: page.execute_script(widest) > 1000)
+    assert WebDriverWait(browser, 20).until(lambda page: page.execute_script(widest) > 1000)
 
 
 def test_losses_are_a_toggle(browser, report):
@@ -85,3 +86,22 @@ def test_losses_are_a_toggle(browser, report):
     assert len(_eyes(browser)) == 1  # two figures in one row, the loss is chosen above it
     text = browser.find_element(By.TAG_NAME, "body").text
     assert "MSE" in text and "contextual loss" in text
+
+
+def test_encoder_loss_and_augmentation_are_chosen_on_the_viewer(browser, tiny):
+    browser.get((tiny[2] / "paper" / "viewer.html").as_uri())
+    chosen = {"e": "resnet50", "l": "adain", "a": "oracle"}
+    before = _shown(browser)
+    for letter, key in chosen.items():
+        browser.find_element(By.ID, f"{letter}-{key}").click()
+    after = _shown(browser)
+    assert len(after) == len(before) and {classes for classes, _ in after} == {"e-resnet50 l-adain", "a-oracle"}
+    assert {source for _, source in after}.isdisjoint(source for _, source in before)
+    assert browser.execute_script("return Array.from(document.images).every(image => image.naturalWidth > 100)")
+
+
+def _shown(browser):
+    """The choices and the picture of each panel that is shown and could be another one."""
+    panels = [one for one in browser.find_elements(By.CLASS_NAME, "choice") if one.is_displayed()]
+    pictures = [one.find_element(By.TAG_NAME, "img").get_attribute("src") for one in panels]
+    return [(one.get_attribute("class").removeprefix("choice "), picture) for one, picture in zip(panels, pictures)]

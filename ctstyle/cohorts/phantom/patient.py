@@ -231,6 +231,7 @@ def _paint_column(
     canvas: Canvas, vertebrae: list[Vertebra], x: np.ndarray, y: np.ndarray, z: np.ndarray, edge: float
 ) -> None:
     def along(values: list[float]) -> np.ndarray:
+        """A quantity of the vertebrae between their centres, `[slices, 1, 1]`."""
         return np.interp(z[:, 0, 0], heights, values[::-1])[:, None, None].astype(np.float32)
 
     heights = [v.centre[2] for v in vertebrae][::-1]

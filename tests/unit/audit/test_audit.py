@@ -25,6 +25,9 @@ from a_run import (
 
 from ctstyle.audit.__main__ import main
 
+LENT_ROWS = "results/augmented/transductive/seed0.tsv"
+LENT_TESTED = "results/segmentation/transductive/seed0/predictions.tsv"
+
 
 @pytest.fixture
 def run(tmp_path):
@@ -191,6 +194,45 @@ def test_a_test_patient_in_training_is_found(run, ask):
 def test_test_content_in_augmentation_is_found_in_the_table_itself(run, ask):
     run.job("generate", {"seed": "0"}, {EXTRA_ROWS: GENERATED + "0\tc\tb\t\n"}, [GENERATOR, SPLIT_NAME])
     assert "not on the train side" in of(ask(TABLE)[1], "separation")[EXTRA_ROWS]
+
+
+def transductive(run, *, lent: str, scored: str, scan: str = "c") -> None:
+    """Jobs of a transductive arm: which slice of the test scan c lends its style, and at which mm c is scored."""
+    run.job("cut_scan", {"scan": "c"}, {"results/slices/c.tsv": "index\tposition_mm\n0\t0\n1\t40\n"}, [SERIES])
+    rows = f"index\tcontent_scan\tstyle_scan\tstyle_index\n0\ta\t{scan}\t{lent}\n"
+    run.job("generate", {"arm": "transductive", "seed": "0"}, {LENT_ROWS: rows}, [GENERATOR, SPLIT_NAME])
+    rows = f"scan\tposition_mm\tregion\nc\t1\tgap\nc\t{scored}\tscored\nb\t0\tscored\n"
+    run.job("predict_test", {}, {LENT_TESTED: rows}, [LENT_ROWS, SPLIT_NAME])
+    run.seal()
+
+
+def test_the_transductive_arm_is_a_flagged_exception_that_keeps_its_distance(run, ask):
+    transductive(run, lent="0", scored="31.5")
+    status, told = ask()
+    (finding,) = [one for one in told["findings"] if one["check"] == "separation"]
+    assert status == 0 and (finding["file"], finding["severity"]) == (LENT_ROWS, "warning")
+    assert "31.5 mm" in finding["found"] and "named exception" in finding["what"] and " c" in finding["what"]
+    # the lent slices alone cannot tell what is scored
+    (finding,) = [one for one in ask(LENT_ROWS)[1]["findings"] if one["check"] == "separation"]
+    assert finding["severity"] == "not verified"
+
+
+@pytest.mark.parametrize(
+    ("lent", "scored", "said"),
+    [("1", "31.5", "8.5 mm"), ("0", "29.9", "29.9 mm"), ("0", "", "no positions"), ("2", "31", "does not have")],
+)
+def test_a_transductive_arm_that_is_scored_near_what_it_saw_is_found(run, ask, lent, scored, said):
+    transductive(run, lent=lent, scored=scored)
+    found = [one for one in ask()[1]["findings"] if one["check"] == "separation" and one["severity"] == "broken"]
+    assert any(said in one["what"] + one["found"] for one in found)
+
+
+def test_only_the_transductive_arm_may_see_test_scans_and_only_their_grey_scale(run, ask):
+    rows = "index\tcontent_scan\tstyle_scan\tstyle_index\n0\tc\tc\t0\n"
+    run.job("generate", {"arm": "transductive", "seed": "0"}, {LENT_ROWS: rows}, [GENERATOR, SPLIT_NAME])
+    run.job("generate", {"seed": "0"}, {EXTRA_ROWS: rows}, [GENERATOR, SPLIT_NAME])
+    told = [(one["file"], one["what"].split()[0]) for one in ask()[1]["findings"] if one["check"] == "separation"]
+    assert (LENT_ROWS, "content") in told and (EXTRA_ROWS, "style") in told and (LENT_ROWS, "style") not in told
 
 
 def test_a_deleted_record_leaves_a_gap(run, ask):

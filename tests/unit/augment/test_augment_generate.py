@@ -16,6 +16,7 @@ from ctstyle.augment.generate import (
     Generated,
     Slices,
     generate,
+    lent_slices,
     network_painter,
     training_slices,
 )
@@ -25,6 +26,9 @@ from ctstyle.metrics.style import wasserstein1_hu
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window
+from ctstyle.styles.run import open_run
+from ctstyle.transfer.pairs import NothingToPair
+from tests.synthetic_run import write_run, write_split
 
 WINDOW = Window(-250, 750)
 
@@ -141,6 +145,22 @@ def test_contents_and_styles_come_from_training_patients_alone():
     content, style = training_slices(Archive(rows, {}, arrays, {k: v.astype(np.uint8) for k, v in arrays.items()}))
     assert content.rows["scan"].tolist() == ["source"] * 2 and (content.hu == 0).all() and content.hu.shape == (2, 4, 4)
     assert style.rows["scan"].tolist() == ["other"] * 2 and (style.labels == 3).all()
+
+
+def test_lent_slices_are_those_of_the_region_and_their_masks_are_not_read(tmp_path):
+    paths, sheet = write_run(tmp_path)
+    write_split(sheet, tmp_path / "split.tsv")
+    run = open_run(paths, tmp_path / "split.tsv")
+    content, style = lent_slices(run)
+    assert set(content.rows["scan"]) == {"p0-a", "p1-a", "p2-a"} and len(style.labels) == 0
+    assert style.rows[["scan", "index", "style"]].to_numpy().tolist() == [["real", 0, "real"]]
+    assert np.array_equal(style.hu, run.select(scan="real", index=0).hu())
+    made = generate(
+        shift_to_style, content, style, AugmentSettings(), window=WINDOW, model="ours", seed=0, guarded=False
+    )
+    assert set(made.rows["style_scan"]) == {"real"} and len(made.hu) == len(content.hu)
+    with pytest.raises(NothingToPair, match="transductive"):
+        lent_slices(run.select(cohort="made"))
 
 
 def test_the_network_painter_speaks_in_the_window_and_passes_alpha():

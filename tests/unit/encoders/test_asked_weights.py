@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from ctstyle.encoders.plan import WeightsNotAsked, check_weights
+from ctstyle.encoders.plan import WeightsDigestMismatch, WeightsNotAsked, WeightsUnavailable, check_weights
 
 
 def section(name="vgg19", weights="hed", path=None, sha256=None) -> dict:
@@ -22,12 +22,16 @@ def test_weights_that_can_be_had_pass(tmp_path):
 def test_weights_that_cannot_be_had_are_named(tmp_path):
     own = tmp_path / "own.safetensors"
     own.write_bytes(b"weights")
-    for asked, message in (
-        (section("resnet50"), "resnet50 with hed"),
-        (section(weights="file"), "none is named"),
-        (section(weights="file", path=str(own)), "sha256 None"),
-        (section(weights="file", path=str(tmp_path / "no.pth"), sha256="ab"), "no such weights file"),
-        (section(weights="file", path=str(own), sha256="ab" * 32), "is another one"),
+    for asked, error, message in (
+        (section("resnet50"), WeightsNotAsked, "resnet50 with hed"),
+        (section(weights="file"), WeightsNotAsked, "none is named"),
+        (section(weights="file", path=str(own)), WeightsNotAsked, "sha256 None"),
+        (
+            section(weights="file", path=str(tmp_path / "no.pth"), sha256="ab"),
+            WeightsUnavailable,
+            "no such weights file",
+        ),
+        (section(weights="file", path=str(own), sha256="ab" * 32), WeightsDigestMismatch, "is another one"),
     ):
-        with pytest.raises(WeightsNotAsked, match=message):
+        with pytest.raises(error, match=message):
             check_weights(asked)

@@ -16,7 +16,8 @@ from ctstyle.encoders.domain import (
     vary_grey_scale,
 )
 from ctstyle.encoders.registry import ENCODERS, build
-from ctstyle.encoders.weights import he_initialise
+from ctstyle.initialise import he_initialise
+from tests.killed import killed_and_resumed
 
 
 def levelled(count: int, seed: int) -> LevelledSlices:
@@ -43,6 +44,16 @@ def test_same_seed_same_weights():
     settings = DomainSettings(steps=2, batch=4, size_px=32)
     runs = [train_domain("densenet121", levelled(8, 0), levelled(4, 1), settings, seed=s)[0].sha256 for s in (0, 0, 1)]
     assert runs[0] == runs[1] != runs[2]
+
+
+def test_interrupted_and_resumed_equals_uninterrupted(tmp_path):
+    settings = DomainSettings(steps=4, batch=4, size_px=32)
+
+    def trained(checkpoint=None):
+        return train_domain("resnet50", levelled(8, 0), levelled(4, 1), settings, seed=0, checkpoint=checkpoint)
+
+    (whole, history), (resumed, rows) = trained(), killed_and_resumed(trained, tmp_path, stop=2)
+    assert resumed.sha256 == whole.sha256 and rows.equals(history)
 
 
 def test_vgg_batch_norm_is_folded_exactly():

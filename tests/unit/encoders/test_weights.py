@@ -18,6 +18,7 @@ from scipy.signal import correlate
 
 from ctstyle.encoders import weights
 from ctstyle.encoders.registry import WrongArchitecture, build
+from ctstyle.provenance.digest import sha256_file
 
 SIDE = 16
 
@@ -227,7 +228,7 @@ def test_imagenet_files_begin_as_torchvisions_own_addresses():
 def test_own_file_needs_its_digest_and_the_right_architecture(tmp_path):
     path = tmp_path / "mine.pth"
     torch.save(dict(weights.random("resnet50", seed=0).state), path)
-    digest = weights.file_digest(path)
+    digest = sha256_file(path)
     record = weights.file("resnet50", path, sha256=digest)
     assert record.weights == "file:mine.pth" and record.sha256 == digest
     with pytest.raises(weights.WeightsDigestMismatch, match=r"mine\.pth"):
@@ -244,4 +245,4 @@ def test_a_pickled_object_is_refused(tmp_path):
     path = tmp_path / "evil.pth"
     torch.save({"weights": Path("/")}, path)
     with pytest.raises(weights.WeightsUnavailable, match="tensors"):
-        weights.file("vgg16", path, sha256=weights.file_digest(path))
+        weights.file("vgg16", path, sha256=sha256_file(path))

@@ -20,8 +20,10 @@ from ctstyle.metrics.classifier import (
     classifier_sides,
     train_classifier,
 )
+from ctstyle.metrics.inception import inception, initialise, prepare
 from ctstyle.slices.archive import Archive, ScanFiles, write_scan
 from ctstyle.slices.window import Window
+from tests.killed import killed_and_resumed
 
 SIZE = 76
 STYLES = ("bright", "dark", "noisy")
@@ -59,7 +61,7 @@ def trained() -> tuple[Classifier, pd.DataFrame]:
 def trunk() -> dict[str, torch.Tensor]:
     """Tensors as in torchvision's ImageNet file, auxiliary head and thousand classes included, but random."""
     network = torchvision.models.inception_v3(weights=None, aux_logits=True, init_weights=False)
-    module._he_initialise(network, seed=3)
+    initialise(network, seed=3)
     return network.state_dict()
 
 
@@ -109,13 +111,26 @@ def test_same_seed_same_classifier(monkeypatch):
     assert runs[0] == runs[1] and len(set(runs)) == 3
 
 
+@pytest.mark.parametrize("weights", ["scratch", "imagenet"])
+def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, monkeypatch, trunk, weights):
+    monkeypatch.setattr(module, "SETTLING_BATCHES", 1)
+    settings = ClassifierSettings(steps=4, batch=3, weights=weights, size_px=75)
+    given = trunk if weights == "imagenet" else None
+
+    def trained(checkpoint=None):
+        return train_classifier(TRAINING, HELDOUT, settings, seed=0, trunk_state=given, checkpoint=checkpoint)
+
+    (whole, history), (resumed, rows) = trained(), killed_and_resumed(trained, tmp_path, stop=2)
+    assert resumed.about() == whole.about() and rows.equals(history)
+
+
 def test_batch_norm_takes_the_statistics_of_the_training_slices(monkeypatch):
     monkeypatch.setattr(module, "SETTLING_BATCHES", 2)
     images = torch.rand(2, 1, 75, 75, generator=torch.Generator().manual_seed(0)) * torch.tensor([0.2, 1.0]).reshape(
         2, 1, 1, 1
     )
-    network = module._inception(2)
-    module._he_initialise(network, seed=0)
+    network = inception(2)
+    initialise(network, seed=0)
     layer = network.Conv2d_1a_3x3
     module._settle_batch_norm(network, images, torch.tensor([0, 1]), seed=0)
     rgb = (2 * images.double() - 1).expand(-1, 3, -1, -1)
@@ -146,9 +161,9 @@ def test_the_head_on_an_imagenet_trunk_is_fed_as_torchvision_does(trunk):
 
 
 def test_slices_are_resized_by_their_shorter_side():
-    images = module._prepare(np.full((2, 80, 160), 0.25, np.float32), 100)
+    images = prepare(np.full((2, 80, 160), 0.25, np.float32), 100)
     assert images.shape == (2, 1, 100, 200) and float(images.min()) == float(images.max()) == 0.25
-    assert module._prepare(np.zeros((2, 80, 160), np.float32), 0).shape == (2, 1, 80, 160)
+    assert prepare(np.zeros((2, 80, 160), np.float32), 0).shape == (2, 1, 80, 160)
 
 
 def test_every_style_is_drawn_equally_often():

@@ -141,6 +141,7 @@ def run_archive() -> Archive:
         [
             {"scan": scan, "patient": scan, "cohort": "real" if scan == "d" else "phantom", "index": i, "side": side}
             | {"style": "s1" if scan in "ad" else "s2", "foreground_px": 8 * (scan != "c")}
+            | {"region": "lent" if scan == "d" and i == 0 else "scored"}
             for scan, side in scans.items()
             for i in range(3)
         ]
@@ -156,10 +157,11 @@ def test_an_arm_is_scored_on_the_masked_test_scans():
     predictions = archive.select(side="test").labels()
     predictions[0, 0] = 0
     predictions[3:6] = 1
+    predictions[6:8, :2] = 0
     frame = score_arm(predictions, archive, arm="ours", seed=2)
     assert frame[["scan", "domain", "slices", "fp", "fn"]].to_numpy().tolist() == [
         ["b", "out_of_style", 3, 0, 4],
-        ["d", "real", 3, 0, 0],
+        ["d", "real", 2, 0, 8],  # its first slice lends its style
     ]
     with pytest.raises(ShapeMismatch, match="arm ours"):
         score_arm(predictions[1:], archive, arm="ours", seed=2)

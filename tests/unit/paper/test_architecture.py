@@ -12,9 +12,11 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from ctstyle.encoders.registry import UnknownEncoder
-from ctstyle.paper.architecture import PRINT, figure1, figure2, figure3, unet_levels
+from ctstyle.paper.architecture import figure1, figure2, figure3
+from ctstyle.paper.boxes import PRINT
 from ctstyle.paper.drawing import Look, save_figure
 from ctstyle.paper.measures import PaperInputError
+from ctstyle.paper.networks import unet_levels
 from ctstyle.segment.unet import UNetError, UNetSettings, build_unet
 from ctstyle.transfer.decoder import Decoder
 

@@ -6,7 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ctstyle.paper.claims import (
+from ctstyle.paper.claims import claims, read_claim_inputs
+from ctstyle.paper.measures import PaperInputError
+from ctstyle.paper.printed import printed_table2
+from ctstyle.paper.text_table import text_csv, text_latex
+from ctstyle.paper.verdicts import (
     CONTENT_MARGIN,
     CRITERIA,
     MIXED,
@@ -17,19 +21,14 @@ from ctstyle.paper.claims import (
     VERDICTS,
     ClaimInputs,
     augmentation_helps,
-    claims,
     contextual_keeps_content,
     every_style_is_reached,
     faster_than_rivals,
     gain_over_rivals,
     layers_do_not_matter,
     order_of_styles,
-    read_claim_inputs,
     vgg19_is_best,
 )
-from ctstyle.paper.measures import PaperInputError
-from ctstyle.paper.printed import printed_table2
-from ctstyle.paper.text_table import text_csv, text_latex
 
 
 def sweep(ours, adain):

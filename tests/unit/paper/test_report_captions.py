@@ -21,7 +21,8 @@ CONFIG = {
 }
 TEMPLATES = ("workflow", "table1", "table2", "table1_printed", "table2_printed", "figure4", "figure5", "figure6")
 TEMPLATES += ("figure7", "training_curves", "style_space", "layers", "architecture", "augmented", "encoders", "table3")
-TEMPLATES += ("taps", "sweep", "lists", "layer_choice", "errata", "claims", "costs", "environment", "paper")
+TEMPLATES += ("taps", "sweep", "lists", "layer_choice", "errata", "claims", "costs", "environment", "paper", "viewer")
+TEMPLATES += ("seal",)
 WILDCARDS = {"arm": "ours", "figure": "figure8"}
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ctstyle.provenance import record
+from ctstyle.provenance import machine, record
 from ctstyle.provenance.digest import DigestCache, digests, sha256_file
 from ctstyle.provenance.record import Job, NotRecordable, contract_name, scrub, statement
 
@@ -212,7 +212,7 @@ def test_the_environment_tells_imported_packages_and_the_commit_of_a_clone(tmp_p
     told = record.environment(tmp_path)
     assert (told["commit"], told["dirty"], told["gpu"], told["driver"]) == (head, False, "none", "none")
     assert told["packages"]["pytest"] == metadata.version("pytest") and "snakemake" not in told["packages"]
-    record._commit.cache_clear()
+    machine.commit_of.cache_clear()
     (tmp_path / "a.py").write_text("a = 2\n")
     assert record.environment(tmp_path)["dirty"] is True
     (tmp_path / "unpacked").mkdir()

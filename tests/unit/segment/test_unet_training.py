@@ -13,6 +13,7 @@ from ctstyle.segment.predict import predict
 from ctstyle.segment.train import NoTrainingSlices, Pool, SegmentSettings, rate, sample, train
 from ctstyle.segment.unet import UNetError, UNetSettings
 from ctstyle.slices.window import Window
+from tests.killed import killed_and_resumed
 
 WINDOW = Window(-250, 750)
 SMALL = UNetSettings(channels=(8, 16, 32), strides=(2, 2), residual_units=1)
@@ -55,29 +56,12 @@ def test_the_same_seed_gives_the_same_network_and_another_seed_another():
     assert torch.equal(one, two) and not torch.equal(one, three)
 
 
-def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, monkeypatch):
-    import ctstyle.fit
-
+def test_interrupted_and_resumed_equals_uninterrupted(tmp_path):
     settings = SegmentSettings(steps=6, batch=4, unet=SMALL)
     whole, history = train([pool()], WINDOW, settings, seed=1)
-    state = tmp_path / "state.pt"
-
-    class Killed(Exception):
-        pass
-
-    def killing(path, parts, rows, fingerprint):
-        saved(path, parts, rows, fingerprint)
-        if len(rows) == 3:
-            raise Killed
-
-    saved = ctstyle.fit._save
-    monkeypatch.setattr(ctstyle.fit, "_save", killing)
-    original = ctstyle.fit.fit
-    monkeypatch.setattr("ctstyle.segment.train.fit", lambda *a, **k: original(*a, **k, save_every_s=0.0))
-    with pytest.raises(Killed):
-        train([pool()], WINDOW, settings, seed=1, state_path=state, fingerprint="f")
-    assert state.exists()
-    resumed, rows = train([pool()], WINDOW, settings, seed=1, state_path=state, fingerprint="f")
+    resumed, rows = killed_and_resumed(
+        lambda checkpoint: train([pool()], WINDOW, settings, seed=1, checkpoint=checkpoint), tmp_path, stop=3
+    )
     assert torch.equal(weights(resumed), weights(whole)) and rows.equals(history)
 
 

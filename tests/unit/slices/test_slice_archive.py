@@ -15,7 +15,7 @@ from ctstyle.dicom.geometry import MissingSlices
 from ctstyle.dicom.read import read_volume
 from ctstyle.errors import CTStyleError
 from ctstyle.slices import crop
-from ctstyle.slices.archive import COLUMNS, Archive, BrokenArchive, ScanFiles, write_scan
+from ctstyle.slices.archive import COLUMNS, Archive, BrokenArchive, ScanFiles, gather, write_scan
 from ctstyle.slices.cut import SliceSettings, cut
 from ctstyle.slices.scan import slice_scan
 from tests.dicom_series import NAME, ct_series, segmentation, write
@@ -75,6 +75,28 @@ def test_what_was_cut_is_read_back(written):
 def test_arrays_stay_on_disk(written):
     archive = Archive.open(written)
     assert all(isinstance(array, np.memmap) for array in (archive._hu["a"], archive._labels["b"]))
+
+
+def test_scans_laid_together_are_the_same_archive(written, tmp_path):
+    files = ScanFiles.beside(tmp_path / "all" / "slices.hu.npy")
+    gather(written, files)
+    apart, together = Archive.open(written), Archive.open([files.hu])
+    pd.testing.assert_frame_equal(together.rows, apart.rows)
+    assert together.scans == apart.scans and together.reasons == apart.reasons
+    np.testing.assert_array_equal(together.hu([7, 0, 5]), apart.hu([7, 0, 5]))
+    np.testing.assert_array_equal(together.select(scan="b").labels(), apart.select(scan="b").labels())
+    assert isinstance(together._hu["b"], np.memmap) and together._hu["gap"].shape == (0, 24, 24)
+    lines = files.rows.read_text().splitlines()
+    assert lines[1:] == [line for path in written for line in ScanFiles.beside(path).rows.read_text().splitlines()[1:]]
+    np.save(files.hu, np.load(files.hu)[:-1])
+    with pytest.raises(BrokenArchive, match="fit together"):
+        Archive.open([files.hu])
+
+
+def test_only_skipped_scans_can_be_laid_together(written, tmp_path):
+    files = ScanFiles.beside(tmp_path / "slices.hu.npy")
+    gather(written[1:2], files)
+    assert Archive.open([files.hu]).reasons == Archive.open(written).reasons
 
 
 def test_selections(written):

@@ -6,15 +6,18 @@ from ctstyle.slices.archive import Archive, ScanFiles, write_skipped
 from ctstyle.slices.window import Window
 from ctstyle.styles.cluster import ClusterSettings
 from ctstyle.styles.find import NoUsableScans, find_styles
+from ctstyle.styles.regions import RegionSettings
 from ctstyle.styles.run import open_run
 from ctstyle.styles.split import SplitSettings
 from tests.synthetic_run import write_run, write_split
 
-WINDOW = Window(-250, 750)
+WINDOW, LENDING = Window(-250, 750), RegionSettings()
 
 
-def _found(archive, sheet, k=3):
-    return find_styles(archive, sheet, clustering=ClusterSettings(k=k), splitting=SplitSettings(), window=WINDOW)
+def _found(archive, sheet, k=3, lending=LENDING):
+    return find_styles(
+        archive, sheet, clustering=ClusterSettings(k=k), splitting=SplitSettings(), lending=lending, window=WINDOW
+    )
 
 
 def test_the_grey_scales_of_a_run_are_found_and_named_from_the_source(tmp_path):
@@ -32,6 +35,15 @@ def test_no_patient_is_on_two_sides_and_hints_hold(tmp_path):
     split = _found(Archive.open(path for path in paths if path.name.endswith(".hu.npy")), sheet).split
     assert (split.groupby("patient")["side"].nunique() == 1).all()
     assert split["side"].tolist() == sheet["split_hint"].tolist()
+
+
+def test_only_a_cohort_that_trains_nothing_lends_its_style(tmp_path):
+    paths, sheet = write_run(tmp_path)
+    archive = Archive.open(path for path in paths if path.name.endswith(".hu.npy"))
+    split = _found(archive, sheet, lending=RegionSettings(share=0.3, gap_mm=6)).split.set_index("scan")
+    assert split.loc["real", ["lent_to_mm", "scored_from_mm"]].tolist() == ["0.0", "10.0"]
+    assert (split.drop("real")[["lent_to_mm", "scored_from_mm"]] == "").all(axis=None)
+    assert (_found(archive, sheet).split[["lent_to_mm", "scored_from_mm"]] == "").all(axis=None)  # 15 mm are too short
 
 
 def test_skipped_scans_have_no_row_and_only_skipped_scans_are_an_error(tmp_path):
@@ -52,3 +64,5 @@ def test_a_run_is_opened_with_styles_and_sides(tmp_path):
     run = open_run(paths, tmp_path / "split.tsv")
     assert len(run) == 4 * len(sheet)
     assert set(run.select(side="train", style="s2").rows["scan"]) == {"p3-b"}
+    assert run.select(scan="real").rows["region"].tolist() == ["lent", "gap", "scored", "scored"]
+    assert set(run.select(cohort="made").rows["region"]) == {"scored"}

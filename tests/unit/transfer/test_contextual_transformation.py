@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from ctstyle import fit
 from ctstyle.encoders.registry import build
-from ctstyle.encoders.weights import he_initialise, random
+from ctstyle.encoders.weights import random
 from ctstyle.errors import CTStyleError
+from ctstyle.initialise import he_initialise
 from ctstyle.settings import build as build_settings
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window
@@ -24,6 +24,7 @@ from ctstyle.transfer.crn import CRN, CRNSettings
 from ctstyle.transfer.decoder import Decoder
 from ctstyle.transfer.generator import Generator, WrongGenerator, read_metadata
 from ctstyle.transfer.material import Material
+from tests.killed import killed_and_resumed
 
 TINY = CRNSettings(channels=8)
 SMALL = ContextualSettings(warm_up_steps=2, steps=2, batch=2, schedule="constant", crn=TINY)
@@ -157,24 +158,15 @@ def test_the_cache_only_saves_time(encoder, data):
 
 
 @pytest.mark.parametrize("stop", [1, 2, 3, 5])
-def test_interrupted_in_any_stage_and_resumed_equals_uninterrupted(encoder, data, tmp_path, monkeypatch, stop):
+def test_interrupted_in_any_stage_and_resumed_equals_uninterrupted(encoder, data, tmp_path, stop):
     kwargs = {"material": Material(**data), "targets": ["s2", "s3"], "seed": 0}
     whole, history = train_contextual(encoder, SMALL, **kwargs)
-    state, save = tmp_path / "state.pt", fit._save
-
-    def save_then_die(path, parts, rows, fingerprint):
-        save(path, parts, rows, fingerprint)
-        if len(rows) == stop:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(fit, "_save", save_then_die)
-    monkeypatch.setattr(fit.fit, "__kwdefaults__", {**fit.fit.__kwdefaults__, "save_every_s": -1.0})
-    with pytest.raises(KeyboardInterrupt):
-        train_contextual(encoder, SMALL, **kwargs, state_path=state)
-    resumed, resumed_history = train_contextual(encoder, SMALL, **kwargs, state_path=state)
+    resumed, resumed_history = killed_and_resumed(
+        lambda checkpoint: train_contextual(encoder, SMALL, **kwargs, checkpoint=checkpoint), tmp_path, stop
+    )
     for style in ("s2", "s3"):
         assert torch.equal(weights_of(resumed, style), weights_of(whole, style))
-    assert resumed_history.equals(history) and not state.exists()
+    assert resumed_history.equals(history)
 
 
 @pytest.fixture(scope="module")
@@ -261,5 +253,5 @@ def test_wrong_input_is_named(encoder, data):
     ):
         with pytest.raises(CTStyleError, match=message):
             small(encoder, data, **change)
-    with pytest.raises(CTStyleError, match="30 x 30 px"):
-        small(encoder, {**data, "content": data["content"][:, 1:-1, 1:-1], "bodies": data["bodies"][:, 1:-1, 1:-1]})
+    with pytest.raises(CTStyleError, match="31 x 31 px"):
+        small(encoder, {**data, "content": data["content"][:, 1:, 1:], "bodies": data["bodies"][:, 1:, 1:]})

@@ -7,9 +7,10 @@ import pytest
 import torch
 from scipy.ndimage import correlate
 
-from ctstyle.encoders.weights import he_initialise
 from ctstyle.errors import CTStyleError
-from ctstyle.transfer.crn import CRN, CRNSettings, module_sizes
+from ctstyle.initialise import he_initialise
+from ctstyle.transfer.cascade import module_sizes
+from ctstyle.transfer.crn import CRN, CRNSettings
 
 PAPER = CRNSettings(channels=512, fine_channels=256)
 
@@ -38,6 +39,8 @@ def test_parameters_at_the_references_scale_are_about_24_million():
         ((64, 96), 4, (4, 6), 5),
         ((7, 7), 4, (7, 7), 1),
         ((64, 56), 4, (8, 7), 4),
+        ((144, 144), 4, (9, 9), 5),
+        ((240, 240), 4, (15, 15), 5),
     ],
 )
 def test_modules_double_from_the_smallest_size_to_the_slices(size, smallest, coarsest, modules):
@@ -46,7 +49,7 @@ def test_modules_double_from_the_smallest_size_to_the_slices(size, smallest, coa
     assert all((2 * h, 2 * w) == after for (h, w), after in itertools.pairwise(sizes))
 
 
-@pytest.mark.parametrize("size", [(100, 100), (44, 44), (97, 96), (3, 3)])
+@pytest.mark.parametrize("size", [(100, 100), (272, 272), (97, 96), (3, 3)])
 def test_a_size_that_doubling_cannot_reach_is_named(size):
     with pytest.raises(CTStyleError, match=rf"{size[0]} x {size[1]} px.*coarsest module"):
         CRN(CRNSettings(), size_px=size)

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from ctstyle.encoders.registry import build
-from ctstyle.encoders.weights import he_initialise, random
+from ctstyle.encoders.weights import random
 from ctstyle.errors import CTStyleError
+from ctstyle.initialise import he_initialise
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window
 from ctstyle.transfer.apply import load_model, stylise

@@ -7,7 +7,6 @@ import pytest
 import torch
 from scipy.special import softmax
 
-from ctstyle import fit
 from ctstyle.encoders.choice import TapLists
 from ctstyle.encoders.registry import build
 from ctstyle.encoders.weights import random
@@ -15,6 +14,7 @@ from ctstyle.errors import CTStyleError
 from ctstyle.transfer.features import FeatureCache, scaled_maps, with_smoothing
 from ctstyle.transfer.material import Material
 from ctstyle.transfer.train import TransferSettings, WarmUpSettings, _windows, train, warm_up, with_layers
+from tests.killed import killed_and_resumed
 
 SMALL = TransferSettings(
     steps=2, batch=2, learning_rate=1e-3, schedule="inverse", identity_weight=0.0, style_tap_weights=()
@@ -136,25 +136,23 @@ def test_every_setting_changes_the_result(start, data, change):
     assert not torch.equal(base, other)
 
 
-def test_interrupted_and_resumed_equals_uninterrupted(start, data, tmp_path, monkeypatch):
+def test_interrupted_and_resumed_equals_uninterrupted(start, data, tmp_path):
     settings = dataclasses.replace(SMALL, steps=4)
     whole, history = train(start[0], "ours", settings, Material(**data), seed=0)
-    state = tmp_path / "state.pt"
-    saves, save = [], fit._save
+    resumed, resumed_history = killed_and_resumed(
+        lambda checkpoint: train(start[0], "ours", settings, Material(**data), seed=0, checkpoint=checkpoint),
+        tmp_path,
+        stop=2,
+    )
+    assert torch.equal(weights_of(resumed), weights_of(whole)) and resumed_history.equals(history)
 
-    def save_then_die(path, parts, rows, fingerprint):
-        save(path, parts, rows, fingerprint)
-        saves.append(len(rows))
-        if len(rows) == 2:
-            raise KeyboardInterrupt
 
-    monkeypatch.setattr(fit, "_save", save_then_die)
-    monkeypatch.setattr(fit.fit, "__kwdefaults__", {**fit.fit.__kwdefaults__, "save_every_s": -1.0})
-    with pytest.raises(KeyboardInterrupt):
-        train(start[0], "ours", settings, Material(**data), seed=0, state_path=state)
-    resumed, resumed_history = train(start[0], "ours", settings, Material(**data), seed=0, state_path=state)
-    assert saves == [1, 2, 3] and torch.equal(weights_of(resumed), weights_of(whole))
-    assert resumed_history.equals(history) and not state.exists()
+def test_an_interrupted_warm_up_goes_on_bit_for_bit(encoder, data, tmp_path):
+    def trained(checkpoint=None):
+        return warm_up(encoder, data["content"], WarmUpSettings(steps=4, batch=2), seed=0, checkpoint=checkpoint)
+
+    (whole, history), (resumed, rows) = trained(), killed_and_resumed(trained, tmp_path, stop=2)
+    assert torch.equal(weights_of(resumed), weights_of(whole)) and rows.equals(history)
 
 
 def test_cached_maps_are_the_encoders_and_the_limit_holds(encoder, data):

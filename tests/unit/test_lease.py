@@ -1,0 +1,127 @@
+"""Leases of cards: each job its own, given back when a job dies, an executor's choice respected."""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from errno import ENOLCK
+
+import pytest
+
+from ctstyle import lease
+from ctstyle.lease import NoLease, cards, lease_cards
+
+JOB = """import sys, time
+from ctstyle.lease import lease_cards
+print(*lease_cards(int(sys.argv[1])), flush=True)
+time.sleep(60)
+"""
+TWO = "GPU 0: NVIDIA H200 (UUID: GPU-aaaa-1)\nGPU 1: NVIDIA H200 (UUID: GPU-bbbb-2)\n"
+MIG = """GPU 0: NVIDIA A100 (UUID: GPU-aaaa-1)
+  MIG 3g.20gb     Device  0: (UUID: MIG-0001)
+  MIG 3g.20gb     Device  1: (UUID: MIG-0002)
+GPU 1: NVIDIA A100 (UUID: GPU-bbbb-2)
+"""
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """A machine whose driver lists what it is told, with leases of its own."""
+
+    def machine(listing: str = TWO) -> None:
+        """Write a driver's tool that prints `listing`."""
+        tool = tmp_path / "bin" / "nvidia-smi"
+        tool.parent.mkdir(exist_ok=True)
+        tool.write_text(f"#!/bin/sh\ncat <<'END'\n{listing}END\n")
+        tool.chmod(0o755)
+
+    machine()
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setenv("CTSTYLE_LEASES", str(tmp_path / "leases"))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    yield machine
+    for descriptor in lease._held:
+        os.close(descriptor)
+    lease._held.clear()
+    os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+
+
+def start(count: int = 1) -> subprocess.Popen:
+    """A job that leases cards in a process of its own."""
+    return subprocess.Popen([sys.executable, "-c", JOB, str(count)], stdout=subprocess.PIPE, text=True)
+
+
+def test_jobs_get_a_card_each_and_a_third_waits_until_one_is_killed(machine):
+    jobs = [start(), start()]
+    try:
+        held = [job.stdout.readline().strip() for job in jobs]
+        assert sorted(held) == ["GPU-aaaa-1", "GPU-bbbb-2"]
+        jobs.append(start())
+        time.sleep(1.5)
+        assert jobs[2].poll() is None
+        os.set_blocking(jobs[2].stdout.fileno(), False)
+        assert not jobs[2].stdout.readline()
+        os.set_blocking(jobs[2].stdout.fileno(), True)
+        jobs[1].send_signal(signal.SIGKILL)
+        assert jobs[2].stdout.readline().strip() == held[1]
+    finally:
+        for job in jobs:
+            job.kill()
+            job.wait()
+            job.stdout.close()
+
+
+def test_a_job_may_lease_several_cards_and_cuda_sees_those_alone(machine):
+    assert lease_cards(2) == ["GPU-aaaa-1", "GPU-bbbb-2"]
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "GPU-aaaa-1,GPU-bbbb-2"
+
+
+def test_a_job_that_waits_for_two_cards_holds_none(machine):
+    first, greedy = start(), None
+    try:
+        assert first.stdout.readline().strip() == "GPU-aaaa-1"
+        greedy = start(2)
+        time.sleep(0.5)
+        assert lease_cards(1) == ["GPU-bbbb-2"]
+    finally:
+        for job in filter(None, (first, greedy)):
+            job.kill()
+            job.wait()
+            job.stdout.close()
+
+
+@pytest.mark.parametrize("given", ["3", ""])
+def test_what_an_executor_chose_is_respected(machine, monkeypatch, given):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+    assert lease_cards(1) == [] and os.environ["CUDA_VISIBLE_DEVICES"] == given and not lease._held
+
+
+def test_instances_of_a_card_take_its_place(machine):
+    machine(MIG)
+    assert cards() == ["MIG-0001", "MIG-0002", "GPU-bbbb-2"]
+
+
+def test_without_a_card_nothing_is_leased(machine):
+    machine("")
+    assert cards() == [] and lease_cards(1) == [] and "CUDA_VISIBLE_DEVICES" not in os.environ
+
+
+def test_more_cards_than_there_are_is_an_error(machine):
+    with pytest.raises(NoLease, match=r"gpu=3.*found 2, expected 3"):
+        lease_cards(3)
+
+
+def test_a_folder_that_cannot_hold_locks_is_named(machine, monkeypatch, tmp_path):
+    def no_locks(*_):
+        raise OSError(ENOLCK, "No locks available")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", no_locks)
+        with pytest.raises(NoLease, match=r"GPU-aaaa-1\.lock.*No locks available.*CTSTYLE_LEASES"):
+            lease_cards(1)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("CTSTYLE_LEASES", str(tmp_path / "file"))
+    with pytest.raises(NoLease, match="CTSTYLE_LEASES"):
+        lease_cards(1)
