@@ -5,12 +5,13 @@ SHELL := bash
 PYTHON ?= python3
 CORES ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count())")
 CONFIG ?=
+RUNS ?= 1
 VENV := .venv
 SNAKEMAKE := $(VENV)/bin/snakemake --cores $(CORES)
 UV_VERSION := 0.13.9
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-.PHONY: all venv test test-all tiny report clean lock lint
+.PHONY: all venv test test-all tiny report chaos clean lock lint
 
 all: venv
 	@echo "The quick run: phantom and one real CT, from DICOM to tables, figures and the PDF; about 40 minutes on 2 cores."
@@ -50,6 +51,10 @@ tiny: venv
 report: all
 	@echo "Snakemake's report of the run as one HTML file; about 20 seconds."
 	$(SNAKEMAKE) --report results/report.html $(CONFIG)
+
+chaos: venv
+	@echo "$(RUNS) run(s) that are killed again and again, each about 1 minute; a line for each in docs/chaos.tsv."
+	$(VENV)/bin/python tests/chaos.py --runs $(RUNS)
 
 lock: venv
 	@echo "Compiling envs/requirements.lock and envs/ctstyle.yaml from envs/requirements.in."

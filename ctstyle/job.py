@@ -24,6 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ctstyle.alone import alone
 from ctstyle.checkpoint import Checkpoint
 from ctstyle.errors import CTStyleError
 from ctstyle.lease import lease_cards
@@ -79,9 +80,10 @@ def job(snakemake: Any) -> Iterator[Run]:
             level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True
         )
         try:
-            run, facts, inputs = _prepare(snakemake)
-            yield run
-            _record(snakemake, run, facts, inputs)
+            with alone(snakemake.output[0]):
+                run, facts, inputs = _prepare(snakemake)
+                yield run
+                _record(snakemake, run, facts, inputs)
         except CTStyleError as error:
             traceback.print_exc()
             terminal.write(f"\n{snakemake.rule}: {error}\n")

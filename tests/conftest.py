@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.runs import Workflow
+
 ROOT = Path(__file__).parents[1]
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 settings.register_profile("ctstyle", deadline=None, derandomize=True)
@@ -33,3 +35,19 @@ def one_torch_thread():
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def workflow(root, tmp_path) -> Workflow:
+    """The workflow in an empty folder."""
+    return Workflow(root, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def tiny(root, tmp_path_factory):
+    """A finished tiny run: the workflow, the arguments that name its config, and its results."""
+    workflow = Workflow(root, tmp_path_factory.mktemp("tiny"))
+    arguments = ("--configfile", root / "tests" / "config" / "tiny.yaml")
+    done = workflow.run(*arguments)
+    assert done.returncode == 0, done.stdout[-5000:]
+    return workflow, arguments, workflow.folder / "results" / "tiny"

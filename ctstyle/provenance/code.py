@@ -3,9 +3,9 @@
 Snakemake does not notice an edited module behind an unchanged script; with this digest as a param it does.
 """
 
-import ast
 import functools
 import hashlib
+import re
 from pathlib import Path
 
 from ctstyle.errors import CTStyleError
@@ -17,29 +17,45 @@ class UnknownScript(CTStyleError):
     """A rule asks for the code digest of a script that does not exist or imports nothing of the library."""
 
 
+IMPORT = re.compile(
+    r"^[ \t]*(?:from[ \t]+(?P<of>[\w.]+)[ \t]+import[ \t]*(?P<names>\([^)]*\)|[^\n]*)|import[ \t]+(?P<whole>[^\n]+))",
+    flags=re.MULTILINE,
+)
+"""Import statements; parsing the syntax of every module took a third of a second in each job."""
+
+
 def imported_modules(source: str, package: str = PACKAGE) -> set[str]:
-    """The dotted names inside `package` that a Python source imports, at any depth of nesting."""
+    """The dotted names inside `package` that a Python source imports, at any depth of nesting.
+
+    Lines of a docstring that read like an import count too: a module too many does no harm.
+    """
     names: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module)
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    for found in IMPORT.finditer(source):
+        if found["whole"]:
+            names.update(part.split()[0] for part in found["whole"].partition("#")[0].split(",") if part.strip())
+        else:
+            told = re.sub(r"#[^\n]*", "", found["names"]).strip("()\\ \t\n")
+            names.add(found["of"])
+            names.update(f"{found['of']}.{part.split()[0]}" for part in told.split(",") if part.strip())
     return {name for name in names if name.split(".")[0] == package}
+
+
+@functools.cache
+def _imports_of(path: Path) -> frozenset[str]:
+    return frozenset(imported_modules(path.read_text()))
 
 
 def modules_of(script: Path, root: Path) -> dict[str, Path]:
     """Every module of the package that `script` needs, by dotted name, found by following the imports."""
     found: dict[str, Path] = {}
-    waiting = list(imported_modules(script.read_text()))
+    waiting = list(_imports_of(script))
     while waiting:
         name = waiting.pop()
         path = _file_of(name, root)
         if name in found or path is None:
             continue
         found[name] = path
-        waiting.extend(imported_modules(path.read_text()))
+        waiting.extend(_imports_of(path))
         if "." in name:
             waiting.append(name.rpartition(".")[0])
     return found

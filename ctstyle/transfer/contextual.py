@@ -49,17 +49,19 @@ class ContextualSettings:
     """Budget and losses: content_weight * CX loss to X + style_weight * CX loss to slices of the target style.
 
     `warm_up_steps` steps of L1 to X come first, once for all styles, so that the anatomy is there before a style is
-    learned; then `steps` for each target style, from that network. `content_taps` None takes the registry's deepest
-    content tap (relu4_2 of a VGG), `style_taps` None all its content taps (relu3_2 and relu4_2), as the reference.
+    learned; then `steps` for each target style, from that network. `content_taps` None takes the registry's style tap
+    at `stride`, `style_taps` None that and the one at half of it: relu4_1 and relu3_1 of a VGG at 256 px, as deep as
+    the reference's relu4_2 and relu3_2, and a level less at 96 px.
     """
 
     warm_up_steps: int = 150
     steps: int = 80
     batch: int = 2
-    learning_rate: float = 3e-3
+    learning_rate: float = 1e-3
     schedule: str = "cosine"
     content_weight: float = 1.0
-    style_weight: float = 2.0
+    style_weight: float = 1.0
+    stride: int = 4
     content_taps: tuple[str, ...] | None = None
     style_taps: tuple[str, ...] | None = None
     bandwidth: float = 0.5
@@ -185,8 +187,7 @@ def train_contextual(
     content, bodies, style, style_bodies = material.content, material.bodies, material.style, material.style_bodies
     _check(settings, content, bodies, style, style_bodies, material.style_names, targets)
     device = encoder.mean.device
-    content_taps = settings.content_taps or encoder.spec.content_taps[-1:]
-    style_taps = settings.style_taps or encoder.spec.content_taps
+    content_taps, style_taps = _taps(encoder, settings)
     made_taps = tuple(dict.fromkeys((*content_taps, *style_taps)))
     # The contextual loss sees angles alone, so the taps need no scale.
     unscaled = dict.fromkeys(made_taps, 1.0)
@@ -311,6 +312,21 @@ class _Stage:
         """One step of Adam down the gradient that lies in the network."""
         self.optimiser.step()
         self.rates.step()
+
+
+def _taps(encoder: Encoder, settings: ContextualSettings) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The taps of both losses."""
+    by_stride = {encoder.spec.tap(name).stride: name for name in encoder.spec.style_taps}
+    own = tuple(by_stride[stride] for stride in (settings.stride // 2, settings.stride) if stride in by_stride)
+    if settings.stride not in by_stride:
+        raise CTStyleError(
+            "no style tap at this stride",
+            where="transfer: contextual: stride",
+            found=settings.stride,
+            expected=" | ".join(map(str, by_stride)),
+            fix="Take one of them, or name `content_taps` and `style_taps`.",
+        )
+    return settings.content_taps or own[-1:], settings.style_taps or own
 
 
 def _grey_network(content: np.ndarray, settings: CRNSettings, seed: int) -> CRN:

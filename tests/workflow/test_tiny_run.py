@@ -12,7 +12,7 @@ import yaml
 from ctstyle.paper.document.context import constants, derived
 from ctstyle.paper.document.numbers import unexplained_numbers
 from ctstyle.paper.document.printed_table import read_printed_table
-from tests.workflow.conftest import Workflow
+from tests.runs import Workflow
 
 TABLES = ["table1", "table2", "table3", "table1_printed", "table2_printed", "taps", "sweep", "lists"]
 TABLES += ["claims", "errata", "costs"]

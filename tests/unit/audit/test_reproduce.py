@@ -73,7 +73,7 @@ def finished(root, tmp_path_factory) -> Path:
     checkout = folder / "checkout"
     package = checkout / "ctstyle"
     shutil.copytree(root / "ctstyle/provenance", package / "provenance", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("__init__.py", "errors.py", "job.py", "checkpoint.py", "lease.py"):
+    for name in ("__init__.py", "errors.py", "job.py", "alone.py", "checkpoint.py", "lease.py"):
         shutil.copy(root / "ctstyle" / name, package / name)
     files = {"Snakefile": SNAKEFILE, "config/config.yaml": "factor: 2\n"}
     files |= {"config/toy.yaml": "pathvars: {results: results/toy}\nfactor: 3\n"}

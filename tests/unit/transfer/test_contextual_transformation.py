@@ -138,6 +138,7 @@ def test_same_seed_same_networks_and_only_slices_of_the_target_are_seen(encoder,
         {"content_weight": 3.0},
         {"style_weight": 0.1},
         {"content_taps": ("relu3_2",)},
+        {"stride": 8},
         {"style_taps": ("relu2_1",)},
         {"bandwidth": 0.2},
         {"at_most_points": 9},
@@ -250,6 +251,7 @@ def test_wrong_input_is_named(encoder, data):
         ({"steps": 0}, "steps.*at least 1"),
         ({"warm_up_steps": -1}, "warm_up_steps"),
         ({"schedule": "inverse"}, r"schedule.*cosine \| constant"),
+        ({"stride": 3}, r"stride.*found 3, expected 1 \| 2 \| 4 \| 8"),
     ):
         with pytest.raises(CTStyleError, match=message):
             small(encoder, data, **change)

@@ -1,0 +1,38 @@
+"""Runs of Snakemake as a user starts them, each in a folder of its own."""
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """Snakemake on this checkout's Snakefile, with results under `folder`."""
+
+    root: Path
+    folder: Path
+
+    def run(self, *arguments: str, cores: int = 2, timeout_s: int = 900) -> subprocess.CompletedProcess:
+        """Run Snakemake with `arguments` and return its exit status and output (stdout and stderr together)."""
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.root / "Snakefile")]
+        command += ["--directory", str(self.folder), "--cores", str(cores), *map(str, arguments)]
+        environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+        return subprocess.run(
+            command,
+            cwd=self.root,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+
+    def planned(self, *arguments: str) -> set[str]:
+        """The rules that Snakemake would run now, from a dry run."""
+        done = self.run("--dry-run", "--quiet", "progress", *arguments)
+        assert done.returncode == 0, done.stdout
+        return set(re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):", done.stdout, flags=re.MULTILINE))
