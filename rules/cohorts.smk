@@ -56,3 +56,25 @@ rule fetch_lidc0001:
         code=fingerprint("fetch_lidc0001"),
     script:
         "../scripts/fetch_lidc0001.py"
+
+
+rule fetch_spine_mets:
+    output:
+        series="<cohorts>/spine_mets/{case}.zip",
+        record="<provenance>/records/fetch_spine_mets/{case}.json",
+    log:
+        "<logs>/fetch_spine_mets/{case}.log",
+    benchmark:
+        "<benchmarks>/fetch_spine_mets/{case}.tsv"
+    wildcard_constraints:
+        case=r"\w+",
+    retries: 2
+    conda:
+        "../envs/ctstyle.yaml"
+    threads: 1
+    params:
+        pinned=pinned_series,
+        address=lookup("spine_mets/address", within=config),
+        code=fingerprint("fetch_spine_mets"),
+    script:
+        "../scripts/fetch_spine_mets.py"

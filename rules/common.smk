@@ -10,7 +10,7 @@ ROOT = Path(workflow.current_basedir).parent
 sys.path.insert(0, str(ROOT))
 
 from ctstyle import settings
-from ctstyle.cohorts import catalogue
+from ctstyle.cohorts import catalogue, spine_mets
 from ctstyle.encoders.plan import check_weights
 from ctstyle.errors import CTStyleError
 from ctstyle.provenance.code import code_digest
@@ -31,7 +31,7 @@ def checked(config):
 
 def list_scans(config):
     """All scans of the configured cohorts as a frame, one row per scan."""
-    return catalogue.list_scans(config, workflow.pathvars.apply("<cohorts>"))
+    return catalogue.list_scans(config, workflow.pathvars.apply("<cohorts>"), ROOT)
 
 
 try:
@@ -272,6 +272,12 @@ def file_digests(names):
     A param and no input: in a clone at another place the paths of inputs would be others, and all would run again.
     """
     return {name: sha256_file(ROOT / name) for name in names}
+
+
+def pinned_series(wildcards):
+    """The pinned row of one patient of spine_mets."""
+    asked = settings.build(spine_mets.SpineMetsSettings, {**config["spine_mets"], "patients": [wildcards.case]})
+    return spine_mets.pinned(asked, ROOT).iloc[0].to_dict()
 
 
 def viewer_text():

@@ -1,11 +1,12 @@
 """All scans of a run: the configured cohorts as one list, known before anything is made or fetched."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from ctstyle.cohorts import lidc0001, sheet
+from ctstyle.cohorts import lidc0001, sheet, spine_mets
 from ctstyle.cohorts.phantom import settings as phantom
 from ctstyle.errors import CTStyleError
 from ctstyle.settings import build
@@ -15,11 +16,12 @@ class NoScans(CTStyleError):
     """The cohorts of a config hold no scan, or one name twice."""
 
 
-def list_scans(config: Mapping[str, Any], folder: str) -> pd.DataFrame:
+def list_scans(config: Mapping[str, Any], folder: str, root: Path) -> pd.DataFrame:
     """The scans of all cohorts in `config["cohorts"]`, one row per scan with the columns of `sheet.Scan`.
 
     `folder` is where cohorts lie (`results/cohorts`); made and fetched scans are named below it although they may not
-    exist yet. Raises NoScans, and BadSheet for the user's own sheet.
+    exist yet. `root` is the checkout, where the tables of public cohorts lie. Raises NoScans, BadSheet for the
+    user's own sheet and UnexpectedSeries for the table of a public cohort.
     """
     scans: list[sheet.Scan] = []
     for cohort in config["cohorts"]:
@@ -27,6 +29,9 @@ def list_scans(config: Mapping[str, Any], folder: str) -> pd.DataFrame:
             scans += phantom.scans(build(phantom.PhantomSettings, config["phantom"]), f"{folder}/phantom")
         elif cohort == "lidc0001":
             scans += lidc0001.scans(f"{folder}/lidc0001")
+        elif cohort == "spine_mets":
+            asked = build(spine_mets.SpineMetsSettings, config["spine_mets"])
+            scans += spine_mets.scans(asked, f"{folder}/spine_mets", root)
         else:
             scans += _own_scans(config["sheet"])
     twice = pd.Series([scan.scan for scan in scans]).value_counts()

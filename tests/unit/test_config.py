@@ -9,6 +9,7 @@ import yaml
 from ctstyle import settings
 from ctstyle.augment.generate import AugmentSettings
 from ctstyle.cohorts.phantom.settings import PhantomSettings, Style
+from ctstyle.cohorts.spine_mets import SpineMetsSettings
 from ctstyle.encoders.domain import DomainSettings
 from ctstyle.encoders.layers import LayerSettings
 from ctstyle.metrics.classifier import ClassifierSettings
@@ -26,6 +27,7 @@ SECTIONS = {
     "phantom": PhantomSettings,
     "slices": SliceSettings,
     "styles": ClusterSettings,
+    "spine_mets": SpineMetsSettings,
     "split": SplitSettings,
     "lending": RegionSettings,
     "encoders/domain": DomainSettings,

@@ -1,0 +1,158 @@
+"""Spine-Mets-CT-SEG: 55 real CT with masks of every vertebra, two scanners (Siemens and GE), so two natural styles.
+
+The Cancer Imaging Archive, doi 10.7937/kh36-ds04, CC BY 4.0; fetched from the public bucket of the Imaging Data Commons
+without an account. `config/spine_mets.tsv` pins patients, series and folders.
+"""
+
+import dataclasses
+import logging
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from ctstyle.cohorts import bucket
+from ctstyle.cohorts.sheet import Scan
+from ctstyle.errors import CTStyleError
+from ctstyle.provenance.digest import sha256_file
+
+log = logging.getLogger(__name__)
+
+ADDRESS = "https://idc-open-data.s3.amazonaws.com"
+LICENCE = "CC BY 4.0"
+ATTRIBUTION = "Spine-Mets-CT-SEG, The Cancer Imaging Archive, doi 10.7937/kh36-ds04"
+COLUMNS = ("patient", "manufacturer", "ct_files", "mb", "ct_uid", "ct_folder", "seg_uid", "seg_folder")
+MEMBER_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+class UnexpectedSeries(CTStyleError):
+    """What the bucket holds is not what is pinned, or not what was fetched before."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SpineMetsSettings:
+    """Which patients take part (None: all), from where, and the table that pins them."""
+
+    patients: tuple[str, ...] | None = None
+    address: str = ADDRESS
+    pinned: str = "config/spine_mets.tsv"
+
+
+def pinned(settings: SpineMetsSettings, root: Path) -> pd.DataFrame:
+    """The pinned rows of the patients that take part. Raises UnexpectedSeries for a table or patient unknown here."""
+    path = root / settings.pinned
+    try:
+        table = pd.read_csv(path, sep="\t", comment="#", dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise UnexpectedSeries("the table of series cannot be read", where=path, found=error) from error
+    missing = [name for name in COLUMNS if name not in table]
+    if missing:
+        raise UnexpectedSeries("columns are missing", where=path, found=list(table), expected=missing)
+    if settings.patients is None:
+        return table
+    unknown = sorted(set(map(str, settings.patients)) - set(table["patient"]))
+    if unknown:
+        raise UnexpectedSeries(
+            "unknown patients", where="spine_mets: patients", found=unknown, expected=f"patients of {settings.pinned}"
+        )
+    return table[table["patient"].isin(list(map(str, settings.patients)))].reset_index(drop=True)
+
+
+def scans(settings: SpineMetsSettings, folder: Path | str, root: Path) -> list[Scan]:
+    """One scan per patient, as `fetch` leaves it in `folder`; patients are split by the run, scanner by scanner."""
+    return [
+        Scan(
+            scan=f"spine-mets-{row.patient}",
+            patient=f"spine-mets-{row.patient}",
+            cohort="spine_mets",
+            series=f"{folder}/{row.patient}.zip",
+            mask=f"{folder}/{row.patient}.zip",
+            label_map="totalsegmentator",
+            style_hint=row.manufacturer,
+            licence=LICENCE,
+        )
+        for row in pinned(settings, root).itertuples()
+    ]
+
+
+def fetch(row: Mapping[str, str], address: str, path: Path, *, cache: Path | None = None) -> None:
+    """Write one patient's CT and segmentation as a stored zip (`ct/*.dcm`, `seg/*.dcm`), whole or not at all.
+
+    `row` is the patient's pinned row. What is fetched is kept beside the zip until all is there, so that a stopped
+    fetch goes on. The number of files and the series of each are held against the row; the digests of a first fetch are
+    kept in `cache` (default `~/.cache/ctstyle/spine_mets`) and every later fetch is held against them. Raises
+    UnexpectedSeries and what `bucket` raises.
+    """
+    log.info("%s, %s", ATTRIBUTION, LICENCE)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    bucket.require_space(path.parent, int(2e6 * float(row["mb"])))
+    partial = path.parent / f".{path.name}.fetching"
+    members: dict[str, Path] = {}
+    for kind, count in (("ct", int(row["ct_files"])), ("seg", 1)):
+        prefix = f"{row[f'{kind}_folder']}/"
+        listed = [one for one in bucket.list_objects(address, prefix) if one.key.endswith(".dcm")]
+        if len(listed) != count:
+            raise UnexpectedSeries(
+                "the bucket holds another number of files",
+                where=f"{address}/{prefix}",
+                found=len(listed),
+                expected=count,
+                fix="The collection may have a new version: compare with config/spine_mets.tsv.",
+            )
+        files = bucket.fetch(address, listed, partial / kind)
+        for file in files:
+            _check_series(file, row[f"{kind}_uid"])
+            members[f"{kind}/{file.name}"] = file
+    _check_digests(members, _cache(cache) / f"{row['ct_folder']}.sha256", path)
+    _pack(members, path)
+    for file in members.values():
+        file.unlink()
+    for folder in (partial / "ct", partial / "seg", partial):
+        folder.rmdir()
+
+
+def _check_series(file: Path, series_uid: str) -> None:
+    import pydicom
+
+    found = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["SeriesInstanceUID"]).get("SeriesInstanceUID")
+    if found != series_uid:
+        raise UnexpectedSeries("a file of another series", where=file.name, found=found, expected=series_uid)
+
+
+def _check_digests(members: dict[str, Path], known: Path, path: Path) -> None:
+    """Hold the files against the digests of the first fetch, or keep theirs where this is the first."""
+    lines = "".join(f"{sha256_file(members[name])}  {name}\n" for name in sorted(members))
+    if not known.exists():
+        known.parent.mkdir(parents=True, exist_ok=True)
+        new = known.with_name(f"{known.name}.{os.getpid()}")
+        new.write_text(lines)
+        new.replace(known)
+        return
+    before = known.read_text()
+    if lines != before:
+        changed = sorted(set(lines.splitlines()) ^ set(before.splitlines()))
+        raise UnexpectedSeries(
+            "the bucket serves other files than at the first fetch",
+            where=path,
+            found=f"{len(changed)} changed lines, such as {changed[0]}",
+            expected=f"the digests in {known.name}",
+            fix=f"If the collection was corrected on purpose, delete {known.name} in ctstyle's cache and run again.",
+        )
+
+
+def _pack(members: dict[str, Path], path: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".packing-") as scratch:
+        new = Path(scratch) / path.name
+        with zipfile.ZipFile(new, "w", zipfile.ZIP_STORED) as archive:
+            for name in sorted(members):
+                archive.writestr(zipfile.ZipInfo(name, MEMBER_TIME), members[name].read_bytes())
+        new.replace(path)
+
+
+def _cache(given: Path | None) -> Path:
+    if given is not None:
+        return given
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ctstyle" / "spine_mets"

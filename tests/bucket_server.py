@@ -1,0 +1,117 @@
+"""A public bucket on this machine: ListObjectsV2 with pages, ranges, and the faults of real networks."""
+
+import hashlib
+import threading
+import urllib.parse
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from xml.sax.saxutils import escape
+
+
+@dataclass
+class Bucket:
+    """Objects by key, and how often the first requests of a key fail: `dropped` half-way, `corrupted`, `refused`."""
+
+    objects: dict[str, bytes]
+    dropped: Counter = field(default_factory=Counter)
+    corrupted: Counter = field(default_factory=Counter)
+    refused: Counter = field(default_factory=Counter)
+    page: int = 3
+    asked: Counter = field(default_factory=Counter)
+    sent: int = 0
+    address: str = ""
+
+    def _takes(self, faults: Counter, key: str) -> bool:
+        """Whether this request of `key` is one that fails."""
+        with _LOCK:
+            faults[key] -= 1
+            return faults[key] >= 0
+
+
+_LOCK = threading.Lock()
+
+
+def _handler(bucket: Bucket) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        """Answers from `bucket`."""
+
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+        def do_GET(self) -> None:
+            """A listing or an object."""
+            parts = urllib.parse.urlsplit(self.path)
+            query = dict(urllib.parse.parse_qsl(parts.query))
+            key = urllib.parse.unquote(parts.path).lstrip("/")
+            with _LOCK:
+                bucket.asked[key or f"list {query['prefix']}"] += 1
+            if "list-type" in query:
+                self._answer(200, self._listing(query).encode())
+            elif bucket._takes(bucket.refused, key):
+                self._answer(503, b"slow down")
+            elif key in bucket.objects:
+                self._send(key)
+            else:
+                self._answer(404, b"no such key")
+
+        def _listing(self, query: dict[str, str]) -> str:
+            keys = sorted(key for key in bucket.objects if key.startswith(query["prefix"]))
+            first = int(query.get("continuation-token", 0))
+            shown = keys[first : first + bucket.page]
+            more = first + bucket.page < len(keys)
+            rows = "".join(
+                f"<Contents><Key>{escape(key)}</Key><Size>{len(bucket.objects[key])}</Size>"
+                f"<ETag>&quot;{hashlib.md5(bucket.objects[key]).hexdigest()}&quot;</ETag></Contents>"
+                for key in shown
+            )
+            token = f"<NextContinuationToken>{first + bucket.page}</NextContinuationToken>" if more else ""
+            space = "http://s3.amazonaws.com/doc/2006-03-01/"
+            truncated = str(more).lower()
+            inside = f"<IsTruncated>{truncated}</IsTruncated>{token}{rows}"
+            return f'<ListBucketResult xmlns="{space}">{inside}</ListBucketResult>'
+
+        def _send(self, key: str) -> None:
+            data = bucket.objects[key]
+            wanted = self.headers.get("Range")
+            first = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
+            body = data[first:]
+            if bucket._takes(bucket.corrupted, key):
+                body = bytes([body[0] ^ 1]) + body[1:]
+            broken = bucket._takes(bucket.dropped, key)
+            self.send_response(206 if wanted else 200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            body = body[: len(body) // 2] if broken else body
+            self.wfile.write(body)
+            with _LOCK:
+                bucket.sent += len(body)
+            if broken:
+                self.close_connection = True
+                self.connection.close()
+
+        def _answer(self, status: int, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    return Handler
+
+
+@contextmanager
+def served(bucket: Bucket) -> Iterator[Bucket]:
+    """The bucket behind an address of this machine."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(bucket))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    bucket.address = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield bucket
+    finally:
+        server.shutdown()
+        server.server_close()
