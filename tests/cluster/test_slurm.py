@@ -12,8 +12,9 @@ from tests.runs import Workflow
 pytestmark = pytest.mark.slow
 QUICK = ("--slurm-init-seconds-before-status-checks", "3", "--seconds-between-status-checks", "2")
 QUICK += ("--slurm-status-command", "squeue")  # there is no accounting here
-ON_THE_CPU = ("--resources", "gpu=0")
-"""The card of the test's cluster is none, and a job that is promised a card and sees none fails."""
+ON_THE_CPU = ("--resources", "gpu=0", "scan_slots=2")
+"""The card of the test's cluster is none, and a job that is promised a card and sees none fails; the option takes the
+place of the profile's, so that has to be said again."""
 CARD = """
 rule card:
     output:

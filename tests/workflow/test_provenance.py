@@ -95,8 +95,8 @@ def _added(place):
 def _moved(place):
     split = place / "styles" / "split.tsv"
     lines = split.read_text().splitlines()
-    row = next(number for number, line in enumerate(lines) if line.endswith("\ttest") and "phantom" in line)
-    lines[row] = lines[row].removesuffix("test") + "train"
+    row = next(number for number, line in enumerate(lines) if "\ttest\t" in line and "phantom" in line)
+    lines[row] = lines[row].replace("\ttest\t", "\ttrain\t")
     _write(split, "\n".join(lines) + "\n")
 
 

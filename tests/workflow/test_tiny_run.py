@@ -53,7 +53,7 @@ def test_every_table_and_figure_is_there_in_every_form(tiny):
 def test_table_2_scores_every_arm_in_every_domain_and_on_the_real_scan(tiny):
     _, _, results = tiny
     table = pd.read_csv(results / "paper" / "tables" / "table2.csv")
-    arms = {"plain", "ours", "adain", "contextual", "noise", "instance", "oracle"}
+    arms = {"plain", "ours", "adain", "contextual", "transductive", "noise", "instance", "oracle"}
     assert all(set(rows["arm"]) == arms for _, rows in table.groupby("domain"))
     assert any("lidc0001" in domain for domain in table["domain"])
     assert table["foreground_iou"].between(0, 100).all()
@@ -66,7 +66,22 @@ def test_no_patient_is_on_two_sides_and_styles_come_from_training_patients(tiny)
     for path in [*results.glob("augmented/*/seed0.tsv"), *results.glob("transfer/*/seed0/test.tsv")]:
         rows = pd.read_csv(path, sep="\t")
         other = rows[rows["style_scan"] != rows["content_scan"]]
-        assert set(split.loc[other["style_scan"], "side"]) == {"train"}
+        lent = path.parts[-2] == "transductive"
+        assert set(split.loc[other["style_scan"], "side"]) == {"test" if lent else "train"}
+
+
+def test_the_transductive_arm_is_scored_away_from_the_slices_it_saw(tiny):
+    _, _, results = tiny
+    made = pd.read_csv(results / "augmented" / "transductive" / "seed0.tsv", sep="\t")
+    assert set(made["style_scan"]) == {"lidc0001"} and made["content_scan"].str.startswith("phantom").all()
+    positions = pd.read_csv(results / "slices" / "lidc0001.tsv", sep="\t").set_index("index")["position_mm"]
+    for arm in ("transductive", "plain"):
+        tested = pd.read_csv(results / "segmentation" / arm / "seed0" / "predictions.tsv", sep="\t")
+        scored = tested[(tested["scan"] == "lidc0001") & (tested["region"] == "scored")]
+        apart = scored["position_mm"].to_numpy()[:, None] - positions[made["style_index"].unique()].to_numpy()
+        assert abs(apart).min() >= 30
+        counted = pd.read_csv(results / "metrics" / "segmentation" / f"{arm}-seed0.tsv", sep="\t").set_index("scan")
+        assert counted.loc["lidc0001", "slices"] == len(scored) < len(positions)
 
 
 def test_a_second_run_has_nothing_to_do_also_after_touching_everything(tiny, root):
