@@ -22,7 +22,7 @@ rule generate_augmentation:
         "../envs/ctstyle.yaml"
     threads: 1
     resources:
-        gpu=1,
+        gpu=lookup("gpu", within=config),
     params:
         augment=lookup("augment", within=config),
         model=model_of,

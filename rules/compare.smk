@@ -46,7 +46,7 @@ rule score_compared:
         "../envs/ctstyle.yaml"
     threads: config["compute"]["threads"]
     resources:
-        gpu=1,
+        gpu=lookup("gpu", within=config),
     params:
         size_px=lookup("comparison/size_px", within=config),
         window_hu=lookup("slices/window_hu", within=config),

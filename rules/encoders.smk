@@ -64,7 +64,7 @@ rule train_domain_encoder:
         "../envs/ctstyle.yaml"
     threads: config["compute"]["threads"]
     resources:
-        gpu=1,
+        gpu=lookup("gpu", within=config),
     params:
         domain=lookup("encoders/domain", within=config),
         window_hu=lookup("slices/window_hu", within=config),
@@ -118,7 +118,7 @@ rule describe_layers:
         "../envs/ctstyle.yaml"
     threads: config["compute"]["threads"]
     resources:
-        gpu=1,
+        gpu=lookup("gpu", within=config),
     params:
         layers=lookup("encoders/layers", within=config),
         window_hu=lookup("slices/window_hu", within=config),

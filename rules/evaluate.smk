@@ -44,7 +44,7 @@ rule score_transfer:
         "../envs/ctstyle.yaml"
     threads: config["compute"]["threads"]
     resources:
-        gpu=1,
+        gpu=lookup("gpu", within=config),
     params:
         metrics=lookup("metrics", within=config),
         segment=lookup("segment/training", within=config),
@@ -90,7 +90,7 @@ rule train_classifier:
         "../envs/ctstyle.yaml"
     threads: config["compute"]["threads"]
     resources:
-        gpu=1,
+        gpu=lookup("gpu", within=config),
     params:
         classifier=lookup("metrics/classifier", within=config),
         window_hu=lookup("slices/window_hu", within=config),
@@ -119,7 +119,7 @@ rule score_cis:
         "../envs/ctstyle.yaml"
     threads: config["compute"]["threads"]
     resources:
-        gpu=1,
+        gpu=lookup("gpu", within=config),
     params:
         window_hu=lookup("slices/window_hu", within=config),
         compute=lookup("compute", within=config),

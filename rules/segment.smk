@@ -18,7 +18,7 @@ rule train_unet:
         "../envs/ctstyle.yaml"
     threads: config["compute"]["threads"]
     resources:
-        gpu=1,
+        gpu=lookup("gpu", within=config),
     params:
         segment=lookup("segment/training", within=config),
         window_hu=lookup("slices/window_hu", within=config),
@@ -45,7 +45,7 @@ rule predict_test:
         "../envs/ctstyle.yaml"
     threads: 1
     resources:
-        gpu=1,
+        gpu=lookup("gpu", within=config),
     params:
         segment=lookup("segment/training", within=config),
         window_hu=lookup("slices/window_hu", within=config),

@@ -19,7 +19,7 @@ rule warm_up_decoder:
         "../envs/ctstyle.yaml"
     threads: config["compute"]["threads"]
     resources:
-        gpu=1,
+        gpu=lookup("gpu", within=config),
     params:
         warm_up=warm_up_settings,
         window_hu=lookup("slices/window_hu", within=config),
@@ -51,7 +51,7 @@ rule train_transfer:
         "../envs/ctstyle.yaml"
     threads: config["compute"]["threads"]
     resources:
-        gpu=1,
+        gpu=lookup("gpu", within=config),
     params:
         transfer=lookup("transfer/training", within=config),
         layers=lookup("transfer/layers", within=config),
@@ -81,7 +81,7 @@ rule train_contextual:
         "../envs/ctstyle.yaml"
     threads: config["compute"]["threads"]
     resources:
-        gpu=1,
+        gpu=lookup("gpu", within=config),
     params:
         contextual=lookup("transfer/contextual", within=config),
         window_hu=lookup("slices/window_hu", within=config),
@@ -114,7 +114,7 @@ rule stylise_test:
         "../envs/ctstyle.yaml"
     threads: 1
     resources:
-        gpu=1,
+        gpu=lookup("gpu", within=config),
     params:
         alphas=lookup("transfer/alphas", within=config),
         window_hu=lookup("slices/window_hu", within=config),
@@ -143,7 +143,7 @@ rule optimise_gatys:
         "../envs/ctstyle.yaml"
     threads: config["compute"]["threads"]
     resources:
-        gpu=1,
+        gpu=lookup("gpu", within=config),
     params:
         gatys=lookup("transfer/gatys", within=config),
         alphas=lookup("transfer/alphas", within=config),

@@ -12,9 +12,8 @@ from tests.runs import Workflow
 pytestmark = pytest.mark.slow
 QUICK = ("--slurm-init-seconds-before-status-checks", "3", "--seconds-between-status-checks", "2")
 QUICK += ("--slurm-status-command", "squeue")  # there is no accounting here
-ON_THE_CPU = ("--resources", "gpu=0", "scan_slots=2")
-"""The card of the test's cluster is none, and a job that is promised a card and sees none fails; the option takes the
-place of the profile's, so that has to be said again."""
+ON_THE_CPU = ("--config", "gpu=0")
+"""The card of the test's cluster is none, and a job that is promised a card and sees none fails."""
 CARD = """
 rule card:
     output:
@@ -70,7 +69,15 @@ def test_a_cancelled_training_goes_on_where_it_was(slurm, root, tmp_path):
         (root / "tests/config/chaos.yaml").read_text().replace("training: {steps: 20", "training: {steps: 120")
     )
     target = "results/chaos/transfer/ours/seed0/history.tsv"
-    arguments = (target, "--configfile", config, "--default-resources", "save_every_s=0", "slurm_partition=main")
+    arguments = (
+        target,
+        "--configfile",
+        config,
+        "--default-resources",
+        "save_every_s=0",
+        "slurm_partition=main",
+        "mem_mb=2000",
+    )
     alone, cluster = Workflow(root, tmp_path / "alone"), Workflow(root, tmp_path / "cluster")
     done = alone.run(*arguments)
     assert done.returncode == 0, done.stdout[-3000:]
