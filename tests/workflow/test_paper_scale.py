@@ -20,7 +20,7 @@ CUT = """
 pathvars: {{results: results/cut}}
 cohorts: [spine_mets]
 seeds: [0]
-styles: {{k: 2, features: [noise_high, hu_q99]}}
+styles: {{k: 2, features: [noise_high, hu_q99], source: SIEMENS}}
 split: {{val: 0, test: 0.25}}
 spine_mets: {{address: "{address}", pinned: "{pinned}"}}
 slices: {{size_px: 64, spacing_mm: 3.0}}
