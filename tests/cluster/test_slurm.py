@@ -116,7 +116,7 @@ def test_the_same_through_a_submit_command(root, tmp_path):
     submit.chmod(0o755)
     targets = ("results/chaos/transfer/ours/seed0/history.tsv", "--configfile", root / "tests/config/chaos.yaml")
     alone, through = Workflow(root, tmp_path / "alone"), Workflow(root, tmp_path / "through")
-    options = ("--executor", "cluster-generic", "--cluster-generic-submit-cmd", submit, "--jobs", "2")
+    options = ("--executor", "cluster-generic", "--cluster-generic-submit-cmd", submit, "--jobs", "2", *ON_THE_CPU)
     for workflow, more in ((alone, ()), (through, options)):
         done = workflow.run(*targets, *more)
         assert done.returncode == 0, done.stdout[-3000:]
