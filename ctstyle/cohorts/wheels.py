@@ -67,9 +67,9 @@ def fetch_wheel(
         return Path(shutil.move(downloaded, cache / downloaded.name))
 
 
-def default_cache() -> Path:
-    """Where wheels are kept between runs."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ctstyle" / "wheels"
+def default_cache(name: str = "wheels") -> Path:
+    """Where wheels, or what else a cohort fetches by `name`, are kept between runs."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ctstyle" / name
 
 
 def _find(folder: Path, stem: str) -> Path | None:

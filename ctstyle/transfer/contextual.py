@@ -318,7 +318,8 @@ def _taps(encoder: Encoder, settings: ContextualSettings) -> tuple[tuple[str, ..
     """The taps of both losses."""
     by_stride = {encoder.spec.tap(name).stride: name for name in encoder.spec.style_taps}
     own = tuple(by_stride[stride] for stride in (settings.stride // 2, settings.stride) if stride in by_stride)
-    if settings.stride not in by_stride:
+    named = settings.content_taps and settings.style_taps
+    if settings.stride not in by_stride and not named:
         raise CTStyleError(
             "no style tap at this stride",
             where="transfer: contextual: stride",
