@@ -162,7 +162,7 @@ def _get(url: str) -> bytes:
         "the bucket cannot be reached",
         where=url,
         found=fault,
-        fix="Look at the network, or fetch the files elsewhere and name them in a sheet (docs/own_data.md).",
+        fix="Look at the network, or fetch the files elsewhere and name them in a sheet (docs/own-data.md).",
     )
 
 

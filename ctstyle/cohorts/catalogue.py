@@ -53,6 +53,6 @@ def _own_scans(path: str | None) -> list[sheet.Scan]:
             where="sheet",
             found=path,
             expected="the path of a TSV",
-            fix="Set `sheet: config/my_scans.tsv`; the columns stand in docs/own_data.md.",
+            fix="Set `sheet: config/my_scans.tsv`; the columns stand in docs/own-data.md.",
         )
     return sheet.read_sheet(path)

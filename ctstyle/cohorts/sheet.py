@@ -25,16 +25,19 @@ class Scan:
     """One scan; every field a string, empty where unknown.
 
     `scan` (unique) and `patient` are pseudonyms; `cohort` the source; `series` the folder, zip or volume file of the
-    CT; `mask` that of the vertebra labels (empty: none) and `label_map` their meaning ("totalsegmentator", "verse" or
-    "vertebrae"); `style_hint` what is known of the grey scale; `split_hint` "", "train", "val" or "test"; `licence`;
-    `source_digest` the digest of what was downloaded or "".
+    CT, and `series_uid` which of several series there (empty: the only one); `mask` the place of the vertebra labels
+    (empty: none), `mask_uid` the SOP instance among several there, and `label_map` their meaning ("totalsegmentator",
+    "verse" or "vertebrae"); `style_hint` what is known of the grey scale; `split_hint` "", "train", "val" or "test";
+    `licence`; `source_digest` the digest of what was downloaded or "".
     """
 
     scan: str
     patient: str
     cohort: str = ""
     series: str
+    series_uid: str = ""
     mask: str = ""
+    mask_uid: str = ""
     label_map: str = ""
     style_hint: str = ""
     split_hint: str = ""

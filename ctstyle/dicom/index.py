@@ -74,23 +74,39 @@ class DicomFile:
 
 @dataclass(frozen=True)
 class Index:
-    """What a source holds: CT images by series UID, segmentations, and how many files of each other kind."""
+    """What a source holds: CT images by series UID, segmentations, structure sets, and the number of others."""
 
     source: Path
     ct: dict[str, list[DicomFile]] = field(default_factory=dict)
     segmentations: list[DicomFile] = field(default_factory=list)
+    structure_sets: list[DicomFile] = field(default_factory=list)
     passed_over: Counter = field(default_factory=Counter)
 
-    def single_series(self) -> list[DicomFile]:
-        """The files of the only CT series. Raises NoCT where there is none and MixedSeries where there are several."""
+    def series(self, series_uid: str = "") -> list[DicomFile]:
+        """The files of one CT series: the one with this SeriesInstanceUID, or the only one where none is named.
+
+        Raises NoCT where there is no CT image, or none of that series, and MixedSeries where none is named and there
+        are several.
+        """
         if not self.ct:
+            others = Counter({"DICOM-SEG": len(self.segmentations), "RTSTRUCT": len(self.structure_sets)})
             raise NoCT(
                 "no CT image",
                 where=self.source,
-                found=_count(self.passed_over + Counter({"DICOM-SEG": len(self.segmentations)})) or "no file at all",
+                found=_count(self.passed_over + others) or "no file at all",
                 expected="DICOM files of Modality CT",
                 fix="Name the folder or zip that holds one CT series.",
             )
+        if series_uid:
+            if series_uid not in self.ct:
+                raise NoCT(
+                    "no CT image of this series",
+                    where=self.source,
+                    found=f"{len(self.ct)} other series",
+                    expected=f"SeriesInstanceUID {series_uid}",
+                    fix="Correct series_uid in the sheet of scans.",
+                )
+            return self.ct[series_uid]
         if len(self.ct) > 1:
             kinds = "; ".join(f"{uid or '(empty)'}: {len(files)} files" for uid, files in sorted(self.ct.items()))
             raise MixedSeries(
@@ -98,7 +114,7 @@ class Index:
                 where=self.source,
                 found=kinds,
                 expected="one series",
-                fix="Put each series into a folder or zip of its own and name them as scans of their own.",
+                fix="Name one of them in the sheet's column series_uid, each as a scan of its own.",
             )
         return next(iter(self.ct.values()))
 
@@ -118,6 +134,7 @@ def index(source: Path | str) -> Iterator[Index]:
             raise SourceMissing("no file in it", where=source, expected="DICOM files of one CT series")
         ct: dict[str, list[DicomFile]] = defaultdict(list)
         segmentations: list[DicomFile] = []
+        structure_sets: list[DicomFile] = []
         passed_over: Counter = Counter()
         for member in members:
             header = _header(member)
@@ -129,11 +146,13 @@ def index(source: Path | str) -> Iterator[Index]:
                 ct[str(header.get("SeriesInstanceUID") or "")].append(DicomFile(member, header))
             elif modality == "SEG":
                 segmentations.append(DicomFile(member, header))
+            elif modality == "RTSTRUCT":
+                structure_sets.append(DicomFile(member, header))
             else:
                 passed_over["scout view" if modality == "CT" else f"DICOM {modality or 'without Modality'}"] += 1
         if passed_over:
             log.info("%s: passed over %s", source, _count(passed_over))
-        yield Index(source, dict(ct), segmentations, passed_over)
+        yield Index(source, dict(ct), segmentations, structure_sets, passed_over)
 
 
 @contextmanager

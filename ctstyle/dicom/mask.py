@@ -42,10 +42,11 @@ class MaskShape(CTStyleError):
     """The mask covers only a part of the CT: beyond it nobody looked for vertebrae."""
 
 
-def read_mask(source: Path | str, volume: Volume, label_map: str) -> np.ndarray:
+def read_mask(source: Path | str, volume: Volume, label_map: str, *, mask_uid: str = "") -> np.ndarray:
     """Labels uint8 `[z, y, x]` on the grid of `volume`, in TotalSegmentator's ids (`labels.VERTEBRA_NAMES`).
 
-    `source` is a NIfTI, NRRD or MHA file, a DICOM-SEG file, or a folder or zip with one DICOM-SEG among other files.
+    `source` is a NIfTI, NRRD or MHA file, a DICOM-SEG file, or a folder or zip with one DICOM-SEG among other files;
+    `mask_uid` is its SOPInstanceUID where there are several.
     Labels are carried over by geometry with the nearest voxel; frames and axes may run either way. `label_map` is
     "totalsegmentator" or "verse" (numbers of a file; in a DICOM-SEG the names of the segments decide) or "vertebrae"
     (whatever is marked is a vertebra without a name, 255).
@@ -60,7 +61,7 @@ def read_mask(source: Path | str, volume: Volume, label_map: str) -> np.ndarray:
         labels = _from_image(source, volume, label_map)
     else:
         with index(source) as found:
-            labels = _from_seg(_single(found.segmentations, source), volume, label_map)
+            labels = _from_seg(_single(found.segmentations, source, mask_uid), volume, label_map)
     if not labels.any():
         raise MaskElsewhere(
             "no label of the mask lies inside the CT",
@@ -137,14 +138,16 @@ def _from_seg(file: DicomFile, volume: Volume, label_map: str) -> np.ndarray:
     return resample_labels_to(image, volume)
 
 
-def _single(segmentations: list[DicomFile], source: Path) -> DicomFile:
+def _single(segmentations: list[DicomFile], source: Path, mask_uid: str) -> DicomFile:
+    if mask_uid:
+        segmentations = [file for file in segmentations if file.header.get("SOPInstanceUID") == mask_uid]
     if len(segmentations) != 1:
         raise NoMask(
             "not exactly one segmentation; Modality (0008,0060) SEG",
             where=source,
             found=f"{len(segmentations)}: {', '.join(file.name for file in segmentations)}".rstrip(": "),
             expected="one DICOM-SEG, or a NIfTI, NRRD or MHA file",
-            fix="Name the file of the mask itself in the sheet of scans.",
+            fix="Name the file of the mask itself in the sheet of scans, or its SOPInstanceUID in the column mask_uid.",
         )
     return segmentations[0]
 

@@ -26,9 +26,15 @@ class NotThreeDimensional(CTStyleError):
 
 
 def read_volume(
-    source: Path | str, *, grey_values: str = "reject", window_hu: tuple[float, float] = (-250, 750)
+    source: Path | str,
+    *,
+    series_uid: str = "",
+    grey_values: str = "reject",
+    window_hu: tuple[float, float] = (-250, 750),
 ) -> Volume:
-    """The CT volume of `source`: a folder or `.zip` with one DICOM series, or a NIfTI, NRRD or MHA file.
+    """The CT volume of `source`: a folder or `.zip` with a DICOM series, or a NIfTI, NRRD or MHA file.
+
+    `series_uid` names the series where a folder or zip holds several.
 
     Slices are sorted by their position along the normal; z grows along the normal. `hu` is int16, never below -1024.
     A display export (values 0..255 with the window burnt in) is refused where `grey_values` is "reject"; where it is
@@ -46,7 +52,7 @@ def read_volume(
     if source.name.lower().endswith(VOLUME_SUFFIXES):
         return _read_file(source, grey_values=grey_values, window_hu=window_hu)
     with index(source) as found:
-        series = grid(found.single_series())
+        series = grid(found.series(series_uid))
         stored = [pixels.stored_values(file) for file in series.files]
     headers = [file.header for file in series.files]
     as_display = pixels.is_display_export(stored, series.files)

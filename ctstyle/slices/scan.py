@@ -48,6 +48,11 @@ def _read_and_cut(scan: Scan, settings: SliceSettings):
     from ctstyle.dicom.mask import read_mask
     from ctstyle.dicom.read import read_volume
 
-    volume = read_volume(Path(scan.series), grey_values=settings.grey_values, window_hu=settings.window_hu)
-    labels = read_mask(Path(scan.mask), volume, scan.label_map) if scan.mask else None
+    volume = read_volume(
+        Path(scan.series),
+        series_uid=scan.series_uid,
+        grey_values=settings.grey_values,
+        window_hu=settings.window_hu,
+    )
+    labels = read_mask(Path(scan.mask), volume, scan.label_map, mask_uid=scan.mask_uid) if scan.mask else None
     return volume, *cut(volume, labels, settings)

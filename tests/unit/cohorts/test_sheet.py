@@ -14,6 +14,7 @@ scans = st.builds(
     patient=names,
     cohort=texts,
     series=texts.filter(bool),
+    series_uid=st.sampled_from(["", "1.2.840.1"]),
     mask=st.just("") | st.just("m.nii.gz"),
     label_map=st.sampled_from(["totalsegmentator", "verse", "vertebrae"]),
     style_hint=texts,
@@ -31,8 +32,8 @@ def test_round_trip(tmp_path_factory, rows):
 
 
 def test_the_frame_has_the_columns_of_the_design():
-    expected = "scan patient cohort series mask label_map style_hint split_hint licence source_digest"
-    assert " ".join(sheet_frame([]).columns) == expected == " ".join(COLUMNS)
+    named = "scan patient cohort series series_uid mask mask_uid label_map style_hint split_hint licence source_digest"
+    assert " ".join(sheet_frame([]).columns) == named == " ".join(COLUMNS)
 
 
 HEAD = "scan\tpatient\tseries\tmask\tlabel_map\tsplit_hint\n"

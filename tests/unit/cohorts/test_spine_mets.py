@@ -100,7 +100,7 @@ def test_what_is_not_pinned_or_not_what_it_was_is_refused(patient, tmp_path):
 
 def test_a_bucket_that_is_not_there_and_a_full_disk_are_named(patient, tmp_path, monkeypatch):
     _, row = patient
-    with pytest.raises(BucketUnavailable, match=r"127\.0\.0\.1:9.*docs/own_data"):
+    with pytest.raises(BucketUnavailable, match=r"127\.0\.0\.1:9.*docs/own-data"):
         spine_mets.fetch(row, "http://127.0.0.1:9", tmp_path / "a.zip", cache=tmp_path)
     with pytest.raises(NoSpace, match=r"GB free, expected .*pathvars"):
         spine_mets.fetch(row | {"mb": "1e12"}, "http://127.0.0.1:9", tmp_path / "a.zip", cache=tmp_path)

@@ -199,6 +199,23 @@ def test_scouts_and_other_modalities_are_passed_over(tmp_path):
     np.testing.assert_array_equal(read_volume(folder).hu, hu)
 
 
+def test_one_of_several_series_in_a_folder_can_be_named(tmp_path):
+    mine, other = random_hu(), random_hu(seed=1)
+
+    def second(k, dataset):
+        dataset.SeriesInstanceUID = "1.2.3.4"
+
+    write(ct_series(mine), tmp_path / "series")
+    write(ct_series(other), tmp_path / "series" / "deeper", second)
+    uid = ct_series(mine)[0].SeriesInstanceUID
+    np.testing.assert_array_equal(read_volume(tmp_path / "series", series_uid="1.2.3.4").hu, other)
+    np.testing.assert_array_equal(read_volume(tmp_path / "series", series_uid=uid).hu, mine)
+    with pytest.raises(sources.MixedSeries, match="series_uid"):
+        read_volume(tmp_path / "series")
+    with pytest.raises(sources.NoCT, match=r"no CT image of this series .*1\.2\.9"):
+        read_volume(tmp_path / "series", series_uid="1.2.9")
+
+
 def test_empty_uids_do_not_break_the_series_apart(tmp_path):
     def blank(k, dataset):
         dataset.SeriesInstanceUID = dataset.SOPInstanceUID = dataset.SOPClassUID = ""
