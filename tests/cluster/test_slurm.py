@@ -122,3 +122,11 @@ def test_the_same_through_a_submit_command(root, tmp_path):
         assert done.returncode == 0, done.stdout[-3000:]
     one, other = (one.folder / targets[0] for one in (alone, through))
     assert one.read_bytes() == other.read_bytes()
+
+
+def test_an_unknown_partition_is_named(slurm, root, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(root))
+    (tmp_path / "Snakefile").write_text(CARD.format(python=sys.executable))
+    elsewhere = ("--set-resources", "card:slurm_partition=dusk")
+    done = Workflow(tmp_path, tmp_path).run(*profile(root), "card.txt", *elsewhere, cores=1)
+    assert done.returncode != 0 and "invalid partition specified: dusk" in done.stdout
