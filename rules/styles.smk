@@ -20,6 +20,7 @@ rule find_styles:
         styles=lookup("styles", within=config),
         split=lookup("split", within=config),
         lending=lookup("lending", within=config),
+        must_lend="transductive" in config["segment"]["arms"],
         window_hu=lookup("slices/window_hu", within=config),
         code=fingerprint("find_styles"),
     script:

@@ -22,6 +22,7 @@ if __name__ == "__main__":
             splitting=build(SplitSettings, run.params.split),
             lending=build(RegionSettings, run.params.lending),
             window=Window(*run.params.window_hu),
+            must_lend=run.params.must_lend,
         )
         logging.info("styles agree with the sheet's hints: adjusted Rand index %.3f", found.agreement)
         found.styles.to_csv(run.output.styles, sep="\t", index=False, float_format="%.6g")

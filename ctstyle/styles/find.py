@@ -19,6 +19,10 @@ class NoUsableScans(CTStyleError):
     """Every scan of a run was skipped."""
 
 
+class NothingLent(CTStyleError):
+    """No scan lends its style, and an arm needs one."""
+
+
 @dataclass(frozen=True)
 class Found:
     """`styles`: `scan, patient, cohort, style, style_hint`, features. `split`: `scan, patient, cohort, style, side` and
@@ -40,12 +44,14 @@ def find_styles(
     splitting: SplitSettings,
     lending: RegionSettings,
     window: Window,
+    must_lend: bool = False,
 ) -> Found:
     """Split the patients, find the styles on the training scans and give every scan its style.
 
     `scans` is the sheet (columns of `cohorts.sheet.Scan`); scans without slices were skipped and have no row in the
-    results. Patients are stratified by how they were scanned (maker, model, kernel, kVp, kind of export). Raises
-    NoUsableScans, NoSplit, NoStyles and EmptyBody.
+    results. Patients are stratified by how they were scanned (maker, model, kernel, kVp, kind of export). `must_lend`
+    asks for a scan that lends its style (`regions`), so that an arm which needs one is known to be possible before
+    anything is trained. Raises NoUsableScans, NoSplit, NoStyles, EmptyBody and NothingLent.
     """
     used = scans[scans["scan"].isin(set(archive.rows["scan"]))].reset_index(drop=True)
     if used.empty:
@@ -70,7 +76,17 @@ def find_styles(
     base = used[["scan", "patient", "cohort"]].assign(style=found.style[used["scan"]].to_numpy())
     styles = base.assign(style_hint=used["style_hint"]).merge(table.reset_index(), on="scan", validate="1:1")
     divided = base.assign(side=side[used["scan"]].to_numpy())
-    return Found(styles, divided.assign(**_bounds(archive, divided, lending)), found.agreement)
+    columns = _bounds(archive, divided, lending)
+    if must_lend and not any(columns[LENT_TO]):
+        raise NothingLent(
+            "no test scan lends its style to the arm transductive",
+            where="lending",
+            found="no axial scan of a cohort that trains nothing has half of its slices "
+            f"{lending.gap_mm:g} mm beyond the {lending.share:.0%} that it would lend",
+            expected="a cohort for testing alone with scans long enough, as lidc0001",
+            fix="Add one, or leave `transductive` out of `segment: arms`.",
+        )
+    return Found(styles, divided.assign(**columns), found.agreement)
 
 
 def _bounds(archive: Archive, split: pd.DataFrame, lending: RegionSettings) -> dict[str, list[str]]:

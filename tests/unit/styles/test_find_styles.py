@@ -5,7 +5,7 @@ import pytest
 from ctstyle.slices.archive import Archive, ScanFiles, write_skipped
 from ctstyle.slices.window import Window
 from ctstyle.styles.cluster import ClusterSettings
-from ctstyle.styles.find import NoUsableScans, find_styles
+from ctstyle.styles.find import NothingLent, NoUsableScans, find_styles
 from ctstyle.styles.regions import RegionSettings
 from ctstyle.styles.run import open_run
 from ctstyle.styles.split import SplitSettings
@@ -14,10 +14,9 @@ from tests.synthetic_run import write_run, write_split
 WINDOW, LENDING = Window(-250, 750), RegionSettings()
 
 
-def _found(archive, sheet, k=3, lending=LENDING):
-    return find_styles(
-        archive, sheet, clustering=ClusterSettings(k=k), splitting=SplitSettings(), lending=lending, window=WINDOW
-    )
+def _found(archive, sheet, k=3, lending=LENDING, **more):
+    settings = {"clustering": ClusterSettings(k=k), "splitting": SplitSettings(), "lending": lending, "window": WINDOW}
+    return find_styles(archive, sheet, **settings, **more)
 
 
 def test_the_grey_scales_of_a_run_are_found_and_named_from_the_source(tmp_path):
@@ -44,6 +43,14 @@ def test_only_a_cohort_that_trains_nothing_lends_its_style(tmp_path):
     assert split.loc["real", ["lent_to_mm", "scored_from_mm"]].tolist() == ["0.0", "10.0"]
     assert (split.drop("real")[["lent_to_mm", "scored_from_mm"]] == "").all(axis=None)
     assert (_found(archive, sheet).split[["lent_to_mm", "scored_from_mm"]] == "").all(axis=None)  # 15 mm are too short
+
+
+def test_a_run_whose_scans_are_too_short_to_lend_says_so_before_anything_is_trained(tmp_path):
+    paths, sheet = write_run(tmp_path)
+    archive = Archive.open(path for path in paths if path.name.endswith(".hu.npy"))
+    with pytest.raises(NothingLent, match=r"30 mm beyond the 25% .* leave `transductive` out of `segment: arms`"):
+        _found(archive, sheet, must_lend=True)
+    assert _found(archive, sheet, lending=RegionSettings(share=0.3, gap_mm=6), must_lend=True).split["lent_to_mm"].any()
 
 
 def test_skipped_scans_have_no_row_and_only_skipped_scans_are_an_error(tmp_path):
