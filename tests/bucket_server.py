@@ -106,9 +106,9 @@ def _handler(bucket: Bucket) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             body = body[: len(body) // 2] if broken else body
-            self.wfile.write(body)
             with _LOCK:
                 bucket.sent += len(body)
+            self.wfile.write(body)
             if broken:
                 self.close_connection = True
                 self.connection.close()

@@ -113,8 +113,7 @@ def fetch(piece: Piece, path: Path, fault_of: Callable[[Path], str] | None = Non
     fault_of = fault_of or piece.fault
     if path.is_file() and not fault_of(path):
         return path
-    version = hashlib.sha256(f"{piece.etag} {piece.total or piece.size}".encode()).hexdigest()[:8]
-    part = path.with_name(f"{path.name}.{version}.part")
+    part = part_of(piece, path)
     for other in path.parent.iterdir():
         if other.name.startswith(f"{path.name}.") and other.suffix == ".part" and other != part:
             other.unlink()
@@ -129,6 +128,12 @@ def fetch(piece: Piece, path: Path, fault_of: Callable[[Path], str] | None = Non
     persist(attempt, where=piece.url, expected=expected, fix="Run again: what is whole is kept, and a part is resumed.")
     part.replace(path)
     return path
+
+
+def part_of(piece: Piece, path: Path) -> Path:
+    """Where a piece lies until it is whole; each version of a file has a place of its own."""
+    version = hashlib.sha256(f"{piece.etag} {piece.total or piece.size}".encode()).hexdigest()[:8]
+    return path.with_name(f"{path.name}.{version}.part")
 
 
 def get(url: str) -> bytes:
