@@ -91,7 +91,7 @@ def test_a_sagittal_run_plans_the_same_rules(workflow):
         ("cohorts: [spine_mets]\nspine_mets: {patients: ['1']}", "spine_mets: patients: unknown patients.*'1'"),
         (
             "cohorts: [verse]\nverse: {pinned: none.tsv}",
-            "none.tsv: the pinned list of scans cannot be read.*list_verse",
+            "none.tsv: the pinned list of scans cannot.*list_verse",
         ),
         ("verse: {sets: [verse21]}", "verse: sets: 0: .*found 'verse21', expected one of verse19training"),
         ("encoders: {main: {weights: file}}", "weights of a file are asked for, and none is named"),
