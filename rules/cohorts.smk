@@ -1,4 +1,4 @@
-"""Where CT comes from: virtual patients, and one real scan out of a package index."""
+"""Where CT comes from: virtual patients, one real scan out of a package index, and public collections."""
 
 
 rule make_patient:
@@ -78,3 +78,87 @@ rule fetch_spine_mets:
         code=fingerprint("fetch_spine_mets"),
     script:
         "../scripts/fetch_spine_mets.py"
+
+
+rule fetch_verse:
+    output:
+        ct="<cohorts>/verse/{case}/ct.nii.gz",
+        labels="<cohorts>/verse/{case}/labels.nii.gz",
+        licence="<cohorts>/verse/{case}/LICENCE.txt",
+        record="<provenance>/records/fetch_verse/{case}.json",
+    log:
+        "<logs>/fetch_verse/{case}.log",
+    benchmark:
+        "<benchmarks>/fetch_verse/{case}.tsv"
+    wildcard_constraints:
+        case=r"[\w-]+",
+    retries: 2
+    conda:
+        "../envs/ctstyle.yaml"
+    threads: 1
+    params:
+        pinned=pinned_scan,
+        address=lookup("verse/address", within=config),
+        code=fingerprint("fetch_verse"),
+    script:
+        "../scripts/fetch_verse.py"
+
+
+rule list_verse:
+    output:
+        scans="<cohorts>/verse.tsv",
+        record="<provenance>/records/list_verse.json",
+    log:
+        "<logs>/list_verse.log",
+    benchmark:
+        "<benchmarks>/list_verse.tsv"
+    conda:
+        "../envs/ctstyle.yaml"
+    threads: 1
+    params:
+        verse=lookup("verse", within=config),
+        code=fingerprint("list_verse"),
+    script:
+        "../scripts/list_verse.py"
+
+
+rule fetch_totalsegmentator:
+    output:
+        ct="<cohorts>/totalsegmentator/{case}/ct.nii.gz",
+        labels="<cohorts>/totalsegmentator/{case}/labels.nii.gz",
+        licence="<cohorts>/totalsegmentator/{case}/LICENCE.txt",
+        record="<provenance>/records/fetch_totalsegmentator/{case}.json",
+    log:
+        "<logs>/fetch_totalsegmentator/{case}.log",
+    benchmark:
+        "<benchmarks>/fetch_totalsegmentator/{case}.tsv"
+    wildcard_constraints:
+        case=r"[\w-]+",
+    retries: 2
+    conda:
+        "../envs/ctstyle.yaml"
+    threads: 1
+    params:
+        pinned=pinned_subject,
+        address=lookup("totalsegmentator/address", within=config),
+        code=fingerprint("fetch_totalsegmentator"),
+    script:
+        "../scripts/fetch_totalsegmentator.py"
+
+
+rule list_totalsegmentator:
+    output:
+        scans="<cohorts>/totalsegmentator.tsv",
+        record="<provenance>/records/list_totalsegmentator.json",
+    log:
+        "<logs>/list_totalsegmentator.log",
+    benchmark:
+        "<benchmarks>/list_totalsegmentator.tsv"
+    conda:
+        "../envs/ctstyle.yaml"
+    threads: 1
+    params:
+        totalsegmentator=lookup("totalsegmentator", within=config),
+        code=fingerprint("list_totalsegmentator"),
+    script:
+        "../scripts/list_totalsegmentator.py"

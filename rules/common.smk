@@ -10,7 +10,7 @@ ROOT = Path(workflow.current_basedir).parent
 sys.path.insert(0, str(ROOT))
 
 from ctstyle import settings
-from ctstyle.cohorts import catalogue, spine_mets
+from ctstyle.cohorts import catalogue, spine_mets, totalsegmentator, verse
 from ctstyle.encoders.plan import check_weights
 from ctstyle.errors import CTStyleError
 from ctstyle.provenance.code import code_digest
@@ -278,6 +278,22 @@ def pinned_series(wildcards):
     """The pinned row of one patient of spine_mets."""
     asked = settings.build(spine_mets.SpineMetsSettings, {**config["spine_mets"], "patients": [wildcards.case]})
     return spine_mets.pinned(asked, ROOT).iloc[0].to_dict()
+
+
+def pinned_scan(wildcards):
+    """The pinned row of one scan of verse."""
+    table = verse.pinned(settings.build(verse.VerseSettings, config["verse"]), ROOT)
+    return table.set_index("case", drop=False).loc[wildcards.case].to_dict()
+
+
+def pinned_subject(wildcards):
+    """The pinned row of one subject of totalsegmentator."""
+    chosen = {**config["totalsegmentator"], "subjects": [wildcards.case]}
+    return (
+        totalsegmentator.pinned(settings.build(totalsegmentator.TotalSegmentatorSettings, chosen), ROOT)
+        .iloc[0]
+        .to_dict()
+    )
 
 
 def viewer_text():

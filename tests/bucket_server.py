@@ -1,4 +1,4 @@
-"""A public bucket on this machine: ListObjectsV2 with pages, ranges, and the faults of real networks."""
+"""A file server on this machine as S3 and Zenodo are: ListObjectsV2 with pages, ranges, ETags, and real faults."""
 
 import hashlib
 import threading
@@ -13,13 +13,22 @@ from xml.sax.saxutils import escape
 
 @dataclass
 class Bucket:
-    """Objects by key, and how often the first requests of a key fail: `dropped` half-way, `corrupted`, `refused`."""
+    """Objects by key, and how often the first requests of a key fail: `dropped` half-way, `corrupted`, `refused`.
+
+    `refusal` is the status of those refused, with `retry_after`. With `ranges` False whole files are sent whatever is
+    asked; `etag` is a format of the MD5 ("" sends none): S3 names it bare, Zenodo "md5:" before it.
+    """
 
     objects: dict[str, bytes]
     dropped: Counter = field(default_factory=Counter)
     corrupted: Counter = field(default_factory=Counter)
     refused: Counter = field(default_factory=Counter)
     page: int = 3
+    refusal: int = 503
+    retry_after: str = ""
+    ranges: bool = True
+    etag: str = '"{}"'
+    conditions: list = field(default_factory=list)
     asked: Counter = field(default_factory=Counter)
     sent: int = 0
     address: str = ""
@@ -53,7 +62,7 @@ def _handler(bucket: Bucket) -> type[BaseHTTPRequestHandler]:
             if "list-type" in query:
                 self._answer(200, self._listing(query).encode())
             elif bucket._takes(bucket.refused, key):
-                self._answer(503, b"slow down")
+                self._answer(bucket.refusal, b"slow down", bucket.retry_after)
             elif key in bucket.objects:
                 self._send(key)
             else:
@@ -77,25 +86,37 @@ def _handler(bucket: Bucket) -> type[BaseHTTPRequestHandler]:
 
         def _send(self, key: str) -> None:
             data = bucket.objects[key]
-            wanted = self.headers.get("Range")
-            first = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
-            body = data[first:]
+            etag = bucket.etag.format(hashlib.md5(data).hexdigest())
+            condition = self.headers.get("If-Range")
+            bucket.conditions.append(condition)
+            wanted = self.headers.get("Range") if bucket.ranges and condition in (None, etag) else None
+            first, end = 0, len(data)
+            if wanted:
+                told, _, last = wanted.removeprefix("bytes=").partition("-")
+                first, end = int(told), min(len(data), int(last) + 1 if last else len(data))
+            body = data[first:end]
             if bucket._takes(bucket.corrupted, key):
                 body = bytes([body[0] ^ 1]) + body[1:]
             broken = bucket._takes(bucket.dropped, key)
             self.send_response(206 if wanted else 200)
+            if wanted:
+                self.send_header("Content-Range", f"bytes {first}-{end - 1}/{len(data)}")
+            if etag:
+                self.send_header("ETag", etag)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             body = body[: len(body) // 2] if broken else body
-            self.wfile.write(body)
             with _LOCK:
                 bucket.sent += len(body)
+            self.wfile.write(body)
             if broken:
                 self.close_connection = True
                 self.connection.close()
 
-        def _answer(self, status: int, body: bytes) -> None:
+        def _answer(self, status: int, body: bytes, retry_after: str = "") -> None:
             self.send_response(status)
+            if retry_after:
+                self.send_header("Retry-After", retry_after)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from ctstyle.cohorts import lidc0001, sheet, spine_mets
+from ctstyle.cohorts import lidc0001, sheet, spine_mets, totalsegmentator, verse
 from ctstyle.cohorts.phantom import settings as phantom
 from ctstyle.errors import CTStyleError
 from ctstyle.settings import build
@@ -21,7 +21,7 @@ def list_scans(config: Mapping[str, Any], folder: str, root: Path) -> pd.DataFra
 
     `folder` is where cohorts lie (`results/cohorts`); made and fetched scans are named below it although they may not
     exist yet. `root` is the checkout, where the tables of public cohorts lie. Raises NoScans, BadSheet for the
-    user's own sheet and UnexpectedSeries for the table of a public cohort.
+    user's own sheet and UnusableList for the table of a public cohort.
     """
     scans: list[sheet.Scan] = []
     for cohort in config["cohorts"]:
@@ -32,6 +32,11 @@ def list_scans(config: Mapping[str, Any], folder: str, root: Path) -> pd.DataFra
         elif cohort == "spine_mets":
             asked = build(spine_mets.SpineMetsSettings, config["spine_mets"])
             scans += spine_mets.scans(asked, f"{folder}/spine_mets", root)
+        elif cohort == "verse":
+            scans += verse.scans(build(verse.VerseSettings, config["verse"]), f"{folder}/verse", root)
+        elif cohort == "totalsegmentator":
+            chosen = build(totalsegmentator.TotalSegmentatorSettings, config["totalsegmentator"])
+            scans += totalsegmentator.scans(chosen, f"{folder}/totalsegmentator", root)
         else:
             scans += _own_scans(config["sheet"])
     twice = pd.Series([scan.scan for scan in scans]).value_counts()

@@ -5,30 +5,31 @@ without an account. `config/spine_mets.tsv` pins patients, series and folders.
 """
 
 import dataclasses
-import logging
-import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from ctstyle.cohorts import bucket
+from ctstyle.cohorts import bucket, download
+from ctstyle.cohorts.licence import Licence
 from ctstyle.cohorts.packing import pack
+from ctstyle.cohorts.pinned import read_pinned
 from ctstyle.cohorts.sheet import Scan
 from ctstyle.cohorts.wheels import default_cache
 from ctstyle.errors import CTStyleError
-from ctstyle.provenance.digest import sha256_file
-
-log = logging.getLogger(__name__)
 
 ADDRESS = "https://idc-open-data.s3.amazonaws.com"
-LICENCE = "CC BY 4.0"
-ATTRIBUTION = "Spine-Mets-CT-SEG, The Cancer Imaging Archive, doi 10.7937/kh36-ds04"
+LICENCE = Licence(
+    "CC BY 4.0",
+    "https://creativecommons.org/licenses/by/4.0/",
+    "Spine-Mets-CT-SEG, The Cancer Imaging Archive, doi 10.7937/kh36-ds04",
+)
 COLUMNS = ("patient", "manufacturer", "ct_files", "mb", "ct_uid", "ct_folder", "seg_uid", "seg_folder")
 
 
 class UnexpectedSeries(CTStyleError):
-    """What the bucket holds is not what is pinned, or not what was fetched before."""
+    """What the bucket holds is not what is pinned."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,23 +42,8 @@ class SpineMetsSettings:
 
 
 def pinned(settings: SpineMetsSettings, root: Path) -> pd.DataFrame:
-    """The pinned rows of the patients that take part. Raises UnexpectedSeries for a table or patient unknown here."""
-    path = root / settings.pinned
-    try:
-        table = pd.read_csv(path, sep="\t", comment="#", dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise UnexpectedSeries("the table of series cannot be read", where=path, found=error) from error
-    missing = [name for name in COLUMNS if name not in table]
-    if missing:
-        raise UnexpectedSeries("columns are missing", where=path, found=list(table), expected=missing)
-    if settings.patients is None:
-        return table
-    unknown = sorted(set(map(str, settings.patients)) - set(table["patient"]))
-    if unknown:
-        raise UnexpectedSeries(
-            "unknown patients", where="spine_mets: patients", found=unknown, expected=f"patients of {settings.pinned}"
-        )
-    return table[table["patient"].isin(list(map(str, settings.patients)))].reset_index(drop=True)
+    """The pinned rows of the patients that take part. Raises UnusableList."""
+    return read_pinned(root / settings.pinned, COLUMNS, settings.patients, key="patient", where="spine_mets: patients")
 
 
 def scans(settings: SpineMetsSettings, folder: Path | str, root: Path) -> list[Scan]:
@@ -71,23 +57,24 @@ def scans(settings: SpineMetsSettings, folder: Path | str, root: Path) -> list[S
             mask=f"{folder}/{row.patient}.zip",
             label_map="totalsegmentator",
             style_hint=row.manufacturer,
-            licence=LICENCE,
+            licence=LICENCE.name,
         )
         for row in pinned(settings, root).itertuples()
     ]
 
 
 def fetch(row: Mapping[str, str], address: str, path: Path, *, cache: Path | None = None) -> None:
-    """Write one patient's CT and segmentation as a stored zip (`ct/*.dcm`, `seg/*.dcm`), whole or not at all.
+    """Write one patient as a stored zip (`ct/*.dcm`, `seg/*.dcm`, `LICENCE.txt`), whole or not at all.
 
     `row` is the patient's pinned row. What is fetched is kept beside the zip until all is there, so that a stopped
     fetch goes on. The number of files and the series of each are held against the row; the digests of a first fetch are
     kept in `cache` (default `~/.cache/ctstyle/spine_mets`) and every later fetch is held against them. Raises
-    UnexpectedSeries and what `bucket` raises.
+    UnexpectedSeries and what `bucket` and `download` raise.
     """
-    log.info("%s, %s", ATTRIBUTION, LICENCE)
+    licence = LICENCE.announce(address)
     path.parent.mkdir(parents=True, exist_ok=True)
-    bucket.require_space(path.parent, int(2e6 * float(row["mb"])))
+    # the files and the zip they are packed into
+    download.require_space(path.parent, int(2e6 * float(row["mb"])))
     partial = path.parent / f".{path.name}.fetching"
     members: dict[str, Path] = {}
     for kind, count in (("ct", int(row["ct_files"])), ("seg", 1)):
@@ -105,12 +92,10 @@ def fetch(row: Mapping[str, str], address: str, path: Path, *, cache: Path | Non
         for file in files:
             _check_series(file, row[f"{kind}_uid"])
             members[f"{kind}/{file.name}"] = file
-    _check_digests(members, (cache or default_cache("spine_mets")) / f"{row['ct_folder']}.sha256", path)
-    pack(members, path)
-    for file in members.values():
-        file.unlink()
-    for folder in (partial / "ct", partial / "seg", partial):
-        folder.rmdir()
+    known = (cache or default_cache("spine_mets")) / f"{row['ct_folder']}.sha256"
+    download.hold_digests(members, known, where=path)
+    pack({**members, "LICENCE.txt": licence}, path)
+    shutil.rmtree(partial)
 
 
 def _check_series(file: Path, series_uid: str) -> None:
@@ -119,24 +104,3 @@ def _check_series(file: Path, series_uid: str) -> None:
     found = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["SeriesInstanceUID"]).get("SeriesInstanceUID")
     if found != series_uid:
         raise UnexpectedSeries("a file of another series", where=file.name, found=found, expected=series_uid)
-
-
-def _check_digests(members: dict[str, Path], known: Path, path: Path) -> None:
-    """Hold the files against the digests of the first fetch, or keep theirs where this is the first."""
-    lines = "".join(f"{sha256_file(members[name])}  {name}\n" for name in sorted(members))
-    if not known.exists():
-        known.parent.mkdir(parents=True, exist_ok=True)
-        new = known.with_name(f"{known.name}.{os.getpid()}")
-        new.write_text(lines)
-        new.replace(known)
-        return
-    before = known.read_text()
-    if lines != before:
-        changed = sorted(set(lines.splitlines()) ^ set(before.splitlines()))
-        raise UnexpectedSeries(
-            "the bucket serves other files than at the first fetch",
-            where=path,
-            found=f"{len(changed)} changed lines, such as {changed[0]}",
-            expected=f"the digests in {known.name}",
-            fix=f"If the collection was corrected on purpose, delete {known.name} in ctstyle's cache and run again.",
-        )

@@ -10,6 +10,8 @@ from ctstyle import settings
 from ctstyle.augment.generate import AugmentSettings
 from ctstyle.cohorts.phantom.settings import PhantomSettings, Style
 from ctstyle.cohorts.spine_mets import SpineMetsSettings
+from ctstyle.cohorts.totalsegmentator import TotalSegmentatorSettings
+from ctstyle.cohorts.verse import VerseSettings
 from ctstyle.encoders.domain import DomainSettings
 from ctstyle.encoders.layers import LayerSettings
 from ctstyle.metrics.classifier import ClassifierSettings
@@ -28,6 +30,8 @@ SECTIONS = {
     "slices": SliceSettings,
     "styles": ClusterSettings,
     "spine_mets": SpineMetsSettings,
+    "verse": VerseSettings,
+    "totalsegmentator": TotalSegmentatorSettings,
     "split": SplitSettings,
     "lending": RegionSettings,
     "encoders/domain": DomainSettings,

@@ -77,7 +77,10 @@ def test_a_sagittal_run_plans_the_same_rules(workflow):
         ("transfer: {training: {style_weight: -1}}", "style_weight: .*found -1, expected at least 0"),
         ("styles: {k: 0}", "styles: k: .*found 0, expected at least 1"),
         ("cohorts: []", "cohorts: .*expected at least 1 entries"),
-        ("cohorts: [mars]", "cohorts: 0: .*found 'mars', expected one of phantom, lidc0001, spine_mets, sheet"),
+        (
+            "cohorts: [mars]",
+            "cohorts: 0: .*found 'mars', expected one of phantom, lidc0001, spine_mets, verse, totalsegm",
+        ),
         ("cohorts: [sheet]", "the cohort `sheet` needs a table of scans.*Set `sheet:"),
         ("encoders: {main: {name: vgg91}}", "encoders: main: name: .*found 'vgg91', expected one of vgg19"),
         ("segment: {arms: [oracle]}", "segment: arms"),
@@ -86,6 +89,11 @@ def test_a_sagittal_run_plans_the_same_rules(workflow):
         ("encoders: {main: {name: resnet50, weights: hed}}", "resnet50 with hed.*`weights: domain`"),
         ("slices: {size_px: 272}", "272 x 272 px: a cascade that doubles cannot reach this size"),
         ("cohorts: [spine_mets]\nspine_mets: {patients: ['1']}", "spine_mets: patients: unknown patients.*'1'"),
+        (
+            "cohorts: [verse]\nverse: {pinned: none.tsv}",
+            "none.tsv: the pinned list of scans cannot.*list_verse",
+        ),
+        ("verse: {sets: [verse21]}", "verse: sets: 0: .*found 'verse21', expected one of verse19training"),
         ("encoders: {main: {weights: file}}", "weights of a file are asked for, and none is named"),
         ("encoders: {main: {weights: file}, file: {path: no.pth, sha256: ab}}", "no such weights file.*no.pth"),
         ("encoders: {main: {weights: file}, file: {path: README.md, sha256: ab}}", "the weights file is another one"),

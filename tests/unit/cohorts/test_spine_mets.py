@@ -7,8 +7,9 @@ from collections import Counter
 
 import pytest
 
-from ctstyle.cohorts import bucket, spine_mets
-from ctstyle.cohorts.bucket import BucketUnavailable, NoSpace
+from ctstyle.cohorts import download, spine_mets
+from ctstyle.cohorts.download import NoSpace, SourceChanged, SourceUnavailable
+from ctstyle.cohorts.pinned import UnusableList
 from ctstyle.cohorts.spine_mets import COLUMNS, SpineMetsSettings, UnexpectedSeries
 from ctstyle.dicom.mask import read_mask
 from ctstyle.dicom.read import read_volume
@@ -18,7 +19,7 @@ from tests.dicom_series import ct_series, random_hu, segmentation
 
 @pytest.fixture(autouse=True)
 def without_waiting(monkeypatch):
-    monkeypatch.setattr(bucket, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(download, "FIRST_WAIT_S", 0.01)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,9 @@ def test_a_patient_arrives_whole_through_a_bad_network(patient, tmp_path):
         assert bad.sent == expected
     with zipfile.ZipFile(path) as archive:
         names = [f"ct/{k:04d}.dcm" for k in range(5)] + ["seg/1.dcm"]
-        assert archive.namelist() == names
+        assert archive.namelist() == ["LICENCE.txt", *names]
+        licence = archive.read("LICENCE.txt").decode()
+        assert "CC BY 4.0" in licence and "doi 10.7937/kh36-ds04" in licence
         assert all(archive.read(name) == objects[name.replace("/", "-uuid/")] for name in names)
     assert {one.name for one in tmp_path.iterdir()} == {"13800.zip", "cache"}
     volume = read_volume(path)
@@ -74,7 +77,7 @@ def test_a_stopped_fetch_goes_on_and_gives_the_same_bytes(patient, tmp_path):
         whole = fetched(good, row, tmp_path / "a").read_bytes()
     (tmp_path / "b").mkdir()
     with served(Bucket(objects, refused=Counter({"ct-uuid/0004.dcm": 99}))) as bad:
-        with pytest.raises(BucketUnavailable, match=r"0004\.dcm.*503.*Run again"):
+        with pytest.raises(SourceUnavailable, match=r"0004\.dcm.*503.*Run again"):
             fetched(bad, row, tmp_path / "b")
         assert not (tmp_path / "b" / "13800.zip").exists()
     with served(Bucket(objects)) as good:
@@ -90,17 +93,18 @@ def test_what_is_not_pinned_or_not_what_it_was_is_refused(patient, tmp_path):
         with pytest.raises(UnexpectedSeries, match="another series"):
             fetched(good, row | {"seg_uid": "1.2.3"}, tmp_path)
         fetched(good, row, tmp_path).unlink()
+    assert not list(tmp_path.glob(".*"))
     other = objects | {"ct-uuid/0003.dcm": objects["ct-uuid/0003.dcm"] + b"\0\0"}
     with (
         served(Bucket(other)) as changed,
-        pytest.raises(UnexpectedSeries, match=r"other files than at the first.*0003"),
+        pytest.raises(SourceChanged, match=r"other files than at the first.*0003"),
     ):
         fetched(changed, row, tmp_path)
 
 
 def test_a_bucket_that_is_not_there_and_a_full_disk_are_named(patient, tmp_path, monkeypatch):
     _, row = patient
-    with pytest.raises(BucketUnavailable, match=r"127\.0\.0\.1:9.*docs/own-data"):
+    with pytest.raises(SourceUnavailable, match=r"127\.0\.0\.1:9.*docs/own-data"):
         spine_mets.fetch(row, "http://127.0.0.1:9", tmp_path / "a.zip", cache=tmp_path)
     with pytest.raises(NoSpace, match=r"GB free, expected .*pathvars"):
         spine_mets.fetch(row | {"mb": "1e12"}, "http://127.0.0.1:9", tmp_path / "a.zip", cache=tmp_path)
@@ -124,7 +128,7 @@ def test_patients_can_be_chosen_and_unknown_ones_are_named(root):
     assert (
         scans[0].series == scans[0].mask == "results/cohorts/spine_mets/13800.zip" and scans[0].licence == "CC BY 4.0"
     )
-    with pytest.raises(UnexpectedSeries, match="99999"):
+    with pytest.raises(UnusableList, match="99999"):
         spine_mets.pinned(SpineMetsSettings(patients=("99999",)), root)
-    with pytest.raises(UnexpectedSeries, match="cannot be read"):
+    with pytest.raises(UnusableList, match="cannot be read"):
         spine_mets.pinned(SpineMetsSettings(pinned="config/none.tsv"), root)

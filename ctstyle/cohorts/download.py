@@ -1,0 +1,328 @@
+"""Files over HTTPS: resumed where a connection broke, tried again with waits, verified, held to the first fetch."""
+
+import email.utils
+import errno
+import hashlib
+import http.client
+import logging
+import os
+import shutil
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from ctstyle.errors import CTStyleError
+from ctstyle.provenance.digest import sha256_file
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+TRIES = 6
+FIRST_WAIT_S = 1.0
+"""Waited before the second try; doubled for each further one, or longer where the server says so (Retry-After)."""
+LONGEST_WAIT_S = 600.0
+"""A server that asks for more is not waited for."""
+TIMEOUT_S = 60.0
+CONNECTIONS = 8
+BLOCK = 1 << 20
+REPORT_S = 15.0
+SPARE = 1.2
+"""Free space that is asked for, as a multiple of what is fetched."""
+FINAL = (400, 401, 403, 404, 410, 416)
+"""Answers that another try does not change."""
+
+
+class SourceUnavailable(CTStyleError):
+    """A server cannot be reached, or does not serve what it should."""
+
+
+class SourceChanged(CTStyleError):
+    """A server holds another version of a file than before."""
+
+
+class RangesIgnored(CTStyleError):
+    """A server sends whole files only, where a part of one is asked for."""
+
+
+class NoSpace(CTStyleError):
+    """The disk does not hold what would be fetched."""
+
+
+class _Damaged(OSError):
+    """What arrived is not what should have arrived."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """`size` bytes from `start` on of the file at `url`, or all of it, and what is known of it beforehand.
+
+    `total` is the size of the whole file (0: not known; None: the piece is the whole), `etag` the server's name for its
+    version as it stands in the header, `md5` that of the piece; both may be empty. `renewal` is the way out where the
+    server holds another version.
+    """
+
+    url: str
+    size: int
+    start: int = 0
+    total: int | None = None
+    etag: str = ""
+    md5: str = ""
+    renewal: str = "Run again: parts of two versions are never joined."
+
+    @property
+    def whole(self) -> bool:
+        """Whether this is the file and no part of it."""
+        return self.total is None
+
+    def fault(self, path: Path) -> str:
+        """What is wrong with the fetched bytes, or nothing."""
+        size = path.stat().st_size
+        if size != self.size:
+            return f"{size} bytes"
+        if self.md5 and (found := _md5(path)) != self.md5:
+            return f"MD5 {found}"
+        return ""
+
+
+def require_space(folder: Path, size: int) -> None:
+    """Raises NoSpace where the disk of `folder` has less than SPARE times `size` bytes free."""
+    free = shutil.disk_usage(folder).free
+    if free < SPARE * size:
+        raise _no_space(folder, f"{free / 1e9:.2f} GB free", f"{SPARE * size / 1e9:.2f} GB")
+
+
+def fetch_all(wanted: Iterable[tuple]) -> list[Path]:
+    """`fetch` of many, each a tuple of its arguments, CONNECTIONS at a time; the paths in the order given."""
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        return list(pool.map(lambda one: fetch(*one), list(wanted)))
+
+
+def fetch(piece: Piece, path: Path, fault_of: Callable[[Path], str] | None = None) -> Path:
+    """Write a piece to `path`, whole or not at all, and return the path.
+
+    A file that is there and whole is kept. A part of one is resumed, with If-Range, so that two versions of a file are
+    never joined. `fault_of` says what is wrong with the fetched bytes (default: size and MD5); what is wrong is fetched
+    again. Raises SourceUnavailable after TRIES tries, SourceChanged, RangesIgnored and NoSpace.
+    """
+    fault_of = fault_of or piece.fault
+    if path.is_file() and not fault_of(path):
+        return path
+    part = part_of(piece, path)
+    for other in path.parent.iterdir():
+        if other.name.startswith(f"{path.name}.") and other.suffix == ".part" and other != part:
+            other.unlink()
+
+    def attempt() -> None:
+        _continue(piece, part)
+        if fault := fault_of(part):
+            part.unlink()
+            raise _Damaged(f"not what was expected: {fault}")
+
+    expected = f"{piece.size} bytes" + (f", MD5 {piece.md5}" if piece.md5 else "")
+    persist(attempt, where=piece.url, expected=expected, fix="Run again: what is whole is kept, and a part is resumed.")
+    part.replace(path)
+    return path
+
+
+def part_of(piece: Piece, path: Path) -> Path:
+    """Where a piece lies until it is whole; each version of a file has a place of its own."""
+    version = hashlib.sha256(f"{piece.etag} {piece.total or piece.size}".encode()).hexdigest()[:8]
+    return path.with_name(f"{path.name}.{version}.part")
+
+
+def get(url: str) -> bytes:
+    """A small answer. Raises SourceUnavailable."""
+
+    def attempt() -> bytes:
+        with _open(url, {}) as answer:
+            return answer.read()
+
+    return persist(attempt, where=url)
+
+
+def read_range(piece: Piece) -> tuple[bytes, int, str]:
+    """The bytes of a piece (in memory), and size and ETag of the file it belongs to, which need not be known before.
+
+    Raises SourceUnavailable, SourceChanged and RangesIgnored.
+    """
+
+    def attempt() -> tuple[bytes, int, str]:
+        with _open_at(piece, piece.start) as answer:
+            if answer.status != 206:
+                raise _ranges_ignored(piece)
+            data = answer.read()
+            if len(data) != piece.size:
+                raise http.client.IncompleteRead(data, piece.size - len(data))
+            return data, _total(answer), answer.headers.get("ETag", "")
+
+    return persist(attempt, where=piece.url)
+
+
+def persist(
+    attempt: Callable[[], T],
+    *,
+    where: str,
+    expected: str | None = None,
+    fix: str = "Look at the network, or fetch the files elsewhere and name them in a sheet (docs/own-data.md).",
+) -> T:
+    """The result of `attempt`, tried TRIES times with growing waits, or those that the server asks for.
+
+    Raises SourceUnavailable after the last try, or at once where the answer is final (FINAL); NoSpace for a full disk.
+    """
+    fault, asked_s = "", 0.0
+    for number in range(TRIES):
+        if number:
+            time.sleep(max(FIRST_WAIT_S * 2 ** (number - 1), asked_s))
+        try:
+            return attempt()
+        except (OSError, http.client.HTTPException) as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise _no_space(error.filename or where, error, "room for the rest") from error
+            fault, asked_s = f"{type(error).__name__}: {error}", _retry_after_s(error)
+            log.warning("%s: %s, try %d of %d", where, fault, number + 1, TRIES)
+            if isinstance(error, urllib.error.HTTPError) and error.code in FINAL:
+                break
+            if asked_s > LONGEST_WAIT_S:
+                fault += f", the server asks to wait {asked_s:.0f} s"
+                break
+    raise SourceUnavailable("this could not be fetched", where=where, found=fault, expected=expected, fix=fix)
+
+
+def hold_digests(members: Mapping[str, Path], known: Path, *, where: object) -> None:
+    """Hold files against the SHA-256 of the first fetch, which lie in `known`; where this is the first, keep theirs.
+
+    Raises SourceChanged.
+    """
+    lines = "".join(f"{sha256_file(members[name])}  {name}\n" for name in sorted(members))
+    if not known.exists():
+        write_whole(known, lines.encode())
+        return
+    before = known.read_text()
+    if lines != before:
+        changed = sorted(set(lines.splitlines()) ^ set(before.splitlines()))
+        raise SourceChanged(
+            "the server sends other files than at the first fetch",
+            where=where,
+            found=f"{len(changed)} changed lines, such as {changed[0]}",
+            expected=f"the digests in {known.name}",
+            fix=f"If the collection was corrected on purpose, delete {known} and run again.",
+        )
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all, also where two jobs write it at the same time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f"{path.name}.{os.getpid()}")
+    new.write_bytes(data)
+    new.replace(path)
+
+
+def _continue(piece: Piece, part: Path) -> None:
+    """Append to `part` what is still missing of it."""
+    have = part.stat().st_size if part.exists() else 0
+    if have > piece.size:
+        part.unlink()
+        have = 0
+    if have == piece.size and part.exists():
+        return
+    with _open_at(piece, piece.start + have) as answer:
+        if answer.status != 206 and not piece.whole:
+            raise _ranges_ignored(piece)
+        # a server that does not know ranges sends the whole file
+        resumed = answer.status == 206
+        said = time.monotonic()
+        with part.open("ab" if resumed and have else "wb") as file:
+            while block := answer.read(BLOCK):
+                file.write(block)
+                if time.monotonic() - said > REPORT_S:
+                    said = time.monotonic()
+                    log.info("%s: %d of %d MB", piece.url, file.tell() // 10**6, piece.size // 10**6)
+    if part.stat().st_size < piece.size:
+        raise http.client.IncompleteRead(b"", piece.size - part.stat().st_size)
+
+
+def _open_at(piece: Piece, first: int) -> http.client.HTTPResponse:
+    """The answer with the bytes of a piece from byte `first` of its file on; it is of the version that is wanted."""
+    headers = {}
+    if first or not piece.whole:
+        headers["Range"] = f"bytes={first}-{piece.start + piece.size - 1}"
+        if piece.etag and not piece.etag.startswith("W/"):
+            headers["If-Range"] = piece.etag
+    answer = _open(piece.url, headers)
+    try:
+        _check_version(answer, piece, first)
+    except BaseException:
+        answer.close()
+        raise
+    return answer
+
+
+def _check_version(answer: http.client.HTTPResponse, piece: Piece, first: int) -> None:
+    etag, total = answer.headers.get("ETag", ""), _total(answer)
+    if answer.status == 206 and not answer.headers.get("Content-Range", "").startswith(f"bytes {first}-"):
+        raise _Damaged(f"another range: {answer.headers.get('Content-Range')}")
+    if (piece.etag and etag and etag != piece.etag) or (piece.total and total and total != piece.total):
+        raise SourceChanged(
+            "the server holds another version of this file",
+            where=piece.url,
+            found=f"{total} bytes, ETag {etag or 'none'}",
+            expected=f"{piece.total or piece.size} bytes, ETag {piece.etag or 'any'}",
+            fix=piece.renewal,
+        )
+
+
+def _total(answer: http.client.HTTPResponse) -> int:
+    """Bytes of the whole file, 0 where the server does not tell."""
+    told = answer.headers.get("Content-Length", "")
+    if answer.status == 206:
+        told = answer.headers.get("Content-Range", "").rpartition("/")[2]
+    return int(told) if told.isdigit() else 0
+
+
+def _open(url: str, headers: Mapping[str, str]) -> http.client.HTTPResponse:
+    request = urllib.request.Request(url, headers={"User-Agent": "ctstyle", **headers})
+    return urllib.request.urlopen(request, timeout=TIMEOUT_S)
+
+
+def _retry_after_s(error: Exception) -> float:
+    """Seconds that the server asks to wait (RFC 9110, 10.2.3: a number or a date), else 0."""
+    if not isinstance(error, urllib.error.HTTPError):
+        return 0.0
+    told = (error.headers.get("Retry-After") or "").strip()
+    if told.isdigit():
+        return float(told)
+    try:
+        return max(0.0, (email.utils.parsedate_to_datetime(told) - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError):
+        return 0.0
+
+
+def _ranges_ignored(piece: Piece) -> RangesIgnored:
+    return RangesIgnored(
+        "the server sends whole files only",
+        where=piece.url,
+        found="an answer without a range",
+        expected=f"bytes {piece.start} to {piece.start + piece.size - 1} alone",
+        fix="Download the whole file once by other means, and let the config key `address` name its place on disk.",
+    )
+
+
+def _no_space(where: object, found: object, expected: str) -> NoSpace:
+    return NoSpace(
+        "the disk is too small for what is to be fetched",
+        where=where,
+        found=found,
+        expected=expected,
+        fix="Free some space, or let `pathvars: cohorts` name a folder on a larger disk.",
+    )
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
