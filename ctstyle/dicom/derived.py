@@ -36,7 +36,7 @@ def write_derived(
     `synthetic` marks values that no scanner measured (SyntheticData). `labels` uint8 `[z, y, x]`: TotalSegmentator ids
     or 255 (`labels.UNNAMED_VERTEBRA`), a segment each. UIDs follow from the names and the content, so that the same
     call gives the same bytes and another content never the same UID; without `frame_of_reference_uid` the frame of
-    reference is the patient's own, shared by all that is written for this patient.
+    reference is a new one too.
 
     Returns the files, images first. Raises BadSeries.
     """
@@ -49,7 +49,7 @@ def write_derived(
         name=name[:_LONG_STRING],
         study_uid=uid(patient, "derived study"),
         series_uid=uid(name, content, "series"),
-        frame_of_reference_uid=frame_of_reference_uid or uid(patient, "derived frame"),
+        frame_of_reference_uid=frame_of_reference_uid or uid(name, content, "frame"),
         origin_mm=volume.origin_mm,
         spacing_mm=volume.spacing_mm,
         direction=volume.direction,

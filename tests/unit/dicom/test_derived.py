@@ -151,15 +151,15 @@ def test_dciodvfy_would_find_one(tmp_path):
 
 
 def test_faults_are_named(tmp_path):
-    with pytest.raises(BadSeries, match="no vertebra.*found \\[7\\]"):
+    with pytest.raises(BadSeries, match=r"no vertebra.*found \[7\]"):
         write(tmp_path / "a", labels=np.full(LABELS.shape, 7, np.uint8))
     with pytest.raises(BadSeries, match="differ in shape"):
         write(tmp_path / "a", labels=LABELS[1:])
-    with pytest.raises(BadSeries, match="wrong type.*float32"):
+    with pytest.raises(BadSeries, match=r"wrong type.*float32"):
         write(tmp_path / "a", volume(hu=volume().hu.astype(np.float32)))
     with pytest.raises(BadSeries, match="not at right angles"):
         write(tmp_path / "a", volume(direction=np.array([[1, 0, 0], [0, 1, 0.2], [0, 0, 1.0]])))
-    with pytest.raises(BadSeries, match="another number of slices.*found 2, expected 5"):
+    with pytest.raises(BadSeries, match=r"another number of slices.*found 2, expected 5"):
         write(tmp_path / "a", volume(sop_instance_uids=("1.2", "1.3")))
     with pytest.raises(BadSeries, match="pseudonym that DICOM cannot hold"):
         write(tmp_path / "a", patient="Doe^Jane")
