@@ -31,3 +31,5 @@ rule export_augmented:
 rule export:
     input:
         asked_exports,
+        # so that the audit can follow an export to its sources without the rest of the paper
+        sources="<provenance>/sources.json",
