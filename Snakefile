@@ -17,6 +17,7 @@ pathvars:
     encoders="<results>/encoders",
     transfer="<results>/transfer",
     augmented="<results>/augmented",
+    exports="<results>/exports",
     segmentation="<results>/segmentation",
     metrics="<results>/metrics",
     comparison="<results>/comparison",
@@ -41,6 +42,7 @@ wildcard_constraints:
     smoothing="none|softmax",
     style_weight=r"[0-9.]+",
     control="noise|histogram",
+    layout="nnunet|monai|dicom",
 
 
 report: "report/workflow.rst"
@@ -54,6 +56,7 @@ include: "rules/encoders.smk"
 include: "rules/transfer.smk"
 include: "rules/compare.smk"
 include: "rules/augment.smk"
+include: "rules/exports.smk"
 include: "rules/segment.smk"
 include: "rules/evaluate.smk"
 include: "rules/paper.smk"

@@ -46,8 +46,12 @@ try:
 except CTStyleError as error:
     raise WorkflowError(str(error)) from None
 
-if "transductive" in config["segment"]["arms"] and not can_lend(SCANS, config["slices"]["orientation"]):
-    config["segment"]["arms"].remove("transductive")
+asked_arms = [
+    config[section]["arms"] for section in ("segment", "exports") if "transductive" in config[section]["arms"]
+]
+if asked_arms and not can_lend(SCANS, config["slices"]["orientation"]):
+    for arms in asked_arms:
+        arms.remove("transductive")
     if workflow.is_main_process:
         print(
             "The arm transductive is left out: no cohort with axial slices is there for testing alone.", file=sys.stderr
@@ -156,11 +160,11 @@ def own_sheets():
 
 
 def final_files():
-    """What a run is made for, the PDF apart: every table with its lineage, every figure and page."""
+    """What a run is made for, the PDF apart: every table with its lineage, every figure, page and export."""
     tables = paper_tables(["csv", "md", "tex"])
     lineages = collect("<paper>/tables/{table}.lineage.json", table=table_names())
     pages = ["<paper>/environment.html", "<paper>/viewer.html"]
-    return [*tables, *lineages, *paper_figures(["png", "pdf"]), *described("layers.png"), *pages]
+    return [*tables, *lineages, *paper_figures(["png", "pdf"]), *described("layers.png"), *pages, *exported_files()]
 
 
 def workflow_files():
@@ -329,6 +333,30 @@ def augmented_of(wildcards):
         return {}
     stem = f"<augmented>/{wildcards.arm}/seed{wildcards.seed}"
     return {"hu": f"{stem}.hu.npy", "labels": f"{stem}.labels.npy", "rows": f"{stem}.tsv"}
+
+
+def exported_files():
+    """The augmented sets in the layouts of other tools, as far as the config asks for any."""
+    asked = config["exports"]
+    pattern = "<exports>/{layout}/{arm}-seed{seed}.zip"
+    return collect(pattern, layout=asked["formats"], arm=asked["arms"], seed=config["seeds"])
+
+
+def asked_exports(wildcards):
+    """What `snakemake export` makes."""
+    if not exported_files():
+        raise WorkflowError("exports: nothing is asked for. Set `exports: formats` to some of nnunet, monai, dicom.")
+    return exported_files()
+
+
+def dataset_of(wildcards):
+    """The name of nnU-Net's dataset; its number depends on arm and seed, not on which others are exported."""
+    if wildcards.layout != "nnunet":
+        return ""
+    arms = SCHEMA["properties"]["exports"]["properties"]["arms"]["items"]["enum"]
+    number = len(arms) * config["seeds"].index(int(wildcards.seed)) + arms.index(wildcards.arm)
+    number += config["exports"]["first_dataset"]
+    return f"Dataset{number:03d}_ctstyle_{wildcards.arm}_seed{wildcards.seed}"
 
 
 def of_seeds(pattern):

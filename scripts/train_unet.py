@@ -4,12 +4,12 @@ from pathlib import Path
 
 from ctstyle.augment.generate import Generated
 from ctstyle.job import job
-from ctstyle.segment.pools import arm_pools, arm_settings, labelled, pool
+from ctstyle.segment.pools import arm_pools, arm_settings, pool
 from ctstyle.segment.train import SegmentSettings, train
 from ctstyle.segment.unet import save_unet
 from ctstyle.settings import build
 from ctstyle.slices.window import Window
-from ctstyle.styles.run import SOURCE, open_run
+from ctstyle.styles.run import SOURCE, labelled, open_run
 
 if __name__ == "__main__":
     with job(snakemake) as run:

@@ -12,6 +12,7 @@ from ctstyle.errors import CTStyleError
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.window import Window
 from ctstyle.styles.regions import LENT
+from ctstyle.styles.run import labelled
 from ctstyle.transfer.apply import Model, stylise
 from ctstyle.transfer.pairs import PAIRINGS, NothingToPair, pair_slices
 
@@ -105,9 +106,8 @@ def training_slices(archive: Archive, *, source: str = "s1") -> tuple[Slices, Sl
     """
     training = archive.select(side="train")
     of_source = (training.rows["style"] == source).to_numpy()
-    masked = (training.rows.groupby("scan")["foreground_px"].transform("sum") > 0).to_numpy()
-    content, style = (training.take(np.flatnonzero(chosen)) for chosen in (of_source & masked, ~of_source))
-    return Slices.of(content), Slices.of(style)
+    content, style = (training.take(np.flatnonzero(chosen)) for chosen in (of_source, ~of_source))
+    return Slices.of(labelled(content)), Slices.of(style)
 
 
 def lent_slices(archive: Archive, *, source: str = "s1") -> tuple[Slices, Slices]:

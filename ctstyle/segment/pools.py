@@ -8,7 +8,7 @@ from ctstyle.augment.generate import Generated
 from ctstyle.errors import CTStyleError
 from ctstyle.segment.train import Pool, SegmentSettings
 from ctstyle.slices.archive import Archive
-from ctstyle.styles.run import SOURCE
+from ctstyle.styles.run import SOURCE, labelled
 
 WITHOUT_AUGMENTATION = ("plain", "instance")
 """Arms that see the source style alone; `instance` differs from `plain` in the norm of its U-Net."""
@@ -23,12 +23,6 @@ def arm_settings(arm: str, settings: SegmentSettings) -> SegmentSettings:
     if arm != "instance":
         return settings
     return replace(settings, unet=replace(settings.unet, norm="instance"))
-
-
-def labelled(archive: Archive) -> Archive:
-    """The slices of scans that have a mask, those without a vertebra in them too."""
-    foreground = archive.rows.groupby("scan")["foreground_px"].transform("sum")
-    return archive.take(np.flatnonzero(foreground > 0))
 
 
 def pool(archive: Archive) -> Pool:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ctstyle.slices.archive import Archive
@@ -22,3 +23,9 @@ def open_run(paths: Iterable[Path | str], split: Path | str) -> Archive:
     joined = archive.join(pd.read_csv(split, sep="\t", dtype=str, keep_default_na=False))
     rows = joined.rows.assign(region=regions(joined.rows)).drop(columns=[LENT_TO, SCORED_FROM])
     return replace(joined, rows=rows)
+
+
+def labelled(archive: Archive) -> Archive:
+    """The slices of scans that have a mask, those without a vertebra in them too."""
+    foreground = archive.rows.groupby("scan")["foreground_px"].transform("sum")
+    return archive.take(np.flatnonzero(foreground > 0))

@@ -14,6 +14,7 @@ ROOMS = [
     "encoders",
     "transfer",
     "augment",
+    "exports",
     "segment",
     "paper",
 ]

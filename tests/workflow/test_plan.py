@@ -69,6 +69,23 @@ def test_a_sagittal_run_plans_the_same_rules(workflow):
     assert workflow.planned("--config", "slices={orientation: sagittal}") >= EVERY_RULE
 
 
+def test_exports_are_planned_where_they_are_asked_for(workflow, tmp_path):
+    assert "export_augmented" not in workflow.planned("--config", "cohorts=[phantom]")
+    own = tmp_path / "own.yaml"
+    own.write_text("cohorts: [phantom]\nexports: {formats: [nnunet, monai], arms: [ours, noise]}\n")
+    assert workflow.planned("--configfile", own) >= EVERY_RULE - {"fetch_lidc0001"} | {"export_augmented"}
+    alone = workflow.run("--dry-run", "export", "--configfile", own).stdout
+    assert alone.count("rule export_augmented:") == 4 and "rule train_transfer:" in alone
+    assert "rule train_unet:" not in alone and "rule make_table1:" not in alone
+    for archive in ("nnunet/ours", "nnunet/noise", "monai/ours", "monai/noise"):
+        assert f"output: results/exports/{archive}-seed0.zip" in alone
+
+
+def test_an_export_that_nothing_asks_for_says_so(workflow):
+    done = workflow.run("--dry-run", "export", "--config", "cohorts=[phantom]")
+    assert done.returncode != 0 and "exports: nothing is asked for. Set `exports: formats`" in done.stdout
+
+
 @pytest.mark.parametrize(
     "change, message",
     [
@@ -84,6 +101,7 @@ def test_a_sagittal_run_plans_the_same_rules(workflow):
         ("cohorts: [sheet]", "the cohort `sheet` needs a table of scans.*Set `sheet:"),
         ("encoders: {main: {name: vgg91}}", "encoders: main: name: .*found 'vgg91', expected one of vgg19"),
         ("segment: {arms: [oracle]}", "segment: arms"),
+        ("exports: {formats: [nifti]}", "exports: formats: 0: .*found 'nifti', expected one of nnunet, monai, dicom"),
         ("comparison: {encoders: [resnet18]}", "comparison: encoders: 0: .*found 'resnet18', expected one of vgg19"),
         ("transfer: {training: {content_taps: []}}", "transfer: training: content_taps: .*at least 1 entries"),
         ("encoders: {main: {name: resnet50, weights: hed}}", "resnet50 with hed.*`weights: domain`"),

@@ -3,6 +3,7 @@
 import html
 import os
 import shutil
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -110,6 +111,8 @@ def test_a_key_reruns_what_depends_on_it_and_nothing_else(tiny, root, tmp_path):
     assert not transfer & (MAKING_SLICES | {"warm_up_decoder", "describe_layers", "train_domain_encoder"})
     intervals = workflow.planned(*_with(tmp_path, root, paper__bootstrap__seed=5))
     assert intervals == {"make_table1", "make_table2", "make_table3", "make_sweep", "make_claims", *PRINTED}
+    exported = workflow.planned(*_with(tmp_path, root, exports__labels="levels"))
+    assert exported == {"export_augmented", *PRINTED}
 
 
 def test_another_criterion_reruns_exactly_the_trainings_that_use_its_lists(tiny, root, tmp_path):
@@ -132,6 +135,19 @@ def test_every_method_of_the_paper_made_slices_of_the_same_patients(tiny):
         hu = np.load(results / "transfer" / model / "seed0" / "test.hu.npy", mmap_mode="r")
         assert len(hu) == len(rows) and rows["index"].tolist() == list(range(len(rows)))
     assert len(set(map(frozenset, patients.values()))) == 1
+
+
+def test_the_augmented_set_is_exported_for_other_tools_and_sealed(tiny):
+    _, _, results = tiny
+    sealed = (results / "provenance" / "SHA256SUMS").read_text()
+    rows = pd.read_csv(results / "augmented" / "ours" / "seed0.tsv", sep="\t")
+    for layout, slices in (("nnunet", "Dataset007_ctstyle_ours_seed0/slices.tsv"), ("dicom", "slices.tsv")):
+        path = results / "exports" / layout / "ours-seed0.zip"
+        assert f"exports/{layout}/ours-seed0.zip\n" in sealed
+        with zipfile.ZipFile(path) as archive, archive.open(slices) as table:
+            exported = pd.read_csv(table, sep="\t")
+            assert archive.testzip() is None
+        assert exported["model"].notna().sum() == rows["accepted"].sum() > 0
 
 
 def test_every_number_of_the_paper_is_in_a_table_the_config_or_the_environment(tiny):

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from ctstyle.augment.generate import COLUMNS, Generated
-from ctstyle.segment.pools import NoAugmentation, arm_pools, arm_settings, labelled
+from ctstyle.segment.pools import NoAugmentation, arm_pools, arm_settings
 from ctstyle.segment.train import SegmentSettings
-from ctstyle.styles.run import open_run
+from ctstyle.styles.run import labelled, open_run
 from tests.synthetic_run import write_run, write_split
 
 
