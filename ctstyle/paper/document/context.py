@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ctstyle.cohorts import lidc0001
+from ctstyle.cohorts import lidc0001, spine_mets, totalsegmentator, verse
 from ctstyle.cohorts.phantom import settings as phantom
 from ctstyle.encoders.registry import COMPARED, encoder_spec
 from ctstyle.paper.document.markup import shown
@@ -47,6 +47,10 @@ def constants() -> dict[str, Any]:
         "lidc_attribution": lidc0001.ATTRIBUTION,
         "lidc_slices": lidc0001.SLICES,
         "phantom_licence": phantom.LICENCE,
+        "collections": {
+            name: {"attribution": module.LICENCE.attribution, "licence": module.LICENCE.name}
+            for name, module in (("spine_mets", spine_mets), ("verse", verse), ("totalsegmentator", totalsegmentator))
+        },
         "losses": LOSSES,
         "weights": WEIGHTS,
         "model_labels": MODEL_LABELS,

@@ -255,6 +255,16 @@ def test_licences_and_cohorts(parts):
     assert "silver" not in alone and "LIDC" not in alone and "CC BY" not in alone
 
 
+@pytest.mark.parametrize(
+    ("cohort", "words"),
+    [("spine_mets", "10.7937/kh36-ds04"), ("verse", "CC BY-SA 4.0"), ("totalsegmentator", "Wasserthal")],
+)
+def test_public_collections_are_attributed(parts, cohort, words):
+    config = {**parts.config, "cohorts": ["phantom", cohort]}
+    assert words in prose(paper_text(replace(parts, config=config)))
+    assert words not in prose(paper_text(replace(parts, config={**config, "cohorts": ["phantom"]})))
+
+
 def test_the_abstract_states_the_gains_of_table_2(parts):
     cells = read_printed_table(parts.tables["table2"]).rows
     gain = next(row[-1].text for row in cells if row[0].text.startswith("Out") and row[1].text == "U-Net + ours")
