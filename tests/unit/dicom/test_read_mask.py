@@ -118,7 +118,7 @@ def test_label_schemes_name_the_same_vertebrae():
 
 @pytest.mark.parametrize(
     ("name", "label"),
-    [("T12 vertebra", 32), ("vertebrae_L1", 31), ("Sacrum", 25), ("c2", 49), ("Liver Liver", 0), ("T13", 0), ("L", 0)],
+    [("T12 vertebra", 32), ("vertebrae_L1", 31), ("Sacrum", 25), ("c2", 49), ("Liver Liver", 0), ("T14", 0), ("L", 0)],
 )
 def test_segment_names(name, label):
     assert segment_label(name) == label
