@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import pairwise
 
 import numpy as np
 
@@ -208,8 +209,7 @@ def segment_label(name: str, *, among_other_words: bool = False) -> int:
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
     words = re.findall(r"[^\W\d_]+|[0-9]+", re.sub(r"([0-9])(?:st|nd|rd|th)\b", r"\1", spaced))
     levels, regions, numbers, strange = set(), set(), set(), False
-    follows = iter([*words[1:], ""])
-    for word, after in zip(words, follows, strict=True):
+    for word, after in pairwise([*words, ""]):
         if word in SHORT_REGIONS and after.isdigit():
             levels.add(SHORT_REGIONS[word] + after.lstrip("0"))
         elif word in OWN_NAMES:

@@ -100,7 +100,8 @@ def _in_plane(voxels: np.ndarray, volume: Volume, file: DicomFile) -> np.ndarray
             "contours drawn on the slices of this series",
             "Name the series that the contours were drawn on, or export the structures as DICOM-SEG or NIfTI.",
         )
-    return voxels
+    # many programs draw through voxel centres: what lies there must not hang on the last digit
+    return np.round(voxels, 3)
 
 
 def _paint(painted: np.ndarray, contours: list[np.ndarray], label: int, step_mm: float) -> None:

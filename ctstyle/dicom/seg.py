@@ -94,7 +94,7 @@ def read_frames(file: DicomFile, labels: dict[int, int], volume: Volume) -> Fram
     if not ((sizes[0] > 1e-3) & (sizes[0] < 1e3)).all():
         raise _unreadable(file, "PixelSpacing", sizes[0].tolist())
     along = places @ direction[:, 2]
-    step = _step(along, direction[:, 2], places, volume, _spacing_between(groups[wanted[0]], shared), file)
+    step = _step(along, direction[:, 2], places, volume, _places(groups[wanted[0]], shared, "PixelMeasuresSequence"))
     span = np.ptp(along) / step
     if not span * rows * columns < LARGEST_GRID:
         raise _unreadable(file, "ImagePositionPatient", f"frames over {np.ptp(along):g} mm")
@@ -103,7 +103,8 @@ def read_frames(file: DicomFile, labels: dict[int, int], volume: Volume) -> Fram
     for target, frame, pixels in zip(
         plane, wanted, _decoded(header, wanted, (rows, columns), len(groups)), strict=True
     ):
-        np.maximum(canvas[target], tables[frame][np.minimum(pixels, len(tables[frame]) - 1)], out=canvas[target])
+        table = tables[frame]
+        np.maximum(canvas[target], table[np.minimum(pixels.astype(np.intp), table.size - 1)], out=canvas[target])
     return Frames(
         canvas,
         tuple(float(value) for value in places[along.argmin()]),
@@ -175,29 +176,23 @@ def _direction(file: DicomFile, cosines: np.ndarray) -> np.ndarray:
     return np.stack([row, column, np.cross(row, column)], axis=1)
 
 
-def _step(along, normal, places, volume: Volume, given: float | None, file: DicomFile) -> float:
-    """The distance of the planes: that of the CT slices where all frames lie on them, else their own."""
+def _step(along: np.ndarray, normal: np.ndarray, places: np.ndarray, volume: Volume, measures: Sequence[Item]) -> float:
+    """The distance of the planes in mm: that of the CT slices where all frames lie on them, else their own."""
     axis = np.asarray(volume.direction)[:, 2]
     ct_step = float(volume.spacing_mm[2])
     index = (places - np.asarray(volume.origin_mm)) @ axis / ct_step
     if abs(normal @ axis) > PARALLEL and abs(index - np.rint(index)).max() < 0.1:
         return ct_step
     gaps = np.diff(np.unique(np.round(along, 3)))
+    said = [item.numbers(keyword, 1) for item in measures for keyword in ("SpacingBetweenSlices", "SliceThickness")]
+    steps = [float(abs(value[0])) for value in said if value is not None and 1e-3 < abs(value[0]) < 1e3]
     if not gaps.size:
-        return given or ct_step
-    step = given or float(gaps.min())
-    if abs(gaps / step - np.rint(gaps / step)).max() > 0.1:
-        raise _unreadable(file, "ImagePositionPatient", f"frames {gaps.min():.3f} to {gaps.max():.3f} mm apart")
-    return step
-
-
-def _spacing_between(group: Item, shared: Sequence[Item]) -> float | None:
-    for item in _places(group, shared, "PixelMeasuresSequence"):
-        for keyword in ("SpacingBetweenSlices", "SliceThickness"):
-            value = item.numbers(keyword, 1)
-            if value is not None and 1e-3 < abs(value[0]) < 1e3:
-                return float(abs(value[0]))
-    return None
+        return (*steps, ct_step)[0]
+    for step in (*steps, float(gaps.min())):
+        if abs(gaps / step - np.maximum(np.rint(gaps / step), 1)).max() <= 0.1:
+            return step
+    found = f"frames {gaps.min():.3f} to {gaps.max():.3f} mm apart"
+    raise _unreadable(measures[0].file, "ImagePositionPatient", found)
 
 
 def _segment(group: Item, shared: Sequence[Item], alone: int | None) -> int:
