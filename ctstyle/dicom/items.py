@@ -4,10 +4,12 @@ pydicom parses values when they are asked for, so damage shows anywhere and as m
 """
 
 import struct
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
 import pydicom
+from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from ctstyle.dicom.geometry import tag_name
 from ctstyle.dicom.index import DicomFile, TruncatedFile
@@ -16,12 +18,16 @@ DAMAGE = (
     ArithmeticError,
     AssertionError,
     AttributeError,
+    BytesLengthException,
     EOFError,
+    InvalidDicomError,
     LookupError,
+    OSError,
     RuntimeError,
     TypeError,
     ValueError,
     struct.error,
+    zlib.error,
 )
 """What pydicom and its decoders raise on damaged values (their sub-classes among them)."""
 

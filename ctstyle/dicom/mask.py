@@ -1,5 +1,6 @@
 """Read vertebra labels and lay them onto the grid of their CT by geometry, never by index."""
 
+import re
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -140,11 +141,12 @@ def _read_label_image(source: Path) -> "SimpleITK.Image":
 
 def _named_segments(image: "SimpleITK.Image") -> list[Segment]:
     """The segments that 3D Slicer names in the header of an NRRD file (Segment0_Name, Segment0_LabelValue)."""
-    texts = {key: image.GetMetaData(key).strip() for key in image.GetMetaDataKeys() if key.startswith("Segment")}
+    keys = [key for key in image.GetMetaDataKeys() if re.fullmatch(r"Segment[0-9]+_(Name|LabelValue)", key)]
+    texts = {key: image.GetMetaData(key).encode(errors="replace").decode().strip() for key in keys}
     segments = []
     for key, name in texts.items():
         number = texts.get(key.removesuffix("_Name") + "_LabelValue", "")
-        if key.endswith("_Name") and number.isdecimal() and 1 <= int(number) <= LARGEST_NUMBER:
+        if key.endswith("_Name") and re.fullmatch("[0-9]{1,5}", number) and 1 <= int(number) <= LARGEST_NUMBER:
             segments.append(Segment(int(number), (name,)))
     return segments
 

@@ -157,6 +157,8 @@ def _decoded(header: Item, wanted: list[int], shape: tuple[int, int], count: int
                     raise ValueError(f"{pixels.dtype} values of shape {pixels.shape}")
                 yield pixels
     except DAMAGE as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise TruncatedFile(
             "the pixel data of the DICOM-SEG is cut off or damaged",
             where=file.name,
