@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from ctstyle.dicom.labels import EXPECTED_MAPS, LabelMap, UnknownLabels
 from ctstyle.errors import CTStyleError
 
 SPLIT_HINTS = ("", "train", "val", "test")
-LABEL_MAPS = ("", "totalsegmentator", "verse", "vertebrae")
 NEEDED = ("scan", "patient", "series")
 """Columns that need a value in every row; the others may be empty or missing."""
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -26,9 +26,9 @@ class Scan:
 
     `scan` (unique) and `patient` are pseudonyms; `cohort` the source; `series` the folder, zip or volume file of the
     CT, and `series_uid` which of several series there (empty: the only one); `mask` the place of the vertebra labels
-    (empty: none), `mask_uid` the SOP instance among several there, and `label_map` their meaning ("totalsegmentator",
-    "verse" or "vertebrae"); `style_hint` what is known of the grey scale; `split_hint` "", "train", "val" or "test";
-    `licence`; `source_digest` the digest of what was downloaded or "".
+    (empty: none), `mask_uid` the SOP instance among several there, and `label_map` their meaning (as
+    `dicom.labels.LabelMap.parse` reads it); `style_hint` what is known of the grey scale; `split_hint` "", "train",
+    "val" or "test"; `licence`; `source_digest` the digest of what was downloaded or "".
     """
 
     scan: str
@@ -106,9 +106,13 @@ def _check(scan: Scan, *, where: str, seen: set[str]) -> None:
     if scan.scan in seen:
         raise BadSheet("a scan is given twice", where=where, found=scan.scan, expected="one row per scan")
     seen.add(scan.scan)
-    for column, allowed in (("label_map", LABEL_MAPS), ("split_hint", SPLIT_HINTS)):
-        if getattr(scan, column) not in allowed:
-            expected = ", ".join(value or "(empty)" for value in allowed)
-            raise BadSheet(f"unknown {column}", where=where, found=getattr(scan, column), expected=expected)
+    if scan.split_hint not in SPLIT_HINTS:
+        expected = ", ".join(value or "(empty)" for value in SPLIT_HINTS)
+        raise BadSheet("unknown split_hint", where=where, found=scan.split_hint, expected=expected)
     if scan.mask and not scan.label_map:
-        raise BadSheet("a mask without its label_map", where=where, found=scan.mask, expected=", ".join(LABEL_MAPS[1:]))
+        raise BadSheet("a mask without its label_map", where=where, found=scan.mask, expected=EXPECTED_MAPS)
+    if scan.label_map:
+        try:
+            LabelMap.parse(scan.label_map)
+        except UnknownLabels as error:
+            raise BadSheet(error.what, where=where, found=error.found, expected=error.expected) from error

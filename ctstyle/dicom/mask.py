@@ -1,16 +1,18 @@
 """Read vertebra labels and lay them onto the grid of their CT by geometry, never by index."""
 
+import re
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ctstyle.dicom import rtstruct, seg
 from ctstyle.dicom.geometry import tag_name
 from ctstyle.dicom.index import DicomFile, index
-from ctstyle.dicom.labels import LABEL_MAPS, UNNAMED_VERTEBRA, lookup_table, segment_label
-from ctstyle.dicom.read import VOLUME_SUFFIXES, read_image
-from ctstyle.dicom.seg import read_frames, segment_names
+from ctstyle.dicom.items import Item
+from ctstyle.dicom.labels import LARGEST_NUMBER, LabelMap, Segment, UnknownLabels, shortened
+from ctstyle.dicom.read import VOLUME_SUFFIXES, NotThreeDimensional, read_image
 from ctstyle.dicom.volume import Volume
 from ctstyle.errors import CTStyleError
 
@@ -20,10 +22,6 @@ if TYPE_CHECKING:
 
 class NoMask(CTStyleError):
     """There is no segmentation in the place that was named, or more than one."""
-
-
-class UnknownLabels(CTStyleError):
-    """The mask holds no vertebra that its label map knows, or values that are no labels."""
 
 
 class MaskOfAnotherPatient(CTStyleError):
@@ -45,23 +43,22 @@ class MaskShape(CTStyleError):
 def read_mask(source: Path | str, volume: Volume, label_map: str, *, mask_uid: str = "") -> np.ndarray:
     """Labels uint8 `[z, y, x]` on the grid of `volume`, in TotalSegmentator's ids (`labels.VERTEBRA_NAMES`).
 
-    `source` is a NIfTI, NRRD or MHA file, a DICOM-SEG file, or a folder or zip with one DICOM-SEG among other files;
-    `mask_uid` is its SOPInstanceUID where there are several.
-    Labels are carried over by geometry with the nearest voxel; frames and axes may run either way. `label_map` is
-    "totalsegmentator" or "verse" (numbers of a file; in a DICOM-SEG the names of the segments decide) or "vertebrae"
-    (whatever is marked is a vertebra without a name, 255).
+    `source` is a NIfTI, NRRD or MHA file, a DICOM-SEG or RTSTRUCT file, or a folder or zip with one of these among
+    other files; `mask_uid` is its SOPInstanceUID where there are several. Labels are carried over by geometry with the
+    nearest voxel, contours by `rtstruct.rasterise`; frames and axes may run either way. `label_map` is written as in
+    `labels.LabelMap.parse`; segments and ROIs are told by their names and codes, also for "totalsegmentator" and
+    "verse", and so are those of a 3D Slicer NRRD (`.seg.nrrd`) whose names tell a level.
 
     Raises NoMask, UnknownLabels, MaskOfAnotherPatient (PatientID), MaskFrameOfReference (FrameOfReferenceUID),
-    MaskElsewhere, MaskShape, and the errors of `index`, `seg` and `read.read_image`.
+    MaskElsewhere, MaskShape, and the errors of `index`, `seg`, `rtstruct` and `read.read_image`.
     """
-    if label_map not in LABEL_MAPS:
-        raise UnknownLabels("unknown label_map", where=source, found=label_map, expected=", ".join(LABEL_MAPS))
+    meaning = LabelMap.parse(label_map, where=source)
     source = Path(source)
     if source.name.lower().endswith(VOLUME_SUFFIXES):
-        labels = _from_image(source, volume, label_map)
+        labels = _from_image(source, volume, meaning)
     else:
         with index(source) as found:
-            labels = _from_seg(_single(found.segmentations, source, mask_uid), volume, label_map)
+            labels = _from_dicom(_single(found.segmentations + found.structure_sets, source, mask_uid), volume, meaning)
     if not labels.any():
         raise MaskElsewhere(
             "no label of the mask lies inside the CT",
@@ -82,29 +79,44 @@ def resample_labels_to(image: "SimpleITK.Image", volume: Volume) -> np.ndarray:
     return SimpleITK.GetArrayFromImage(resampled)
 
 
-def _from_image(source: Path, volume: Volume, label_map: str) -> np.ndarray:
+def _from_image(source: Path, volume: Volume, label_map: LabelMap) -> np.ndarray:
     import SimpleITK
 
-    image = read_image(source)
+    image = _read_label_image(source)
     values = SimpleITK.GetArrayFromImage(image)
+    largest = LARGEST_NUMBER if label_map.kind == "id" else 255
     fractions = np.issubdtype(values.dtype, np.floating) and (values != np.rint(values)).any()
-    if values.min() < 0 or values.max() > 255 or fractions:
+    if fractions or values.min() < 0 or values.max() > largest:
         raise UnknownLabels(
             "values that are no labels",
             where=source,
             found=f"{values.min():g} to {values.max():g}",
-            expected="whole numbers from 0 to 255",
+            expected=f"whole numbers from 0 to {largest}",
             fix="Name the label file, not the image or a probability map.",
         )
-    labels = lookup_table(label_map)[values.astype(np.uint8)]
+    table = label_map.number_table()
+    segments = _named_segments(image)
+    levelled = any(segment.levels() for segment in segments)
+    if label_map.kind == "name" or (levelled and label_map.kind in ("totalsegmentator", "verse")):
+        if not segments:
+            raise UnknownLabels(
+                f"the file holds no names for label_map {label_map}",
+                where=source,
+                found=f"numbers {_present(values)}",
+                expected="an NRRD file of 3D Slicer with Segment0_Name, a DICOM-SEG or an RTSTRUCT",
+                fix="List the numbers of the vertebrae in label_map, as id:1-24.",
+            )
+        table[:] = 0
+        named = label_map.segment_labels(segments, where=source, told_by="Segment0_Name")
+        table[list(named)] = list(named.values())
+    labels = table[values.astype(np.uint16)]
     if not labels.any():
-        present = np.unique(values).astype(int).tolist()
         raise UnknownLabels(
             "no vertebra in it",
             where=source,
-            found=f"labels {present[:12]}",
+            found=f"labels {_present(values)}",
             expected=f"ids of vertebrae by label_map {label_map}",
-            fix="Correct label_map in the sheet of scans (totalsegmentator, verse or vertebrae).",
+            fix="Correct label_map in the sheet of scans (totalsegmentator, verse, vertebrae or id:NUMBERS).",
         )
     marked = SimpleITK.GetImageFromArray(labels)
     marked.CopyInformation(image)
@@ -112,48 +124,77 @@ def _from_image(source: Path, volume: Volume, label_map: str) -> np.ndarray:
     return resample_labels_to(marked, volume)
 
 
-def _from_seg(file: DicomFile, volume: Volume, label_map: str) -> np.ndarray:
-    import SimpleITK
+def _read_label_image(source: Path) -> "SimpleITK.Image":
+    try:
+        return read_image(source)
+    except NotThreeDimensional as error:
+        if not source.name.lower().endswith((".nrrd", ".nhdr")):
+            raise
+        raise NotThreeDimensional(
+            "segments in layers over each other",
+            where=source,
+            found=error.found,
+            expected="one layer: 3 dimensions, 1 value per voxel",
+            fix="Collapse the layers in 3D Slicer (Segmentations, Binary labelmap layers), or export as DICOM-SEG.",
+        ) from error
 
-    _check_identity(file, volume)
-    names = segment_names(file.header)
-    if label_map == "vertebrae":
-        labels = dict.fromkeys(names, UNNAMED_VERTEBRA)
-    else:
-        labels = {number: segment_label(name) for number, name in names.items()}
-    if not any(labels.values()):
-        raise UnknownLabels(
-            f"no vertebra among the segments; {tag_name('SegmentLabel')}",
-            where=file.name,
-            found=", ".join(names.values()) or "no segment",
-            expected="names as 'T12 vertebra' or 'vertebrae_T12'",
-            fix="Set label_map to `vertebrae` in the sheet of scans if every segment is a vertebra.",
-        )
-    frames = read_frames(file, labels, volume)
-    image = SimpleITK.GetImageFromArray(frames.labels)
-    image.SetOrigin(frames.origin_mm)
-    image.SetSpacing(frames.spacing_mm)
-    image.SetDirection(frames.direction.ravel().tolist())
+
+def _named_segments(image: "SimpleITK.Image") -> list[Segment]:
+    """The segments that 3D Slicer names in the header of an NRRD file (Segment0_Name, Segment0_LabelValue)."""
+    keys = [key for key in image.GetMetaDataKeys() if re.fullmatch(r"Segment[0-9]+_(Name|LabelValue)", key)]
+    texts = {key: image.GetMetaData(key).encode(errors="replace").decode().strip() for key in keys}
+    segments = []
+    for key, name in texts.items():
+        number = texts.get(key.removesuffix("_Name") + "_LabelValue", "")
+        if key.endswith("_Name") and re.fullmatch("[0-9]{1,5}", number) and 1 <= int(number) <= LARGEST_NUMBER:
+            segments.append(Segment(int(number), (name,)))
+    return segments
+
+
+def _present(values: np.ndarray) -> str:
+    return f"[{shortened(str(int(value)) for value in np.unique(values))}]"
+
+
+def _from_dicom(file: DicomFile, volume: Volume, label_map: LabelMap) -> np.ndarray:
+    _check_patient(file, volume)
+    header = Item(file, file.header)
+    if header.text("Modality") == "RTSTRUCT":
+        labels = label_map.segment_labels(rtstruct.rois(file), where=file.name, told_by=tag_name("ROIName"))
+        _check_frame_of_reference(file, volume, rtstruct.frames_of_reference(file, set(labels)))
+        return rtstruct.rasterise(file, labels, volume)
+    _check_frame_of_reference(file, volume, {header.text("FrameOfReferenceUID")})
+    labels = label_map.segment_labels(seg.segments(file), where=file.name, told_by=tag_name("SegmentLabel"))
+    image = _frames_image(seg.read_frames(file, labels, volume))
     _check_field(image, volume, file.name, sparse=True)
     return resample_labels_to(image, volume)
 
 
-def _single(segmentations: list[DicomFile], source: Path, mask_uid: str) -> DicomFile:
+def _frames_image(frames: seg.Frames) -> "SimpleITK.Image":
+    import SimpleITK
+
+    image = SimpleITK.GetImageFromArray(frames.labels)
+    image.SetOrigin(frames.origin_mm)
+    image.SetSpacing(frames.spacing_mm)
+    image.SetDirection(frames.direction.ravel().tolist())
+    return image
+
+
+def _single(masks: list[DicomFile], source: Path, mask_uid: str) -> DicomFile:
     if mask_uid:
-        segmentations = [file for file in segmentations if file.header.get("SOPInstanceUID") == mask_uid]
-    if len(segmentations) != 1:
+        masks = [file for file in masks if file.header.get("SOPInstanceUID") == mask_uid]
+    if len(masks) != 1:
         raise NoMask(
-            "not exactly one segmentation; Modality (0008,0060) SEG",
+            "not exactly one segmentation; Modality (0008,0060) SEG or RTSTRUCT",
             where=source,
-            found=f"{len(segmentations)}: {', '.join(file.name for file in segmentations)}".rstrip(": "),
-            expected="one DICOM-SEG, or a NIfTI, NRRD or MHA file",
+            found=f"{len(masks)}: {', '.join(file.name for file in masks)}".rstrip(": "),
+            expected="one DICOM-SEG or RTSTRUCT, or a NIfTI, NRRD or MHA file",
             fix="Name the file of the mask itself in the sheet of scans, or its SOPInstanceUID in the column mask_uid.",
         )
-    return segmentations[0]
+    return masks[0]
 
 
-def _check_identity(file: DicomFile, volume: Volume) -> None:
-    patient = str(file.header.get("PatientID") or "")
+def _check_patient(file: DicomFile, volume: Volume) -> None:
+    patient = Item(file, file.header).text("PatientID")
     if patient and volume.patient_id and patient != volume.patient_id:
         # the identifiers themselves stay out of messages and logs
         raise MaskOfAnotherPatient(
@@ -163,12 +204,15 @@ def _check_identity(file: DicomFile, volume: Volume) -> None:
             expected="the value of the CT",
             fix="Pair the mask with the CT it was drawn on in the sheet of scans.",
         )
-    frame = str(file.header.get("FrameOfReferenceUID") or "")
-    if frame and volume.frame_of_reference_uid and frame != volume.frame_of_reference_uid:
+
+
+def _check_frame_of_reference(file: DicomFile, volume: Volume, frames: set[str]) -> None:
+    others = sorted(frames - {"", volume.frame_of_reference_uid})
+    if others and volume.frame_of_reference_uid:
         raise MaskFrameOfReference(
             f"the mask lies in another coordinate system; {tag_name('FrameOfReferenceUID')}",
             where=file.name,
-            found=frame,
+            found=shortened(others),
             expected=volume.frame_of_reference_uid,
             fix="Take the mask that was drawn on this series, or register and resample it first.",
         )

@@ -16,7 +16,7 @@ scans = st.builds(
     series=texts.filter(bool),
     series_uid=st.sampled_from(["", "1.2.840.1"]),
     mask=st.just("") | st.just("m.nii.gz"),
-    label_map=st.sampled_from(["totalsegmentator", "verse", "vertebrae"]),
+    label_map=st.sampled_from(["totalsegmentator", "verse", "vertebrae", "name:vert*", "id:1-24,30"]),
     style_hint=texts,
     split_hint=st.sampled_from(["", "train", "val", "test"]),
     licence=st.sampled_from(["CC BY 3.0", "", "NA", "null"]),
@@ -53,6 +53,11 @@ HEAD = "scan\tpatient\tseries\tmask\tlabel_map\tsplit_hint\n"
         (HEAD + "a\tp\t\t\t\t\n", "series is empty"),
         (HEAD + "a\tp\ts\tm\t\t\n", "a mask without its label_map"),
         (HEAD + "a\tp\ts\tm\tverze\t\n", "unknown label_map .found verze"),
+        (HEAD + "a\tp\ts\tm\tid:5-2\t\n", "scan 1: malformed label_map .found id:5-2, expected id: and whole numbers"),
+        (
+            HEAD + "a\tp\ts\tm\tverse\t\nb\tp\ts\tm\tname:\t\n",
+            "scan 2: malformed label_map .found name:, expected name:",
+        ),
         (HEAD + "a\tp\ts\t\t\tTEST\n", "unknown split_hint"),
     ],
 )
