@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 import pydicom
 from pydicom.errors import InvalidDicomError
+from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import MediaStorageDirectoryStorage
 
@@ -200,10 +201,10 @@ def _value(dataset: pydicom.Dataset, keyword: str) -> Any:
         return None
 
 
-def _text(value: Any) -> str | tuple[str, ...] | None:
+def _text(value: Any) -> str | MultiValue | None:
     if value is None or isinstance(value, str):
         return value
-    return tuple(str(part) for part in value) or None
+    return MultiValue(str, [str(part) for part in value]) or None
 
 
 def _number(value: Any) -> float | tuple[float, ...] | None:

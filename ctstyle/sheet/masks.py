@@ -132,7 +132,7 @@ def _of_file(file: LabelFile, scans: Sequence[CTScan]) -> tuple[Mask | None, lis
         return None, f"a label file without a CT {lies}"
     if len({scans[number].patient for number in owners}) > 1:
         return None, "a label file that could belong to scans of several patients"
-    known = [word for number in owners for part in scans[number].path.parts for word in names.words(part)]
+    known = [word for number in owners for word in names.words(names.stem(scans[number].path))]
     mask = guess(file)
     if not names.of_vertebrae(file.path, known, alone=mask.levels == 0):
         return (

@@ -26,6 +26,7 @@ PLAIN = {
         "zip",
     ),
     *("orig", "original", "derivatives", "total", "totalsegmentator", "ml", "manual", "ground", "truth"),
+    *("all", "full", "final", "pred", "prediction", "desc", "man", "auto", "space", "res", "acq", "rec", "run"),
 }
 """Words that say neither who nor what; with those of masks they are passed over when subjects are compared."""
 

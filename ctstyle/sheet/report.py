@@ -100,9 +100,7 @@ def left_out_by_place(entries: Sequence[Entry]) -> list[LeftOut]:
             counted[str(entry.container), entry.kind] += 1
     for (place, kind), number in counted.items():
         files = f"{number} file{'s' * (number > 1)}"
-        fix = (
-            "; unpack it, the reader opens volume files on disk only" if kind == "volume in a zip" else ", no CT slices"
-        )
+        fix = "; unpack it, volume files are read on disk only" if kind == "volume in a zip" else ", no CT slices"
         found.append(LeftOut(place, f"{files}: {kind}{fix}"))
     return found
 

@@ -46,8 +46,7 @@ class LeftOut:
 
 def reason_of(error: CTStyleError) -> str:
     """The message of an error without the place, which stands before it in the sheet."""
-    text = str(error).removeprefix(f"{error.where}: ")
-    return text[:1].lower() + text[1:] if text[1:2].islower() else text
+    return str(error).removeprefix(f"{error.where}: ")
 
 
 def common_place(paths: Sequence[Path]) -> Path:
