@@ -11,13 +11,9 @@ from ctstyle.dicom.geometry import DuplicatedSlices, grid
 from ctstyle.errors import CTStyleError
 from ctstyle.sheet.field import Field
 from ctstyle.sheet.headers import CT, DAMAGED, Entry
-from ctstyle.sheet.scans import CTScan, LeftOut, common_place, reason_of
+from ctstyle.sheet.scans import CTScan, LeftOut, Unusable, common_place, reason_of
 
 DISPLAY = ("DERIVED", "SECONDARY")
-
-
-class Unusable(CTStyleError):
-    """A series that the reader will refuse, or should not be given."""
 
 
 class Holdings:
