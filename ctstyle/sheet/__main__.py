@@ -1,9 +1,12 @@
 """The command: `python -m ctstyle.sheet DIR...`; exit 0 a sheet was written, 1 nothing usable, 2 usage."""
 
 import argparse
+import logging
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -114,7 +117,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"no such folder: {options.output.parent}")
     # links stay: the paths of the sheet are those the user named
     folders = [Path(os.path.abspath(folder)) for folder in options.folders]  # noqa: PTH100
-    found = make_sheet(folders, check=options.check)
+    with _unquoted():
+        found = make_sheet(folders, check=options.check)
     for line in found.summary:
         _tell(line)
     for line in found.warnings:
@@ -131,6 +135,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         options.output.write_text(text, encoding="utf-8")
     return WRITTEN
+
+
+@contextmanager
+def _unquoted() -> Iterator[None]:
+    """Without the warnings and log lines of libraries: they quote values of tags, and a value can be a name."""
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def _tell(line: str) -> None:
