@@ -115,10 +115,10 @@ def _members(path: Path) -> list[Entry]:
                 outside = name.is_absolute() or ".." in name.parts
                 if outside or info.flag_bits & 1:
                     fault = "named outside the zip" if outside else "encrypted"
-                    return [Entry(path, str(path), BAD_ZIP, reason=f"a zip with a member that is {fault}")]
+                    return [Entry(path, str(path), BAD_ZIP, reason=f"a zip that is not read: a member is {fault}")]
             return [_member(path, archive, info) for info in infos]
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error) as error:
-        return [Entry(path, str(path), BAD_ZIP, reason=f"a damaged zip ({type(error).__name__})")]
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error):
+        return [Entry(path, str(path), BAD_ZIP, reason="a damaged zip")]
 
 
 def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Entry:
@@ -135,7 +135,7 @@ def _entry(container: Path, path: str, stream: BinaryIO) -> Entry:
     if start[128:] != b"DICM" and start[:2] not in (b"\x02\x00", b"\x08\x00"):
         if path.lower().endswith(".dcm"):
             return Entry(container, path, DAMAGED, reason="no DICOM header in a file named .dcm")
-        return Entry(container, path, OTHER)
+        return _other(container, path)
     stream.seek(0)
     try:
         dataset = _read(stream, WANTED)
@@ -166,6 +166,13 @@ def _entry(container: Path, path: str, stream: BinaryIO) -> Entry:
     if modality == CT:
         return Entry(container, path, SCOUT if "LOCALIZER" in (image_type or ()) else CT, header)
     return Entry(container, path, modality if modality in (SEG, RTSTRUCT) else f"{DICOM}{modality}", header)
+
+
+def _other(container: Path, path: str) -> Entry:
+    if path.lower().endswith(".zip"):
+        packed = path.startswith(f"{container}!")
+        return Entry(container, path, BAD_ZIP, reason="a zip in a zip is not opened" if packed else "a damaged zip")
+    return Entry(container, path, OTHER)
 
 
 def _read(stream: BinaryIO, tags: Iterable[BaseTag]) -> pydicom.Dataset:
