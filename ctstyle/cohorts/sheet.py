@@ -1,6 +1,7 @@
 """The sheet of scans: one row per scan, the same for every cohort."""
 
 import dataclasses
+import io
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -68,7 +69,10 @@ def read_sheet(path: Path | str) -> list[Scan]:
     if not path.is_file():
         raise BadSheet("no such sheet of scans", where=path, fix="Correct the config key `sheet`.")
     try:
-        frame = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, comment="#", skip_blank_lines=True)
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            # read_csv's own `comment` would cut a path at its first #
+            rows = "".join(line for line in stream if not line.startswith("#"))
+        frame = pd.read_csv(io.StringIO(rows), sep="\t", dtype=str, keep_default_na=False, skip_blank_lines=True)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise BadSheet("not a tab-separated table", where=path, found=str(error).strip()) from error
     unknown = [column for column in frame.columns if column not in COLUMNS]

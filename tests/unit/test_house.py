@@ -19,7 +19,7 @@ ROOMS = [
     "paper",
 ]
 """In the order the data flows. `metrics` are formulas on slices that every later room may use."""
-TOOLS = {"errors", "settings", "job", "alone", "lease", "device", "provenance", "audit"}
+TOOLS = {"errors", "settings", "job", "alone", "lease", "device", "provenance", "audit", "sheet"}
 TOOLS |= {"initialise", "checkpoint", "accumulate", "fit"}
 
 
