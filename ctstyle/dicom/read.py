@@ -8,9 +8,11 @@ import numpy as np
 
 from ctstyle.dicom import pixels
 from ctstyle.dicom.acquisition import acquisition
-from ctstyle.dicom.geometry import grid
-from ctstyle.dicom.index import SourceMissing, TruncatedFile, index
+from ctstyle.dicom.frames import slices_of
+from ctstyle.dicom.geometry import Grid, grid
+from ctstyle.dicom.index import DicomFile, SourceMissing, TruncatedFile, index
 from ctstyle.dicom.volume import AIR_HU, Volume
+from ctstyle.dicom.words import bits_in_use, words
 from ctstyle.errors import CTStyleError
 
 if TYPE_CHECKING:
@@ -52,27 +54,45 @@ def read_volume(
     if source.name.lower().endswith(VOLUME_SUFFIXES):
         return _read_file(source, grey_values=grey_values, window_hu=window_hu)
     with index(source) as found:
-        series = grid(found.series(series_uid))
-        stored = [pixels.stored_values(file) for file in series.files]
-    headers = [file.header for file in series.files]
-    as_display = pixels.is_display_export(stored, series.files)
+        series = grid(slices_of(found.series(series_uid)))
+        slices = series.slices
+        scales = [pixels.Scale.of(one, bits_in_use(one)) for one in slices]
+        may_be_display = pixels.may_be_display_export(slices, scales)
+        if not may_be_display:
+            pixels.check_hounsfield(slices)
+        stored = _stored_words(series)
+    as_display = may_be_display and pixels.is_display_export(stored, scales)
     if as_display and grey_values == "reject":
-        raise pixels.display_export_error(series.files[0])
+        raise pixels.display_export_error(slices[0])
     if as_display:
-        hu = pixels.display_as_hounsfield(stored, series.files, window_hu)
+        inverted = [one.text("PhotometricInterpretation") == "MONOCHROME1" for one in slices]
+        tables = (pixels.display_table(*pair, window_hu) for pair in zip(scales, inverted, strict=True))
     else:
-        hu = pixels.hounsfield(stored, series.files)
+        pixels.check_hounsfield(slices)
+        tables = map(pixels.hounsfield_table, scales)
     return Volume(
-        hu=hu,
+        hu=pixels.translate(stored, tables),
         origin_mm=series.origin_mm,
         spacing_mm=series.spacing_mm,
         direction=series.direction,
-        sop_instance_uids=tuple(str(header.get("SOPInstanceUID") or "") for header in headers),
-        acquisition=acquisition(headers),
+        sop_instance_uids=tuple(one.text("SOPInstanceUID") for one in slices),
+        acquisition=acquisition(slices),
         grey_values="display" if as_display else "hounsfield",
-        frame_of_reference_uid=str(headers[0].get("FrameOfReferenceUID") or ""),
-        patient_id=str(headers[0].get("PatientID") or ""),
+        frame_of_reference_uid=slices[0].text("FrameOfReferenceUID"),
+        patient_id=slices[0].text("PatientID"),
     )
+
+
+def _stored_words(series: Grid) -> np.ndarray:
+    """The words uint16 `[z, rows, columns]` of all slices; every file is read once, from its beginning to its end."""
+    stored = np.empty(series.shape, np.uint16)
+    places: dict[DicomFile, dict[int, int]] = {}
+    for k, one in enumerate(series.slices):
+        places.setdefault(one.file, {})[one.frame] = k
+    for file, place in places.items():
+        for frame, plane in enumerate(words(file)):
+            stored[place[frame]] = plane
+    return stored
 
 
 def _read_file(source: Path, *, grey_values: str, window_hu: tuple[float, float]) -> Volume:
