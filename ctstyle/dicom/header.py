@@ -12,13 +12,14 @@ import zlib
 
 import pydicom
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.uid import MediaStorageDirectoryStorage
+from pydicom.filereader import read_partial
+from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
 from ctstyle.dicom.limits import LARGEST_HEADER_BYTES, absurd_size
 from ctstyle.dicom.members import Member, damaged_zip
 from ctstyle.errors import CTStyleError
 
-FIRST_READ_BYTES = 64 << 10
+FIRST_READ_BYTES = 32 << 10
 """The headers of nearly all CT slices end before."""
 PIXEL_TAGS = (b"\xe0\x7f\x10\x00", b"\xe0\x7f\x09\x00", b"\xe0\x7f\x08\x00", b"\x7f\xe0\x00\x10")
 """PixelData (7FE0,0010) little endian, its double and float kin, and PixelData big endian."""
@@ -73,6 +74,11 @@ def read_header(member: Member) -> tuple[pydicom.Dataset, int | None] | None:
     return found
 
 
+def _at_pixels(tag: int, vr: str | None, length: int) -> bool:
+    # pydicom's own comparison of tags costs a fifth of the time to read a header
+    return int(tag) >= 0x7FE00008
+
+
 def _names_pixels(data: bytes) -> bool:
     return any(tag in data for tag in PIXEL_TAGS)
 
@@ -99,14 +105,14 @@ def _read_on(member: Member, stream, data: bytes) -> bytes:
 def _parse(member: Member, data: bytes) -> tuple[pydicom.Dataset, int | None] | None:
     """Header and place of the pixel data, or None where `data` is a beginning that does not hold all of the header."""
     whole = len(data) >= member.size
-    deflated = _DEFLATED.search(data)
+    deflated = DeflatedExplicitVRLittleEndian.encode() in data and _DEFLATED.search(data)
     if deflated:
         if not whole:
             return None
         _check_inflated(member, data)
     stream = io.BytesIO(data)
     try:
-        header = pydicom.dcmread(stream, stop_before_pixels=True, force=True)
+        header = read_partial(stream, stop_when=_at_pixels, force=True)
         # parsed lazily: damage shows here
         header.get("ImageType"), header.get("Modality"), header.get("SeriesInstanceUID")
     except (*DAMAGE, OSError):

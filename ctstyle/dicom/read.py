@@ -1,6 +1,7 @@
 """Read one CT series (DICOM in a folder or zip) or one volume file (NIfTI, NRRD, MHA) as Hounsfield units."""
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,9 @@ from ctstyle.dicom.acquisition import acquisition
 from ctstyle.dicom.frames import slices_of
 from ctstyle.dicom.geometry import Grid, grid
 from ctstyle.dicom.index import DicomFile, SourceMissing, TruncatedFile, index
+from ctstyle.dicom.limits import LARGEST_RATIO, absurd_size, check_voxels
 from ctstyle.dicom.volume import AIR_HU, Volume
-from ctstyle.dicom.words import bits_in_use, words
+from ctstyle.dicom.words import bits_in_use, check_claim, words
 from ctstyle.errors import CTStyleError
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 """Names of files that hold a whole volume and are read by SimpleITK."""
+DETACHED_SUFFIXES = (".nhdr", ".mhd")
+"""Headers whose voxels lie in another file."""
 GREY_VALUES = ("reject", "as_display")
 
 
@@ -85,10 +89,12 @@ def read_volume(
 
 def _stored_words(series: Grid) -> np.ndarray:
     """The words uint16 `[z, rows, columns]` of all slices; every file is read once, from its beginning to its end."""
-    stored = np.empty(series.shape, np.uint16)
     places: dict[DicomFile, dict[int, int]] = {}
     for k, one in enumerate(series.slices):
         places.setdefault(one.file, {})[one.frame] = k
+    for file in places:
+        check_claim(file)
+    stored = np.empty(series.shape, np.uint16)
     for file, place in places.items():
         for frame, plane in enumerate(words(file)):
             stored[place[frame]] = plane
@@ -125,25 +131,47 @@ def _read_file(source: Path, *, grey_values: str, window_hu: tuple[float, float]
 def read_image(source: Path) -> "SimpleITK.Image":
     """A three-dimensional scalar image file as a SimpleITK image.
 
-    Raises SourceMissing, TruncatedFile and NotThreeDimensional.
+    Its header is read and held against the size of the file before memory is taken. Raises SourceMissing,
+    TruncatedFile, AbsurdSize and NotThreeDimensional.
     """
     import SimpleITK
 
     if not source.is_file():
         raise SourceMissing("no such file", where=source, fix="Correct the path in the sheet of scans.")
+    reader = SimpleITK.ImageFileReader()
+    reader.SetFileName(str(source))
     try:
-        image = SimpleITK.ReadImage(str(source))
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1].strip()
+        reader.ReadImageInformation()
+        _check_claim(source, reader)
+        return reader.Execute()
+    except (RuntimeError, MemoryError) as error:
+        reason = (str(error).strip().splitlines() or ["no memory"])[-1].strip()
         raise TruncatedFile(
             "the file cannot be read", where=source, found=reason, expected="NIfTI, NRRD or MHA", fix="Copy it again."
         ) from error
-    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
+
+
+def _check_claim(source: Path, reader: "SimpleITK.ImageFileReader") -> None:
+    """What the header of a volume file claims must be a volume, of a size that a CT has and that the file can hold."""
+    import SimpleITK
+
+    if reader.GetDimension() != 3 or reader.GetNumberOfComponents() != 1:
         raise NotThreeDimensional(
             "not a volume of single values",
             where=source,
-            found=f"{image.GetDimension()} dimensions, {image.GetNumberOfComponentsPerPixel()} values per voxel",
+            found=f"{reader.GetDimension()} dimensions, {reader.GetNumberOfComponents()} values per voxel",
             expected="3 dimensions, 1 value",
             fix="Store one three-dimensional volume per file.",
         )
-    return image
+    size = reader.GetSize()
+    check_voxels(size, where=source)
+    kind = SimpleITK.GetPixelIDValueAsString(reader.GetPixelID())
+    claimed = math.prod(size) * next((bits // 8 for bits in (16, 32, 64) if f"{bits}-bit" in kind), 1)
+    held = source.stat().st_size
+    if source.suffix.lower() not in DETACHED_SUFFIXES and claimed > LARGEST_RATIO * held:
+        raise absurd_size(
+            "a volume that its file cannot hold",
+            where=source,
+            found=f"{' x '.join(map(str, size))} voxels, {claimed} bytes",
+            expected=f"at most {LARGEST_RATIO} times the {held} bytes of the file",
+        )

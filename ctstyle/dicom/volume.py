@@ -41,13 +41,16 @@ class Volume:
 
     @classmethod
     def from_sitk(cls, image: "SimpleITK.Image", **fields: Any) -> "Volume":
-        """The volume of a three-dimensional SimpleITK image; values are rounded and clipped to int16."""
+        """The volume of a three-dimensional SimpleITK image; values are rounded and clipped to int16, NaN is air."""
         import SimpleITK
 
-        values = SimpleITK.GetArrayFromImage(image)
+        values = SimpleITK.GetArrayViewFromImage(image)
         limits = np.iinfo(np.int16)
+        hu = np.empty(values.shape, np.int16)
+        for plane, out in zip(values, hu, strict=True):  # one by one: rounding widens them
+            out[:] = np.clip(np.rint(np.nan_to_num(plane, nan=AIR_HU)), limits.min, limits.max)
         return cls(
-            hu=np.clip(np.rint(values), limits.min, limits.max).astype(np.int16),
+            hu=hu,
             origin_mm=image.GetOrigin(),
             spacing_mm=image.GetSpacing(),
             direction=np.array(image.GetDirection()).reshape(3, 3),

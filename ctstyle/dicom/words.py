@@ -18,14 +18,14 @@ from ctstyle.dicom.codestream import fault
 from ctstyle.dicom.frames import Slice, tag_name
 from ctstyle.dicom.header import DAMAGE
 from ctstyle.dicom.index import DicomFile, TruncatedFile
-from ctstyle.dicom.limits import LARGEST_FRAMES, LARGEST_SIDE, absurd_size
+from ctstyle.dicom.limits import LARGEST_FRAMES, LARGEST_RATIO, LARGEST_SIDE, absurd_size
 from ctstyle.dicom.members import damaged_zip
 from ctstyle.errors import CTStyleError
 
 DECODING_PLUGIN = {
     uid.RLELossless: "pylibjpeg",
-    uid.JPEG2000Lossless: "gdcm",
-    uid.JPEG2000: "gdcm",
+    uid.JPEG2000Lossless: "pylibjpeg",
+    uid.JPEG2000: "pylibjpeg",
     uid.JPEGLossless: "gdcm",
     uid.JPEGLosslessSV1: "gdcm",
     uid.JPEGBaseline8Bit: "pylibjpeg",
@@ -36,6 +36,12 @@ DECODING_PLUGIN = {
     uid.HTJ2K: "pylibjpeg",
 }
 """The decoder of each compressed transfer syntax, fixed so that the same file gives the same voxels everywhere."""
+UNCOMPRESSED = (
+    uid.ImplicitVRLittleEndian,
+    uid.ExplicitVRLittleEndian,
+    uid.ExplicitVRBigEndian,
+    uid.DeflatedExplicitVRLittleEndian,
+)
 _END_OF_PIXELS_BYTES = 1 << 20
 
 
@@ -55,8 +61,25 @@ def bits_in_use(one: Slice) -> int:
     # CT must have the one below BitsStored (PS3.3, C.8.2.1.1.4)
     if one.get("HighBit") is not None and one.whole_number("HighBit", 0, 64) != stored - 1:
         raise _unsupported(one, "HighBit", one.get("HighBit"), f"{stored - 1}, one less than BitsStored")
-    syntax = _syntax(one.file)
-    return 16 if syntax.is_encapsulated and syntax != uid.RLELossless else stored
+    return stored if _syntax(one) in (*UNCOMPRESSED, uid.RLELossless) else 16
+
+
+def check_claim(file: DicomFile) -> None:
+    """Raise TruncatedFile or AbsurdSize where a file cannot hold the pixels that its header claims."""
+    one = Slice(file)
+    frames, rows, columns = _shape(one)
+    claimed = frames * rows * columns * one.whole_number("BitsAllocated", 8, 16) // 8
+    held = file.member.size - (file.pixels_at or 0)
+    if file.pixels_at is not None and _syntax(one) in UNCOMPRESSED:
+        if held < claimed:
+            raise _cut_off(one, f"{held} bytes", f"{claimed} bytes of pixel data")
+    elif claimed > LARGEST_RATIO * held:
+        raise absurd_size(
+            f"more pixels than the file can hold; {tag_name('Rows')}, {tag_name('Columns')}",
+            where=file.name,
+            found=f"{frames} x {rows} x {columns} pixels in {held} bytes",
+            expected=f"at most {LARGEST_RATIO} bytes out of one",
+        )
 
 
 def words(file: DicomFile) -> Iterator[np.ndarray]:
@@ -74,10 +97,8 @@ def words(file: DicomFile) -> Iterator[np.ndarray]:
     ):
         if one.text(keyword) not in ("", *allowed):
             raise _unsupported(one, keyword, one.get(keyword), " or ".join(allowed))
-    if syntax.is_encapsulated and syntax not in DECODING_PLUGIN:
-        raise _unsupported(one, "TransferSyntaxUID", syntax.name, "uncompressed, RLE, JPEG, JPEG-LS or JPEG 2000")
     bits_in_use(one)
-    frames = _decoded(one, syntax) if syntax.is_encapsulated else _uncompressed(one, syntax)
+    frames = _uncompressed(one, syntax) if syntax in UNCOMPRESSED else _decoded(one, syntax)
     try:
         yield from frames
     except zipfile.BadZipFile as error:
@@ -90,15 +111,17 @@ def words(file: DicomFile) -> Iterator[np.ndarray]:
         raise _cut_off(one, f"{type(error).__name__}: {error}") from error
 
 
-def _syntax(file: DicomFile) -> uid.UID:
+def _syntax(one: Slice) -> uid.UID:
     """The transfer syntax: as the file says, or where it has no file meta information, as it was found to be."""
-    said = file.header.file_meta.get("TransferSyntaxUID")
-    if said:
-        return uid.UID(said)
-    implicit, little = file.header.original_encoding
-    if implicit:
-        return uid.ImplicitVRLittleEndian
-    return uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
+    said = one.file.header.file_meta.get("TransferSyntaxUID")
+    if not said:
+        implicit, little = one.file.header.original_encoding
+        explicit = uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
+        return uid.ImplicitVRLittleEndian if implicit else explicit
+    syntax = uid.UID(str(said))
+    if syntax not in UNCOMPRESSED and syntax not in DECODING_PLUGIN:
+        raise _unsupported(one, "TransferSyntaxUID", syntax.name, "uncompressed, RLE, JPEG, JPEG-LS or JPEG 2000")
+    return syntax
 
 
 def _shape(one: Slice) -> tuple[int, int, int]:
@@ -119,8 +142,6 @@ def _uncompressed(one: Slice, syntax: uid.UID) -> Iterator[np.ndarray]:
         for frame in range(frames):
             yield np.frombuffer(data, kind, rows * columns, frame * size).reshape(rows, columns)
         return
-    if one.file.member.size < one.file.pixels_at + frames * size:
-        raise _cut_off(one, f"a file of {one.file.member.size} bytes", f"{frames * size} bytes of pixel data")
     with one.file.member.open() as stream:
         word_type, length = _enter(one, stream, syntax)
         if length < frames * size:
