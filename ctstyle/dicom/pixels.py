@@ -16,7 +16,7 @@ from ctstyle.dicom.volume import AIR_HU
 from ctstyle.dicom.words import UnsupportedPixels
 from ctstyle.errors import CTStyleError
 
-__all__ = ["DisplayExport", "MissingRescale", "NotHounsfield", "Scale", "UnsupportedPixels"]
+__all__ = ["BurnedIn", "DisplayExport", "MissingRescale", "NotHounsfield", "Scale", "UnsupportedPixels"]
 HOUNSFIELD_TYPES = ("", "HU", "HOUNSFIELD", "HOUNSFIELD UNIT", "HOUNSFIELD UNITS", "HOUNSFIELD_UNIT")
 """Spellings of RescaleType that mean Hounsfield units; absent means them too (PS3.3, C.11.1.1.2)."""
 DISPLAY_MAXIMUM = 255
@@ -33,6 +33,10 @@ class NotHounsfield(CTStyleError):
 
 class DisplayExport(CTStyleError):
     """A display export: the display window is burnt into the pixel values and the Hounsfield units are lost."""
+
+
+class BurnedIn(CTStyleError):
+    """Text is burnt into the pixels; it may name the patient."""
 
 
 @dataclass(frozen=True)
@@ -169,4 +173,24 @@ def display_export_error(one: Slice) -> DisplayExport:
         expected="HU",
         fix="Export the original series, or accept grey values as they are shown with the config key "
         "`slices: grey_values: as_display`.",
+    )
+
+
+def burned_in(slices: Sequence[Slice]) -> str:
+    """Whether text is burnt into any slice, by BurnedInAnnotation: "yes", "no", or "not said" where some do not say."""
+    said = {one.text("BurnedInAnnotation").upper() for one in slices}
+    if "YES" in said:
+        return "yes"
+    return "no" if said == {"NO"} else "not said"
+
+
+def burned_in_error(slices: Sequence[Slice]) -> BurnedIn:
+    """The error for a series with text in its pixels that the configuration does not accept."""
+    marked = [one for one in slices if one.text("BurnedInAnnotation").upper() == "YES"]
+    return BurnedIn(
+        f"text is burnt into the pixels and may name the patient; {tag_name('BurnedInAnnotation')}",
+        where=marked[0].name,
+        found=f"YES in {len(marked)} of {len(slices)} slices",
+        expected="NO, or nothing said",
+        fix="Take the series out, or look at it and accept it with the config key `slices: burned_in: accept`.",
     )

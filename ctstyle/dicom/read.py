@@ -25,6 +25,7 @@ VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 DETACHED_SUFFIXES = (".nhdr", ".mhd")
 """Headers whose voxels lie in another file."""
 GREY_VALUES = ("reject", "as_display")
+BURNED_IN = ("reject", "accept")
 
 
 class NotThreeDimensional(CTStyleError):
@@ -36,6 +37,7 @@ def read_volume(
     *,
     series_uid: str = "",
     grey_values: str = "reject",
+    burned_in: str = "reject",
     window_hu: tuple[float, float] = (-250, 750),
 ) -> Volume:
     """The CT volume of `source`: a folder or `.zip` with a DICOM series, or a NIfTI, NRRD or MHA file.
@@ -50,16 +52,18 @@ def read_volume(
     (`index`); MissingTag, MultiFrame, MixedOrientation, DuplicatedSlices, MissingSlices, UnequalSpacing, GantryTilt
     (`geometry`); UnsupportedPixels, MissingRescale, NotHounsfield, DisplayExport (`pixels`); NotThreeDimensional.
     """
-    if grey_values not in GREY_VALUES:
-        raise CTStyleError(
-            "unknown value", where="slices: grey_values", found=grey_values, expected=" or ".join(GREY_VALUES)
-        )
+    for key, value, allowed in (("grey_values", grey_values, GREY_VALUES), ("burned_in", burned_in, BURNED_IN)):
+        if value not in allowed:
+            raise CTStyleError("unknown value", where=f"slices: {key}", found=value, expected=" or ".join(allowed))
     source = Path(source)
     if source.name.lower().endswith(VOLUME_SUFFIXES):
         return _read_file(source, grey_values=grey_values, window_hu=window_hu)
     with index(source) as found:
         series = grid(slices_of(found.series(series_uid)))
         slices = series.slices
+        annotated = pixels.burned_in(slices)
+        if annotated == "yes" and burned_in == "reject":
+            raise pixels.burned_in_error(slices)
         scales = [pixels.Scale.of(one, bits_in_use(one)) for one in slices]
         may_be_display = pixels.may_be_display_export(slices, scales)
         if not may_be_display:
@@ -82,6 +86,7 @@ def read_volume(
         sop_instance_uids=tuple(one.text("SOPInstanceUID") for one in slices),
         acquisition=acquisition(slices),
         grey_values="display" if as_display else "hounsfield",
+        burned_in=annotated,
         frame_of_reference_uid=slices[0].text("FrameOfReferenceUID"),
         patient_id=slices[0].text("PatientID"),
     )

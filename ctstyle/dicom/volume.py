@@ -21,7 +21,8 @@ class Volume:
     along (x, y, z) and the columns of `direction` (3, 3) are the unit vectors of the axes x, y, z; so voxel [k, j, i]
     lies at `origin + direction @ (spacing * (i, j, k))`. `sop_instance_uids` names the file of every z (empty for
     formats other than DICOM). `acquisition` holds tags that identify nobody. `grey_values` is "hounsfield", or
-    "display" where a display export was mapped onto a window. `patient_id` and `frame_of_reference_uid` serve only to
+    "display" where a display export was mapped onto a window. `burned_in` is "yes",
+    "no" or "not said": whether text is burnt into the pixels. `patient_id` and `frame_of_reference_uid` serve only to
     check that a mask belongs to this scan; no file is ever written from them.
     """
 
@@ -32,6 +33,7 @@ class Volume:
     sop_instance_uids: tuple[str, ...] = ()
     acquisition: Mapping[str, Any] = field(default_factory=dict)
     grey_values: str = "hounsfield"
+    burned_in: str = "not said"
     frame_of_reference_uid: str = ""
     patient_id: str = field(default="", repr=False)
 

@@ -90,7 +90,7 @@ def words(file: DicomFile) -> Iterator[np.ndarray]:
     short, UnsupportedPixels for colour or an unknown transfer syntax, and AbsurdSize.
     """
     one = Slice(file)
-    syntax = _syntax(file)
+    syntax = _syntax(one)
     for keyword, allowed in (
         ("SamplesPerPixel", ("1",)),
         ("PhotometricInterpretation", ("MONOCHROME1", "MONOCHROME2")),
