@@ -89,6 +89,10 @@ class Slice:
         except DAMAGE:
             return found.get_item(_tag(keyword), keep_deferred=True).value
 
+    def has(self, keyword: str) -> bool:
+        """Whether a tag is there and not empty."""
+        return self._holder(keyword) is not None
+
     def _holder(self, keyword: str) -> pydicom.Dataset | None:
         """The dataset in which a tag is not empty."""
         groups = () if self.groups is None or keyword in OF_THE_FILE else self.groups
@@ -116,7 +120,8 @@ class Slice:
         element = None if found is None else found.get_item(_tag(keyword), keep_deferred=True)
         if isinstance(element, RawDataElement) and element.VR in ("DS", "IS"):
             # straight from the bytes: pydicom's decimal strings take ten times as long
-            values = element.value.rstrip(b"\0").split(b"\\")
+            # (and Python, not DICOM, takes 1_0 for ten)
+            values = element.value.replace(b"_", b"?").rstrip(b"\0").split(b"\\")
         else:
             value = self.get(keyword)
             values = [value] if value is None or np.isscalar(value) else value
@@ -160,7 +165,7 @@ def _of_file(file: DicomFile) -> Iterator[Slice]:
             expected="a CT image",
             fix="Copy or export the file again, or take it out of the folder if it is no part of the series.",
         )
-    frames = 1 if alone.get("NumberOfFrames") is None else alone.whole_number("NumberOfFrames", 0, 1 << 31) or 1
+    frames = alone.whole_number("NumberOfFrames", 0, 1 << 31) or 1 if alone.has("NumberOfFrames") else 1
     if frames > LARGEST_FRAMES:
         raise absurd_size(
             f"more frames than any CT; {tag_name('NumberOfFrames')}",

@@ -56,7 +56,7 @@ class Scale:
     def of(cls, one: Slice, bits: int) -> "Scale":
         """The scale of a slice whose words have this many bits in use. Raises MissingRescale and MissingTag."""
         for keyword in ("RescaleSlope", "RescaleIntercept"):
-            if one.get(keyword) is None:
+            if not one.has(keyword):
                 raise MissingRescale(
                     f"{tag_name(keyword)} is missing: stored values cannot be turned into Hounsfield units",
                     where=one.name,

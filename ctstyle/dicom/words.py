@@ -59,7 +59,7 @@ def bits_in_use(one: Slice) -> int:
         raise _unsupported(one, "BitsAllocated", allocated, "16 (CT Image Storage), or 8")
     stored = one.whole_number("BitsStored", 1, allocated)
     # CT must have the one below BitsStored (PS3.3, C.8.2.1.1.4)
-    if one.get("HighBit") is not None and one.whole_number("HighBit", 0, 64) != stored - 1:
+    if one.has("HighBit") and one.whole_number("HighBit", 0, 64) != stored - 1:
         raise _unsupported(one, "HighBit", one.get("HighBit"), f"{stored - 1}, one less than BitsStored")
     return stored if _syntax(one) in (*UNCOMPRESSED, uid.RLELossless) else 16
 
@@ -126,7 +126,7 @@ def _syntax(one: Slice) -> uid.UID:
 
 def _shape(one: Slice) -> tuple[int, int, int]:
     """Frames, rows and columns of a file."""
-    frames = 1 if one.get("NumberOfFrames") is None else one.whole_number("NumberOfFrames", 0, LARGEST_FRAMES) or 1
+    frames = one.whole_number("NumberOfFrames", 0, LARGEST_FRAMES) or 1 if one.has("NumberOfFrames") else 1
     return frames, *(one.whole_number(keyword, 1, LARGEST_SIDE) for keyword in ("Rows", "Columns"))
 
 
