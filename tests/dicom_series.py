@@ -5,7 +5,13 @@ from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, SegmentationStorage, generate_uid
+from pydicom.uid import (
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    ExplicitVRLittleEndian,
+    SegmentationStorage,
+    generate_uid,
+)
 
 AXIAL = (1, 0, 0, 0, 1, 0)
 SAGITTAL = (0, 1, 0, 0, 0, -1)
@@ -61,6 +67,52 @@ def write(slices: list[FileDataset], folder: Path, change: Callable[[int, FileDa
             change(k, dataset)
         dataset.save_as(folder / f"{(7 * k + 3) % 101:03d}.dcm", enforce_file_format=True)
     return folder
+
+
+def enhanced(slices: list[FileDataset], number: int = 0) -> FileDataset:
+    """The slices as the frames of one Enhanced CT Image (PS3.3, A.38): what they share once, the rest per frame."""
+    first = slices[0]
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID = EnhancedCTImageStorage, ExplicitVRLittleEndian
+    meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=["enhanced", str(number)])
+    dataset = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
+    dataset.SOPClassUID, dataset.SOPInstanceUID = EnhancedCTImageStorage, meta.MediaStorageSOPInstanceUID
+    for keyword in (
+        "SeriesInstanceUID",
+        "FrameOfReferenceUID",
+        "Modality",
+        "PatientName",
+        "PatientID",
+        "Manufacturer",
+        "ManufacturerModelName",
+        "SamplesPerPixel",
+        "PhotometricInterpretation",
+    ):
+        setattr(dataset, keyword, first[keyword].value)
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"]
+    dataset.SharedFunctionalGroupsSequence = [
+        _item(
+            PixelMeasuresSequence=[_item(PixelSpacing=first.PixelSpacing, SliceThickness=first.SliceThickness)],
+            CTImageFrameTypeSequence=[_item(FrameType=first.ImageType)],
+            CTReconstructionSequence=[_item(ConvolutionKernel=first.ConvolutionKernel)],
+            CTXRayDetailsSequence=[_item(KVP=first.KVP)],
+        )
+    ]
+    dataset.PerFrameFunctionalGroupsSequence = [
+        _item(
+            PlanePositionSequence=[_item(ImagePositionPatient=one.ImagePositionPatient)],
+            PlaneOrientationSequence=[_item(ImageOrientationPatient=one.ImageOrientationPatient)],
+            PixelValueTransformationSequence=[
+                _item(RescaleSlope=one.RescaleSlope, RescaleIntercept=one.RescaleIntercept, RescaleType="HU")
+            ],
+            CTExposureSequence=[_item(ExposureInmAs=float(one.Exposure))],
+        )
+        for one in slices
+    ]
+    set_pixels(dataset, first.pixel_array)
+    dataset.NumberOfFrames = len(slices)
+    dataset.PixelData = b"".join(one.PixelData for one in slices)
+    return dataset
 
 
 def random_hu(seed: int = 0, shape: tuple[int, int, int] = (5, 12, 10)) -> np.ndarray:

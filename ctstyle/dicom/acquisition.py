@@ -4,53 +4,62 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pydicom
+
+from ctstyle.dicom.frames import Slice
 
 
-def acquisition(headers: Sequence[pydicom.Dataset]) -> dict[str, Any]:
-    """The acquisition of a series as plain JSON values, None where the header does not say.
+def acquisition(slices: Sequence[Slice]) -> dict[str, Any]:
+    """The acquisition of a series as plain JSON values, None where the tags do not say.
 
     `manufacturer`, `model`, `kernel` (several values joined by "/"), `image_type` (joined by "\\\\"), `modality`: str;
     `kvp`, `slice_thickness_mm`: float; `exposure_mas`: float, tube current times exposure time where both are given
     (GE writes the sum over the whole scan into Exposure), else Exposure, as the median over the slices; `contrast`:
-    whether a contrast agent is named (not its free text, in which names have been found).
+    whether a contrast agent is named (not its free text, in which names have been found) or, in enhanced CT, said to be
+    given.
     """
-    first = headers[0]
+    first = slices[0]
     return {
-        "manufacturer": _text(first.get("Manufacturer"), " "),
-        "model": _text(first.get("ManufacturerModelName"), " "),
-        "kvp": _median(headers, lambda header: _number(header, "KVP")),
-        "kernel": _text(first.get("ConvolutionKernel"), "/"),
-        "exposure_mas": _median(headers, _exposure_mas),
-        "contrast": any(
-            _text(header.get("ContrastBolusAgent"), " ") not in (None, "NONE", "None") for header in headers
-        ),
-        "slice_thickness_mm": _median(headers, lambda header: _number(header, "SliceThickness")),
-        "image_type": _text(first.get("ImageType"), "\\"),
-        "modality": _text(first.get("Modality"), " "),
+        "manufacturer": _text(first, "Manufacturer", " "),
+        "model": _text(first, "ManufacturerModelName", " "),
+        "kvp": _median([_number(one, "KVP") for one in slices]),
+        "kernel": _text(first, "ConvolutionKernel", "/"),
+        "exposure_mas": _median([_exposure_mas(one) for one in slices]),
+        "contrast": any(map(_contrast, slices)),
+        "slice_thickness_mm": _median([_number(one, "SliceThickness") for one in slices]),
+        "image_type": "\\".join(image_type(first)) or None,
+        "modality": _text(first, "Modality", " "),
     }
 
 
-def _exposure_mas(header: pydicom.Dataset) -> float | None:
-    current, time = _number(header, "XRayTubeCurrent"), _number(header, "ExposureTime")
-    return current * time / 1000 if current and time else _number(header, "Exposure")
+def image_type(one: Slice) -> list[str]:
+    """The values of ImageType, or of FrameType where the slice is a frame of enhanced CT."""
+    return one.texts("FrameType") or one.texts("ImageType")
 
 
-def _median(headers: Sequence[pydicom.Dataset], value) -> float | None:
-    values = [found for found in map(value, headers) if found is not None]
-    return round(float(np.median(values)), 4) if values else None
+def _exposure_mas(one: Slice) -> float | None:
+    # enhanced CT has tags of its own for them (PS3.3, C.8.15.3.8)
+    current = _number(one, "XRayTubeCurrent") or _number(one, "XRayTubeCurrentInmA")
+    time = _number(one, "ExposureTime") or _number(one, "ExposureTimeInms")
+    return current * time / 1000 if current and time else _number(one, "Exposure") or _number(one, "ExposureInmAs")
 
 
-def _number(header: pydicom.Dataset, keyword: str) -> float | None:
+def _contrast(one: Slice) -> bool:
+    agent = _text(one, "ContrastBolusAgent", " ")
+    return agent not in (None, "NONE", "None") or one.get("ContrastBolusAgentAdministered") == "YES"
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    found = [value for value in values if value is not None]
+    return round(float(np.median(found)), 4) if found else None
+
+
+def _number(one: Slice, keyword: str) -> float | None:
     try:
-        number = float(header.get(keyword))
+        number = float(one.get(keyword))
     except (TypeError, ValueError):
         return None
     return number if np.isfinite(number) else None
 
 
-def _text(value: object, joint: str) -> str | None:
-    if value is None:
-        return None
-    parts = [value] if isinstance(value, str) else list(value)
-    return joint.join(str(part).strip() for part in parts).strip() or None
+def _text(one: Slice, keyword: str, joint: str) -> str | None:
+    return joint.join(one.texts(keyword)).strip() or None

@@ -1,33 +1,35 @@
 """What lies in a folder or a zip: DICOM files by series, everything else counted.
 
-Files are told by their content, never by their name. Archives are read in place: nothing is unpacked, and a member
-whose name points out of the archive is refused.
+Files are told by their content, never by their name.
 """
 
-import io
 import logging
-import zipfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from pathlib import Path
 
 import pydicom
-from pydicom.errors import InvalidDicomError
-from pydicom.uid import MediaStorageDirectoryStorage
 
+from ctstyle.dicom.header import TruncatedFile, read_all, read_header
+from ctstyle.dicom.limits import AbsurdSize
+from ctstyle.dicom.members import Member, SourceMissing, UnsafeArchive, members
 from ctstyle.errors import CTStyleError
 
+__all__ = [
+    "AbsurdSize",
+    "DicomFile",
+    "Index",
+    "Member",
+    "MixedSeries",
+    "NoCT",
+    "SourceMissing",
+    "TruncatedFile",
+    "UnsafeArchive",
+    "index",
+]
 log = logging.getLogger(__name__)
-
-LARGEST_MEMBER_BYTES = 4 << 30
-"""A member of a zip that says it is larger is refused: no DICOM file is, and a small zip can claim any size."""
-
-
-class SourceMissing(CTStyleError):
-    """The folder or file of a scan does not exist or holds nothing."""
 
 
 class NoCT(CTStyleError):
@@ -38,28 +40,16 @@ class MixedSeries(CTStyleError):
     """One folder or zip holds more than one CT series."""
 
 
-class TruncatedFile(CTStyleError):
-    """A DICOM file ends before its contents do."""
-
-
-class UnsafeArchive(CTStyleError):
-    """A zip is damaged, encrypted, or names members outside itself."""
-
-
-@dataclass(frozen=True)
-class Member:
-    """One file of a folder or zip: a name to print and a way to open it as a seekable binary file."""
-
-    name: str
-    open: Callable[[], BinaryIO]
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DicomFile:
-    """A DICOM file and its header (all tags before the pixel data)."""
+    """A DICOM file, its header (all tags before the pixel data), and the byte at which its pixel data begins.
+
+    `pixels_at` is None where there is no pixel data, or where the file is deflated.
+    """
 
     member: Member
     header: pydicom.Dataset
+    pixels_at: int | None = None
 
     @property
     def name(self) -> str:
@@ -67,9 +57,8 @@ class DicomFile:
         return self.member.name
 
     def dataset(self) -> pydicom.Dataset:
-        """The whole file, read again with its pixel data."""
-        with self.member.open() as stream:
-            return pydicom.dcmread(io.BytesIO(stream.read()), force=True)
+        """The whole file, read again with its pixel data. Raises TruncatedFile and UnsafeArchive."""
+        return read_all(self.member)
 
 
 @dataclass(frozen=True)
@@ -125,100 +114,36 @@ def index(source: Path | str) -> Iterator[Index]:
 
     CT images are grouped by SeriesInstanceUID (all files with an empty one form one group); scout views (ImageType
     LOCALIZER) and files of other kinds are passed over, counted and logged. Raises SourceMissing for a path that does
-    not exist or holds no file, UnsafeArchive for a zip that must not be read, and TruncatedFile for a DICOM file whose
-    header is cut off.
+    not exist or holds no file, UnsafeArchive for a zip that must not be read, TruncatedFile for a DICOM file whose
+    header is cut off, and AbsurdSize for one that claims more than it can hold.
     """
     source = Path(source)
-    with _members(source) as members:
-        if not members:
+    with members(source) as present:
+        if not present:
             raise SourceMissing("no file in it", where=source, expected="DICOM files of one CT series")
         ct: dict[str, list[DicomFile]] = defaultdict(list)
         segmentations: list[DicomFile] = []
         structure_sets: list[DicomFile] = []
         passed_over: Counter = Counter()
-        for member in members:
-            header = _header(member)
-            if header is None:
+        for member in present:
+            read = read_header(member)
+            if read is None:
                 passed_over["not DICOM"] += 1
                 continue
+            header, pixels_at = read
+            file = DicomFile(member, header, pixels_at)
             modality = str(header.get("Modality") or "")
             if modality == "CT" and "LOCALIZER" not in _values(header.get("ImageType")):
-                ct[str(header.get("SeriesInstanceUID") or "")].append(DicomFile(member, header))
+                ct[str(header.get("SeriesInstanceUID") or "")].append(file)
             elif modality == "SEG":
-                segmentations.append(DicomFile(member, header))
+                segmentations.append(file)
             elif modality == "RTSTRUCT":
-                structure_sets.append(DicomFile(member, header))
+                structure_sets.append(file)
             else:
                 passed_over["scout view" if modality == "CT" else f"DICOM {modality or 'without Modality'}"] += 1
         if passed_over:
             log.info("%s: passed over %s", source, _count(passed_over))
         yield Index(source, dict(ct), segmentations, structure_sets, passed_over)
-
-
-@contextmanager
-def _members(source: Path) -> Iterator[list[Member]]:
-    if source.is_dir():
-        paths = sorted(path for path in source.rglob("*") if path.is_file())
-        yield [Member(str(path), lambda path=path: path.open("rb")) for path in paths]
-    elif not source.exists():
-        raise SourceMissing("no such file or folder", where=source, fix="Correct the path in the sheet of scans.")
-    elif zipfile.is_zipfile(source):
-        with zipfile.ZipFile(source) as archive:
-            infos = sorted((info for info in archive.infolist() if not info.is_dir()), key=lambda info: info.filename)
-            for info in infos:
-                _check_member(source, info)
-            yield [Member(f"{source}!{info.filename}", lambda info=info: archive.open(info)) for info in infos]
-    else:
-        yield [Member(str(source), lambda: source.open("rb"))]
-
-
-def _check_member(source: Path, info: zipfile.ZipInfo) -> None:
-    path = PurePosixPath(info.filename.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts:
-        fault = "a member's name points out of the archive"
-    elif info.flag_bits & 1:
-        fault = "a member is encrypted"
-    elif info.file_size > LARGEST_MEMBER_BYTES:
-        fault = f"a member claims {info.file_size} bytes"
-    else:
-        return
-    raise UnsafeArchive(fault, where=f"{source}!{info.filename}", fix="Pack the series again with plain file names.")
-
-
-def _header(member: Member) -> pydicom.Dataset | None:
-    """All tags before the pixel data, or None for a file that is not DICOM."""
-    try:
-        with member.open() as stream:
-            start = stream.read(132)
-            # files written before the DICM preamble was required begin with their first tag, of group 0002 or 0008
-            if start[128:] != b"DICM" and start[:2] not in (b"\x02\x00", b"\x08\x00"):
-                if member.name.lower().endswith(".dcm"):
-                    raise _truncated(member, f"{len(start)} bytes or more without a DICOM header")
-                return None
-            stream.seek(0)
-            header = pydicom.dcmread(stream, stop_before_pixels=True, force=True)
-            header.get("ImageType"), header.get("Modality")  # parsed lazily: damage shows here
-    except zipfile.BadZipFile as error:
-        raise UnsafeArchive(f"damaged zip: {error}", where=member.name, fix="Copy the zip again.") from error
-    except (InvalidDicomError, EOFError, ValueError, KeyError, TypeError, NotImplementedError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise _truncated(member, f"{type(error).__name__}: {error}") from error
-    if header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
-        return header
-    if not header.get("Modality"):
-        raise _truncated(member, "no Modality (0008,0060)")
-    return header
-
-
-def _truncated(member: Member, found: str) -> TruncatedFile:
-    return TruncatedFile(
-        "the DICOM header is cut off or damaged",
-        where=member.name,
-        found=found,
-        expected="a header with Modality (0008,0060)",
-        fix="Copy or export the file again, or take it out of the folder if it is no part of the series.",
-    )
 
 
 def _values(element: object) -> list[str]:

@@ -1,38 +1,26 @@
-"""Stored pixel values of one CT file, and their way to Hounsfield units (DICOM PS3.3, C.7.6.3, C.8.2.1, C.11.1)."""
+"""The pixels of a slice as the words of its file, and the table from words to Hounsfield units.
 
-from collections.abc import Sequence
+DICOM PS3.3, C.7.6.3, C.8.2.1 and C.11.1. CT is stored in words of 16 bits, so one table of 65,536 entries holds all of
+it: unused bits, sign, slope, intercept, padding and rounding.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from pydicom import uid
-from pydicom.pixels import pixel_array
 
-from ctstyle.dicom.geometry import missing_tag, numbers, tag_name
-from ctstyle.dicom.index import DicomFile, TruncatedFile
+from ctstyle.dicom.acquisition import image_type
+from ctstyle.dicom.frames import Slice, missing_tag, tag_name
 from ctstyle.dicom.volume import AIR_HU
+from ctstyle.dicom.words import UnsupportedPixels
 from ctstyle.errors import CTStyleError
 
-DECODING_PLUGIN = {
-    uid.RLELossless: "pylibjpeg",
-    uid.JPEG2000Lossless: "gdcm",
-    uid.JPEG2000: "gdcm",
-    uid.JPEGLossless: "gdcm",
-    uid.JPEGLosslessSV1: "gdcm",
-    uid.JPEGBaseline8Bit: "pylibjpeg",
-    uid.JPEGExtended12Bit: "pylibjpeg",
-    uid.JPEGLSLossless: "pyjpegls",
-    uid.JPEGLSNearLossless: "pyjpegls",
-    uid.HTJ2KLossless: "pylibjpeg",
-    uid.HTJ2K: "pylibjpeg",
-}
-"""The decoder of each compressed transfer syntax, fixed so that the same file gives the same voxels everywhere."""
+__all__ = ["BurnedIn", "DisplayExport", "MissingRescale", "NotHounsfield", "Scale", "UnsupportedPixels"]
 HOUNSFIELD_TYPES = ("", "HU", "HOUNSFIELD", "HOUNSFIELD UNIT", "HOUNSFIELD UNITS", "HOUNSFIELD_UNIT")
 """Spellings of RescaleType that mean Hounsfield units; absent means them too (PS3.3, C.11.1.1.2)."""
 DISPLAY_MAXIMUM = 255
 """The white of a display export; its black is 0."""
-
-
-class UnsupportedPixels(CTStyleError):
-    """Pixel data in a form that is no CT slice, or in an unknown transfer syntax."""
 
 
 class MissingRescale(CTStyleError):
@@ -47,149 +35,162 @@ class DisplayExport(CTStyleError):
     """A display export: the display window is burnt into the pixel values and the Hounsfield units are lost."""
 
 
-def stored_values(file: DicomFile) -> np.ndarray:
-    """The decoded pixel values `[rows, columns]` of a file, signed or unsigned as stored, before any rescaling.
+class BurnedIn(CTStyleError):
+    """Text is burnt into the pixels; it may name the patient."""
 
-    MONOCHROME1 changes nothing here: it says how values are shown, not what they are. Raises TruncatedFile for pixel
-    data that is missing or too short and UnsupportedPixels for colour or an unknown transfer syntax.
+
+@dataclass(frozen=True)
+class Scale:
+    """What the 16-bit words of a slice mean: `bits` of them count, `signed` or not; then slope, intercept, padding.
+
+    `padding` are PixelPaddingValue and PixelPaddingRangeLimit, in either order, or None.
     """
-    dataset = file.dataset()
-    syntax = dataset.file_meta.get("TransferSyntaxUID") or uid.ImplicitVRLittleEndian
-    if int(dataset.get("SamplesPerPixel") or 1) != 1:
-        raise _unsupported(file, "SamplesPerPixel", dataset.get("SamplesPerPixel"), "1 (grey)")
-    if syntax.is_compressed and syntax not in DECODING_PLUGIN and syntax != uid.DeflatedExplicitVRLittleEndian:
-        raise _unsupported(file, "TransferSyntaxUID", syntax.name, "uncompressed, RLE, JPEG, JPEG-LS or JPEG 2000")
-    if "PixelData" not in dataset:
-        raise _cut_off(file, "no PixelData (7FE0,0010)")
-    dataset.file_meta.TransferSyntaxUID = syntax
-    try:
-        return pixel_array(dataset, raw=True, decoding_plugin=DECODING_PLUGIN.get(syntax, ""))
-    except (ValueError, RuntimeError, EOFError, AttributeError) as error:
-        raise _cut_off(file, f"{type(error).__name__}: {error}") from error
+
+    bits: int
+    signed: bool
+    slope: float
+    intercept: float
+    padding: tuple[int, int] | None
+
+    @classmethod
+    def of(cls, one: Slice, bits: int) -> "Scale":
+        """The scale of a slice whose words have this many bits in use. Raises MissingRescale and MissingTag."""
+        for keyword in ("RescaleSlope", "RescaleIntercept"):
+            if not one.has(keyword):
+                raise MissingRescale(
+                    f"{tag_name(keyword)} is missing: stored values cannot be turned into Hounsfield units",
+                    where=one.name,
+                    found="no value",
+                    expected="a number in every slice",
+                    fix="Export the series again from its archive; a guessed intercept would shift every tissue.",
+                )
+        slope, intercept = (float(one.numbers(keyword)[0]) for keyword in ("RescaleSlope", "RescaleIntercept"))
+        if slope == 0:
+            raise missing_tag(one, "RescaleSlope", "a slope other than 0")
+        return cls(bits, one.whole_number("PixelRepresentation", 0, 1) == 1, slope, intercept, _padding(one))
 
 
-def hounsfield(stored: Sequence[np.ndarray], files: Sequence[DicomFile]) -> np.ndarray:
-    """Hounsfield units, int16 `[z, rows, columns]`, of the slices of one series.
+def _padding(one: Slice) -> tuple[int, int] | None:
+    first = _word(one, "PixelPaddingValue")
+    last = _word(one, "PixelPaddingRangeLimit")
+    return None if first is None else (first, first if last is None else last)
 
-    Every slice is rescaled by its own slope and intercept; padding (PixelPaddingValue up to
-    PixelPaddingRangeLimit, and whatever lies below -1024 HU) becomes air, -1024. Raises MissingRescale and
-    NotHounsfield.
+
+def _word(one: Slice, keyword: str) -> int | None:
+    """A tag as the 16-bit word it is stored as.
+
+    Its VR depends on PixelRepresentation, and many signed files write it unsigned (GE: 63536 for -2000).
     """
-    volume = np.empty((len(files), *stored[0].shape), np.int16)
-    for k, (values, file) in enumerate(zip(stored, files, strict=True)):
-        kind = str(file.header.get("RescaleType") or "").strip()
+    value = one.get(keyword)
+    if isinstance(value, bytes):
+        return int.from_bytes(value[:2], "little")
+    return None if value is None else one.whole_number(keyword, -(1 << 15), (1 << 16) - 1) & 0xFFFF
+
+
+def stored_values(bits: int, signed: bool) -> np.ndarray:
+    """The value of each of the 65,536 words, int32: the lowest `bits` of it, as two's complement where `signed`."""
+    words = np.arange(1 << 16, dtype=np.uint16) << np.uint16(16 - bits)
+    return ((words.view(np.int16) if signed else words) >> (16 - bits)).astype(np.int32)
+
+
+@lru_cache(maxsize=4)
+def hounsfield_table(scale: Scale) -> np.ndarray:
+    """Hounsfield units int16 of each of the 65,536 words; padding, and whatever lies below -1024 HU, is air, -1024.
+
+    A padding value may need bits beyond those in use (-2000 in a file of 12 bits), so it is sought in the whole word
+    too.
+    """
+    values = stored_values(scale.bits, scale.signed)
+    table = np.clip(np.rint(values * scale.slope + scale.intercept), AIR_HU, np.iinfo(np.int16).max).astype(np.int16)
+    if scale.padding is not None:
+        whole = stored_values(16, scale.signed)
+        low, high = sorted(whole[list(scale.padding)])
+        table[((values >= low) & (values <= high)) | ((whole >= low) & (whole <= high))] = AIR_HU
+    return table
+
+
+def display_table(scale: Scale, inverted: bool, window_hu: tuple[float, float]) -> np.ndarray:
+    """Display values 0..255 laid linearly onto `window_hu` = (low, high), int16 for each of the 65,536 words.
+
+    MONOCHROME1 (white is 0) is turned round, `inverted`, because these values are what the screen showed.
+    """
+    low, high = window_hu
+    shown = np.clip(stored_values(scale.bits, scale.signed), 0, DISPLAY_MAXIMUM)
+    shown = DISPLAY_MAXIMUM - shown if inverted else shown
+    return np.rint(low + shown / DISPLAY_MAXIMUM * (high - low)).astype(np.int16)
+
+
+def translate(words: np.ndarray, tables: Iterable[np.ndarray]) -> np.ndarray:
+    """Words uint16 `[z, rows, columns]` through the int16 table of each slice, in the same memory."""
+    values = words.view(np.int16)
+    for plane, out, table in zip(words, values, tables, strict=True):
+        out[:] = table.take(plane)
+    return values
+
+
+def check_hounsfield(slices: Sequence[Slice]) -> None:
+    """Raise NotHounsfield for a slice whose RescaleType is another unit."""
+    for one in slices:
+        kind = one.text("RescaleType")
         if kind.upper().replace("HOUNDSFIELD", "HOUNSFIELD") not in HOUNSFIELD_TYPES:
             raise NotHounsfield(
                 f"the values are no Hounsfield units; {tag_name('RescaleType')}",
-                where=file.name,
+                where=one.name,
                 found=kind,
                 expected="HU or no RescaleType",
                 fix="Export the original CT series instead of this derived one.",
             )
-        slope, intercept = rescale(file)
-        hu = np.clip(np.rint(values * slope + intercept), AIR_HU, np.iinfo(np.int16).max)
-        hu[padding(values, file)] = AIR_HU
-        volume[k] = hu
-    return volume
 
 
-def rescale(file: DicomFile) -> tuple[float, float]:
-    """RescaleSlope and RescaleIntercept of a slice. Raises MissingRescale."""
-    for keyword in ("RescaleSlope", "RescaleIntercept"):
-        if file.header.get(keyword) in (None, ""):
-            raise MissingRescale(
-                f"{tag_name(keyword)} is missing: stored values cannot be turned into Hounsfield units",
-                where=file.name,
-                found="no value",
-                expected="a number in every slice",
-                fix="Export the series again from its archive; a guessed intercept would shift every tissue.",
-            )
-    slope, intercept = (float(numbers(file, keyword, 1)[0]) for keyword in ("RescaleSlope", "RescaleIntercept"))
-    if slope == 0:
-        raise missing_tag(file, "RescaleSlope", "a slope other than 0")
-    return slope, intercept
+def may_be_display_export(slices: Sequence[Slice], scales: Sequence[Scale]) -> bool:
+    """Whether the tags of every slice leave it open that a display window is burnt into the values.
 
-
-def padding(values: np.ndarray, file: DicomFile) -> np.ndarray:
-    """Where a slice holds padding, bool `[rows, columns]` (PS3.3, C.7.5.1.1.2).
-
-    The padding value is written unsigned in many signed files (GE: 63536 for -2000); it is read with the sign of the
-    pixels.
+    Slope 1 and intercept 0, and RescaleType US (unspecified) or ImageType DERIVED\\SECONDARY.
     """
-    first = file.header.get("PixelPaddingValue")
-    if first is None or first == "":
-        return np.zeros(values.shape, bool)
-    limit = file.header.get("PixelPaddingRangeLimit")
-    low, high = sorted(_as_stored(value, values.dtype) for value in (first, first if limit in (None, "") else limit))
-    return (values >= low) & (values <= high)
+    return all(
+        (scale.slope, scale.intercept) == (1, 0)
+        and (one.text("RescaleType") == "US" or image_type(one)[:2] == ["DERIVED", "SECONDARY"])
+        for one, scale in zip(slices, scales, strict=True)
+    )
 
 
-def is_display_export(stored: Sequence[np.ndarray], files: Sequence[DicomFile]) -> bool:
-    """Whether a display window is burnt into the values of a series.
-
-    All of: slope 1 and intercept 0 in every slice; values within 0..255; and RescaleType US (unspecified) or ImageType
-    DERIVED\\\\SECONDARY. A true CT with intercept 0 has air near -1000 and is none.
-    """
-    for file in files:
-        derived = [str(value) for value in (file.header.get("ImageType") or ())][:2] == ["DERIVED", "SECONDARY"]
-        if str(file.header.get("RescaleType") or "") != "US" and not derived:
+def is_display_export(words: np.ndarray, scales: Sequence[Scale]) -> bool:
+    """Whether all stored values of such a series lie within 0..255; a true CT with intercept 0 has air near -1000."""
+    for plane, scale in zip(words, scales, strict=True):
+        values = stored_values(scale.bits, scale.signed)[plane]
+        if values.min() < 0 or values.max() > DISPLAY_MAXIMUM:
             return False
-        if rescale(file) != (1.0, 0.0):
-            return False
-    return all(values.min() >= 0 and values.max() <= DISPLAY_MAXIMUM for values in stored)
+    return True
 
 
-def display_export_error(file: DicomFile) -> DisplayExport:
+def display_export_error(one: Slice) -> DisplayExport:
     """The error for a display export that the configuration does not accept."""
-    header = file.header
     return DisplayExport(
         f"a display export, its grey values are no Hounsfield units; {tag_name('RescaleType')}",
-        where=file.name,
-        found=f"{header.get('RescaleType') or 'none'}, ImageType {'/'.join(header.get('ImageType') or ())}, slope 1, "
-        f"intercept 0, WindowCenter {header.get('WindowCenter')}, WindowWidth {header.get('WindowWidth')}",
+        where=one.name,
+        found=f"{one.text('RescaleType') or 'none'}, ImageType {'/'.join(image_type(one))}, slope 1, intercept 0, "
+        f"WindowCenter {one.get('WindowCenter')}, WindowWidth {one.get('WindowWidth')}",
         expected="HU",
         fix="Export the original series, or accept grey values as they are shown with the config key "
         "`slices: grey_values: as_display`.",
     )
 
 
-def display_as_hounsfield(
-    stored: Sequence[np.ndarray], files: Sequence[DicomFile], window_hu: tuple[float, float]
-) -> np.ndarray:
-    """Display values 0..255 laid linearly onto `window_hu` = (low, high), int16 `[z, rows, columns]`.
-
-    MONOCHROME1 (white is 0) is turned round here, because these values are what the screen showed.
-    """
-    low, high = window_hu
-    volume = np.empty((len(files), *stored[0].shape), np.int16)
-    for k, (values, file) in enumerate(zip(stored, files, strict=True)):
-        shown = values.astype(np.float64)
-        if file.header.get("PhotometricInterpretation") == "MONOCHROME1":
-            shown = DISPLAY_MAXIMUM - shown
-        volume[k] = np.rint(low + shown / DISPLAY_MAXIMUM * (high - low))
-    return volume
+def burned_in(slices: Sequence[Slice]) -> str:
+    """Whether text is burnt into any slice, by BurnedInAnnotation: "yes", "no", or "not said" where some do not say."""
+    said = {one.text("BurnedInAnnotation").upper() for one in slices}
+    if "YES" in said:
+        return "yes"
+    return "no" if said == {"NO"} else "not said"
 
 
-def _as_stored(value: int | str | bytes, dtype: np.dtype) -> int:
-    number = int.from_bytes(value[:2], "little") if isinstance(value, bytes) else int(value)
-    return int(np.array(number).astype(dtype))
-
-
-def _unsupported(file: DicomFile, keyword: str, found: object, expected: str) -> UnsupportedPixels:
-    return UnsupportedPixels(
-        f"pixel data that cannot be read as a CT slice; {tag_name(keyword)}",
-        where=file.name,
-        found=found,
-        expected=expected,
-        fix="Export the series as CT Image Storage, uncompressed.",
-    )
-
-
-def _cut_off(file: DicomFile, found: str) -> TruncatedFile:
-    return TruncatedFile(
-        "the pixel data is cut off or damaged",
-        where=file.name,
-        found=found,
-        expected=f"{file.header.get('Rows')} x {file.header.get('Columns')} pixels",
-        fix="Copy or export the file again.",
+def burned_in_error(slices: Sequence[Slice]) -> BurnedIn:
+    """The error for a series with text in its pixels that the configuration does not accept."""
+    marked = [one for one in slices if one.text("BurnedInAnnotation").upper() == "YES"]
+    return BurnedIn(
+        f"text is burnt into the pixels and may name the patient; {tag_name('BurnedInAnnotation')}",
+        where=marked[0].name,
+        found=f"YES in {len(marked)} of {len(slices)} slices",
+        expected="NO, or nothing said",
+        fix="Take the series out, or look at it and accept it with the config key `slices: burned_in: accept`.",
     )

@@ -1,6 +1,7 @@
 """Read one CT series (DICOM in a folder or zip) or one volume file (NIfTI, NRRD, MHA) as Hounsfield units."""
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,9 +9,12 @@ import numpy as np
 
 from ctstyle.dicom import pixels
 from ctstyle.dicom.acquisition import acquisition
-from ctstyle.dicom.geometry import grid
-from ctstyle.dicom.index import SourceMissing, TruncatedFile, index
+from ctstyle.dicom.frames import slices_of
+from ctstyle.dicom.geometry import Grid, grid
+from ctstyle.dicom.index import DicomFile, SourceMissing, TruncatedFile, index
+from ctstyle.dicom.limits import LARGEST_RATIO, absurd_size, check_voxels
 from ctstyle.dicom.volume import AIR_HU, Volume
+from ctstyle.dicom.words import bits_in_use, check_claim, words
 from ctstyle.errors import CTStyleError
 
 if TYPE_CHECKING:
@@ -18,7 +22,10 @@ if TYPE_CHECKING:
 
 VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 """Names of files that hold a whole volume and are read by SimpleITK."""
+DETACHED_SUFFIXES = (".nhdr", ".mhd")
+"""Headers whose voxels lie in another file."""
 GREY_VALUES = ("reject", "as_display")
+BURNED_IN = ("reject", "accept")
 
 
 class NotThreeDimensional(CTStyleError):
@@ -30,6 +37,7 @@ def read_volume(
     *,
     series_uid: str = "",
     grey_values: str = "reject",
+    burned_in: str = "reject",
     window_hu: tuple[float, float] = (-250, 750),
 ) -> Volume:
     """The CT volume of `source`: a folder or `.zip` with a DICOM series, or a NIfTI, NRRD or MHA file.
@@ -44,35 +52,58 @@ def read_volume(
     (`index`); MissingTag, MultiFrame, MixedOrientation, DuplicatedSlices, MissingSlices, UnequalSpacing, GantryTilt
     (`geometry`); UnsupportedPixels, MissingRescale, NotHounsfield, DisplayExport (`pixels`); NotThreeDimensional.
     """
-    if grey_values not in GREY_VALUES:
-        raise CTStyleError(
-            "unknown value", where="slices: grey_values", found=grey_values, expected=" or ".join(GREY_VALUES)
-        )
+    for key, value, allowed in (("grey_values", grey_values, GREY_VALUES), ("burned_in", burned_in, BURNED_IN)):
+        if value not in allowed:
+            raise CTStyleError("unknown value", where=f"slices: {key}", found=value, expected=" or ".join(allowed))
     source = Path(source)
     if source.name.lower().endswith(VOLUME_SUFFIXES):
         return _read_file(source, grey_values=grey_values, window_hu=window_hu)
     with index(source) as found:
-        series = grid(found.series(series_uid))
-        stored = [pixels.stored_values(file) for file in series.files]
-    headers = [file.header for file in series.files]
-    as_display = pixels.is_display_export(stored, series.files)
+        series = grid(slices_of(found.series(series_uid)))
+        slices = series.slices
+        annotated = pixels.burned_in(slices)
+        if annotated == "yes" and burned_in == "reject":
+            raise pixels.burned_in_error(slices)
+        scales = [pixels.Scale.of(one, bits_in_use(one)) for one in slices]
+        may_be_display = pixels.may_be_display_export(slices, scales)
+        if not may_be_display:
+            pixels.check_hounsfield(slices)
+        stored = _stored_words(series)
+    as_display = may_be_display and pixels.is_display_export(stored, scales)
     if as_display and grey_values == "reject":
-        raise pixels.display_export_error(series.files[0])
+        raise pixels.display_export_error(slices[0])
     if as_display:
-        hu = pixels.display_as_hounsfield(stored, series.files, window_hu)
+        inverted = [one.text("PhotometricInterpretation") == "MONOCHROME1" for one in slices]
+        tables = (pixels.display_table(*pair, window_hu) for pair in zip(scales, inverted, strict=True))
     else:
-        hu = pixels.hounsfield(stored, series.files)
+        pixels.check_hounsfield(slices)
+        tables = map(pixels.hounsfield_table, scales)
     return Volume(
-        hu=hu,
+        hu=pixels.translate(stored, tables),
         origin_mm=series.origin_mm,
         spacing_mm=series.spacing_mm,
         direction=series.direction,
-        sop_instance_uids=tuple(str(header.get("SOPInstanceUID") or "") for header in headers),
-        acquisition=acquisition(headers),
+        sop_instance_uids=tuple(one.text("SOPInstanceUID") for one in slices),
+        acquisition=acquisition(slices),
         grey_values="display" if as_display else "hounsfield",
-        frame_of_reference_uid=str(headers[0].get("FrameOfReferenceUID") or ""),
-        patient_id=str(headers[0].get("PatientID") or ""),
+        burned_in=annotated,
+        frame_of_reference_uid=slices[0].text("FrameOfReferenceUID"),
+        patient_id=slices[0].text("PatientID"),
     )
+
+
+def _stored_words(series: Grid) -> np.ndarray:
+    """The words uint16 `[z, rows, columns]` of all slices; every file is read once, from its beginning to its end."""
+    places: dict[DicomFile, dict[int, int]] = {}
+    for k, one in enumerate(series.slices):
+        places.setdefault(one.file, {})[one.frame] = k
+    for file in places:
+        check_claim(file)
+    stored = np.empty(series.shape, np.uint16)
+    for file, place in places.items():
+        for frame, plane in enumerate(words(file)):
+            stored[place[frame]] = plane
+    return stored
 
 
 def _read_file(source: Path, *, grey_values: str, window_hu: tuple[float, float]) -> Volume:
@@ -105,25 +136,47 @@ def _read_file(source: Path, *, grey_values: str, window_hu: tuple[float, float]
 def read_image(source: Path) -> "SimpleITK.Image":
     """A three-dimensional scalar image file as a SimpleITK image.
 
-    Raises SourceMissing, TruncatedFile and NotThreeDimensional.
+    Its header is read and held against the size of the file before memory is taken. Raises SourceMissing,
+    TruncatedFile, AbsurdSize and NotThreeDimensional.
     """
     import SimpleITK
 
     if not source.is_file():
         raise SourceMissing("no such file", where=source, fix="Correct the path in the sheet of scans.")
+    reader = SimpleITK.ImageFileReader()
+    reader.SetFileName(str(source))
     try:
-        image = SimpleITK.ReadImage(str(source))
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1].strip()
+        reader.ReadImageInformation()
+        _check_claim(source, reader)
+        return reader.Execute()
+    except (RuntimeError, MemoryError) as error:
+        reason = (str(error).strip().splitlines() or ["no memory"])[-1].strip()
         raise TruncatedFile(
             "the file cannot be read", where=source, found=reason, expected="NIfTI, NRRD or MHA", fix="Copy it again."
         ) from error
-    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
+
+
+def _check_claim(source: Path, reader: "SimpleITK.ImageFileReader") -> None:
+    """What the header of a volume file claims must be a volume, of a size that a CT has and that the file can hold."""
+    import SimpleITK
+
+    if reader.GetDimension() != 3 or reader.GetNumberOfComponents() != 1:
         raise NotThreeDimensional(
             "not a volume of single values",
             where=source,
-            found=f"{image.GetDimension()} dimensions, {image.GetNumberOfComponentsPerPixel()} values per voxel",
+            found=f"{reader.GetDimension()} dimensions, {reader.GetNumberOfComponents()} values per voxel",
             expected="3 dimensions, 1 value",
             fix="Store one three-dimensional volume per file.",
         )
-    return image
+    size = reader.GetSize()
+    check_voxels(size, where=source)
+    kind = SimpleITK.GetPixelIDValueAsString(reader.GetPixelID())
+    claimed = math.prod(size) * next((bits // 8 for bits in (16, 32, 64) if f"{bits}-bit" in kind), 1)
+    held = source.stat().st_size
+    if source.suffix.lower() not in DETACHED_SUFFIXES and claimed > LARGEST_RATIO * held:
+        raise absurd_size(
+            "a volume that its file cannot hold",
+            where=source,
+            found=f"{' x '.join(map(str, size))} voxels, {claimed} bytes",
+            expected=f"at most {LARGEST_RATIO} times the {held} bytes of the file",
+        )

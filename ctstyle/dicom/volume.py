@@ -21,7 +21,8 @@ class Volume:
     along (x, y, z) and the columns of `direction` (3, 3) are the unit vectors of the axes x, y, z; so voxel [k, j, i]
     lies at `origin + direction @ (spacing * (i, j, k))`. `sop_instance_uids` names the file of every z (empty for
     formats other than DICOM). `acquisition` holds tags that identify nobody. `grey_values` is "hounsfield", or
-    "display" where a display export was mapped onto a window. `patient_id` and `frame_of_reference_uid` serve only to
+    "display" where a display export was mapped onto a window. `burned_in` is "yes",
+    "no" or "not said": whether text is burnt into the pixels. `patient_id` and `frame_of_reference_uid` serve only to
     check that a mask belongs to this scan; no file is ever written from them.
     """
 
@@ -32,6 +33,7 @@ class Volume:
     sop_instance_uids: tuple[str, ...] = ()
     acquisition: Mapping[str, Any] = field(default_factory=dict)
     grey_values: str = "hounsfield"
+    burned_in: str = "not said"
     frame_of_reference_uid: str = ""
     patient_id: str = field(default="", repr=False)
 
@@ -41,13 +43,16 @@ class Volume:
 
     @classmethod
     def from_sitk(cls, image: "SimpleITK.Image", **fields: Any) -> "Volume":
-        """The volume of a three-dimensional SimpleITK image; values are rounded and clipped to int16."""
+        """The volume of a three-dimensional SimpleITK image; values are rounded and clipped to int16, NaN is air."""
         import SimpleITK
 
-        values = SimpleITK.GetArrayFromImage(image)
+        values = SimpleITK.GetArrayViewFromImage(image)
         limits = np.iinfo(np.int16)
+        hu = np.empty(values.shape, np.int16)
+        for plane, out in zip(values, hu, strict=True):  # one by one: rounding widens them
+            out[:] = np.clip(np.rint(np.nan_to_num(plane, nan=AIR_HU)), limits.min, limits.max)
         return cls(
-            hu=np.clip(np.rint(values), limits.min, limits.max).astype(np.int16),
+            hu=hu,
             origin_mm=image.GetOrigin(),
             spacing_mm=image.GetSpacing(),
             direction=np.array(image.GetDirection()).reshape(3, 3),

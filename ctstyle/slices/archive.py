@@ -86,6 +86,7 @@ def write_scan(
     acquisition: Mapping[str, Any],
     grey_values: str,
     spacing_mm: float,
+    burned_in: str = "not said",
 ) -> None:
     """Write the slices of one scan (`cut.cut`) with `status` ok."""
     about = {
@@ -95,6 +96,7 @@ def write_scan(
         "status": "ok",
         "reason": "",
         "grey_values": grey_values,
+        "burned_in": burned_in,
         "spacing_mm": spacing_mm,
         "acquisition": {key: acquisition.get(key) for key in ACQUISITION_KEYS},
     }
@@ -113,6 +115,7 @@ def write_skipped(
         "status": "skipped",
         "reason": reason,
         "grey_values": "",
+        "burned_in": "",
         "spacing_mm": spacing_mm,
         "acquisition": dict.fromkeys(ACQUISITION_KEYS),
     }

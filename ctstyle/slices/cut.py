@@ -31,7 +31,8 @@ class SliceSettings:
     that ends behind the skin of the back and is centred on the midline, or "body", a field centred on the body; both
     are found from the body alone, never from labels. `every_mm`: distance of the slices along their normal; native
     slices are chosen, none is interpolated. `sagittal_range_mm`: sagittal slices lie within this distance of the
-    midline. `grey_values`: what the reader does with display exports (`dicom.read`).
+    midline. `grey_values`: what the reader does with display exports, `burned_in`: with a series whose pixels
+    hold text (`dicom.read`).
     """
 
     orientation: str = "axial"
@@ -40,6 +41,7 @@ class SliceSettings:
     window_hu: tuple[float, float] = (-250, 750)
     crop: str = "spine"
     grey_values: str = "reject"
+    burned_in: str = "reject"
     every_mm: float = 5.0
     sagittal_range_mm: float = 20.0
 
@@ -50,6 +52,7 @@ class SliceSettings:
             ("orientation", ("axial", "sagittal")),
             ("crop", ("spine", "body")),
             ("grey_values", ("reject", "as_display")),
+            ("burned_in", ("reject", "accept")),
         ):
             if getattr(self, key) not in allowed:
                 raise CTStyleError(

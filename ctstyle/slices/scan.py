@@ -39,6 +39,7 @@ def slice_scan(scan: Scan, settings: SliceSettings, files: ScanFiles, *, on_bad_
         **names,
         acquisition=volume.acquisition,
         grey_values=volume.grey_values,
+        burned_in=volume.burned_in,
         spacing_mm=settings.spacing_mm,
     )
 
@@ -52,6 +53,7 @@ def _read_and_cut(scan: Scan, settings: SliceSettings):
         Path(scan.series),
         series_uid=scan.series_uid,
         grey_values=settings.grey_values,
+        burned_in=settings.burned_in,
         window_hu=settings.window_hu,
     )
     labels = read_mask(Path(scan.mask), volume, scan.label_map, mask_uid=scan.mask_uid) if scan.mask else None

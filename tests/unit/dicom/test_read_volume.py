@@ -307,6 +307,26 @@ def test_as_display_still_refuses_missing_rescale_tags(tmp_path):
         read_volume(folder, grey_values="as_display")
 
 
+# text in the pixels
+
+
+def test_burnt_in_text_is_refused_with_the_key_that_accepts_it(tmp_path):
+    hu = random_hu()
+    folder = write(ct_series(hu), tmp_path, put("BurnedInAnnotation", "YES"))
+    with pytest.raises(pixels.BurnedIn, match=r"BurnedInAnnotation \(0028,0301\) \(found YES in 1 of 5 .*burned_in"):
+        read_volume(folder)
+    volume = read_volume(folder, burned_in="accept")
+    np.testing.assert_array_equal(volume.hu, hu)
+    assert volume.burned_in == "yes"
+    with pytest.raises(CTStyleError, match="slices: burned_in"):
+        read_volume(folder, burned_in="maybe")
+
+
+@pytest.mark.parametrize(("only", "said"), [(None, "no"), (2, "not said")])
+def test_no_burnt_in_text_is_said_only_where_every_slice_says_so(tmp_path, only, said):
+    assert read_volume(write(ct_series(random_hu()), tmp_path, put("BurnedInAnnotation", "NO", only))).burned_in == said
+
+
 # faults: each has its own error, which names file, tag, found, expected and the way out
 
 

@@ -192,6 +192,7 @@ def test_slices_are_native_and_nearest_to_the_wanted_positions(straight):
         ({"orientation": "coronal"}, "orientation"),
         ({"crop": "head"}, "crop"),
         ({"grey_values": "guess"}, "grey_values"),
+        ({"burned_in": "maybe"}, "burned_in"),
         ({"size_px": 0}, "size_px"),
         ({"spacing_mm": -1}, "spacing_mm"),
         ({"every_mm": 0}, "every_mm"),

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pydicom
 import pytest
 
 from ctstyle.cohorts.sheet import Scan
@@ -164,6 +165,20 @@ def test_on_bad_scan_fail_raises_and_writes_nothing(tmp_path):
         slice_scan(scan, SETTINGS, ScanFiles.beside(tmp_path / "out" / "gap.hu.npy"), on_bad_scan="ignore")
 
 
+def test_burnt_in_text_skips_a_scan_or_is_noted(tmp_path):
+    scan = make_scan(tmp_path, "a")
+    for path in (tmp_path / "dicom" / "a").glob("0*.dcm"):
+        dataset = pydicom.dcmread(path)
+        dataset.BurnedInAnnotation = "YES"
+        dataset.save_as(path)
+    skipped, accepted = (ScanFiles.beside(tmp_path / name / "a.hu.npy") for name in ("skipped", "accepted"))
+    slice_scan(scan, SETTINGS, skipped, on_bad_scan="skip")
+    assert "text is burnt into the pixels" in Archive.open([skipped.hu]).reasons["a"]
+    slice_scan(scan, replace(SETTINGS, burned_in="accept"), accepted)
+    about = json.loads(accepted.about.read_text())
+    assert about["status"] == "ok" and about["burned_in"] == "yes"
+
+
 def test_no_identifying_tag_leaves_this_stage(written):
     secrets = [NAME, "Mustermann", "Erika", "ID-4711", "19500101", "Nimmerlein", "ACC-0815"]
     for path in written[0].parent.iterdir():
@@ -172,7 +187,17 @@ def test_no_identifying_tag_leaves_this_stage(written):
     files = sorted(path.name for path in written[0].parent.iterdir())
     assert files == sorted(f"{n}.{e}" for n in ("a", "b", "gap") for e in ("hu.npy", "labels.npy", "tsv", "json"))
     about = json.loads((written[0].parent / "a.json").read_text())
-    assert set(about) == {"scan", "patient", "cohort", "status", "reason", "grey_values", "spacing_mm", "acquisition"}
+    assert set(about) == {
+        "scan",
+        "patient",
+        "cohort",
+        "status",
+        "reason",
+        "grey_values",
+        "burned_in",
+        "spacing_mm",
+        "acquisition",
+    }
     assert not [key for key in about["acquisition"] if re.search("patient|name|date|birth|id$", key)]
 
 

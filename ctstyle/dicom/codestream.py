@@ -1,0 +1,75 @@
+"""What a compressed frame says about itself, so that no decoder is asked for more than the DICOM header promises."""
+
+import struct
+
+from pydicom import uid
+
+JPEG_2000 = (uid.JPEG2000Lossless, uid.JPEG2000, uid.HTJ2KLossless, uid.HTJ2K)
+JPEG_LS = (uid.JPEGLSLossless, uid.JPEGLSNearLossless)
+LARGEST_TILES = 4096
+"""Tiles of one JPEG 2000 frame; every tile has a decoder's state of its own."""
+_START_OF_FRAME = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+_WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
+_RLE_GROWTH = 64
+"""Two bytes of a PackBits run stand for at most 128 (PS3.5, G.3)."""
+
+
+def fault(frame: bytes, syntax: uid.UID, rows: int, columns: int, bytes_per_pixel: int) -> str:
+    """What is wrong with a compressed grey frame of `rows` x `columns` before it is decoded; empty where nothing is.
+
+    JPEG 2000: ITU-T T.800, A.5.1 (SIZ); JPEG and JPEG-LS: T.81, B.2.2 (SOF) and T.87, C.2.2. RLE (PS3.5, G.5) names no
+    size: its segments must lie in the frame and be able to fill it.
+    """
+    if syntax == uid.RLELossless:
+        return _rle_fault(frame, rows * columns, bytes_per_pixel)
+    try:
+        said = _jpeg_2000(frame) if syntax in JPEG_2000 else _jpeg(frame)
+    except (struct.error, IndexError):
+        said = None
+    if said is None:
+        return "a compressed frame without a header of its own"
+    if said != (rows, columns, 1):
+        return "a compressed frame of {} x {} pixels with {} components".format(*said)
+    return ""
+
+
+def _jpeg_2000(frame: bytes) -> tuple[int, int, int] | None:
+    start = frame.find(b"\xff\x4f\xff\x51")  # 0 in DICOM; later where a JP2 file was put in whole
+    if start < 0:
+        return None
+    width, height, left, top, tile_width, tile_height = struct.unpack_from(">6I", frame, start + 8)
+    components = struct.unpack_from(">H", frame, start + 40)[0]
+    if not tile_width or not tile_height or -(-width // tile_width) * -(-height // tile_height) > LARGEST_TILES:
+        return None
+    return height - top, width - left, components
+
+
+def _jpeg(frame: bytes) -> tuple[int, int, int] | None:
+    if frame[:2] != b"\xff\xd8":
+        return None
+    place = 2
+    while frame[place] == 0xFF:
+        marker = frame[place + 1]
+        if marker == 0xFF:  # fill byte
+            place += 1
+        elif marker in _WITHOUT_LENGTH:
+            place += 2
+        elif marker in _START_OF_FRAME:
+            height, width, components = struct.unpack_from(">HHB", frame, place + 5)
+            return height, width, components
+        else:
+            place += 2 + struct.unpack_from(">H", frame, place + 2)[0]
+    return None
+
+
+def _rle_fault(frame: bytes, pixels: int, bytes_per_pixel: int) -> str:
+    if len(frame) < 64:
+        return "an RLE frame shorter than its header"
+    segments, *offsets = struct.unpack("<16I", frame[:64])
+    if segments != bytes_per_pixel:
+        return f"an RLE frame of {segments} segments"
+    ends = [*offsets[1:segments], len(frame)]
+    for start, end in zip(offsets, ends):
+        if not 64 <= start < end <= len(frame) or (end - start) * _RLE_GROWTH < pixels:
+            return f"an RLE segment of bytes {start} to {end} in a frame of {len(frame)}"
+    return ""
