@@ -3,32 +3,16 @@
 pydicom parses values when they are asked for, so damage shows anywhere and as many kinds of exception.
 """
 
-import struct
-import zlib
 from dataclasses import dataclass
 
 import numpy as np
 import pydicom
-from pydicom.errors import BytesLengthException, InvalidDicomError
 
+from ctstyle.dicom import header
 from ctstyle.dicom.geometry import tag_name
 from ctstyle.dicom.index import DicomFile, TruncatedFile
 
-DAMAGE = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    BytesLengthException,
-    EOFError,
-    InvalidDicomError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zlib.error,
-)
+DAMAGE = (*header.DAMAGE, ArithmeticError, OSError, RuntimeError)
 """What pydicom and its decoders raise on damaged values (their sub-classes among them)."""
 
 

@@ -12,8 +12,8 @@ from ctstyle.dicom.geometry import tag_name
 from ctstyle.dicom.index import DicomFile, TruncatedFile
 from ctstyle.dicom.items import DAMAGE, Item
 from ctstyle.dicom.labels import LARGEST_NUMBER, Segment
-from ctstyle.dicom.pixels import DECODING_PLUGIN
 from ctstyle.dicom.volume import Volume
+from ctstyle.dicom.words import DECODING_PLUGIN
 from ctstyle.errors import CTStyleError
 
 PARALLEL = 0.999

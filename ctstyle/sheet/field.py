@@ -18,9 +18,9 @@ class Field:
     direction: np.ndarray
 
     @classmethod
-    def of_grid(cls, grid: Grid, *, columns: int, rows: int) -> "Field":
+    def of_grid(cls, grid: Grid) -> "Field":
         """The field of a DICOM series."""
-        return cls((columns, rows, len(grid.files)), grid.origin_mm, grid.spacing_mm, grid.direction)
+        return cls(grid.shape[::-1], grid.origin_mm, grid.spacing_mm, grid.direction)
 
     def is_covered_by(self, mask: "Field") -> bool:
         """Whether a mask on the grid `mask` reaches over this whole field, within what `read_mask` tolerates."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ctstyle.dicom.labels import VERSE_IDS, VERTEBRA_NAMES, segment_label
+from ctstyle.dicom.labels import VERSE_IDS, VERTEBRA_NAMES, Segment
 from ctstyle.sheet import names
 from ctstyle.sheet.headers import Entry
 from ctstyle.sheet.scans import CTScan, LeftOut
@@ -50,7 +50,7 @@ def pair(scans: Sequence[CTScan], entries: Sequence[Entry], labels: Sequence[Lab
     for entry in entries:
         path = str(entry.container) if entry.packed else entry.path
         uid = str(entry.header["SOPInstanceUID"] or "") if entry.packed and packed[entry.container] > 1 else ""
-        mask, owners = _of_names(path, uid, entry.header["names"]), _owners(entry, scans)
+        mask, owners = _of_segments(path, uid, entry.header["segments"]), _owners(entry, scans)
         _enter(mask, owners, entry.path, candidates, unused)
     for file in labels:
         mask, owners = _of_file(file, scans)
@@ -88,12 +88,12 @@ def _enter(mask: Mask | None, owners: list[int] | str, where: str, candidates: d
             candidates[number].append(mask)
 
 
-def _of_names(path: str, uid: str, said: Sequence[str]) -> Mask | None:
-    """A DICOM mask: names of vertebrae decide; one that only says spine everywhere marks vertebrae without a level."""
-    levels = {segment_label(name) for name in said} - {0}
+def _of_segments(path: str, uid: str, segments: Sequence[Segment]) -> Mask | None:
+    """A DICOM mask: names and codes decide; one that only says spine everywhere marks vertebrae without a level."""
+    levels = {level for segment in segments for level in segment.levels()}
     if levels:
         return Mask(path=path, uid=uid, label_map="totalsegmentator", levels=len(levels))
-    if said and all(set(names.words(name)) & names.SPINE for name in said):
+    if segments and all(set(names.words(" ".join(segment.names))) & names.SPINE for segment in segments):
         doubt = "names no level; label_map vertebrae takes all it marks as bone of vertebrae"
         return Mask(path=path, uid=uid, label_map="vertebrae", levels=0, doubt=doubt)
     return None

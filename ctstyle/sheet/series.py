@@ -7,13 +7,13 @@ from pathlib import Path
 
 from ctstyle.dicom import pixels
 from ctstyle.dicom.acquisition import acquisition
-from ctstyle.dicom.geometry import DuplicatedSlices, grid
+from ctstyle.dicom.frames import Slice, slices_of
+from ctstyle.dicom.geometry import DuplicatedSlices, Grid, grid
+from ctstyle.dicom.words import bits_in_use
 from ctstyle.errors import CTStyleError
 from ctstyle.sheet.field import Field
 from ctstyle.sheet.headers import CT, DAMAGED, Entry
 from ctstyle.sheet.scans import CTScan, LeftOut, Unusable, common_place, reason_of
-
-DISPLAY = ("DERIVED", "SECONDARY")
 
 
 class Holdings:
@@ -75,7 +75,7 @@ def _candidates(uid: str, places: dict[Path, list[Entry]]) -> list[list[Entry]]:
     if not uid or len(folders) < 2:
         return apart
     try:
-        grid([file.dicom_file() for file in together])
+        _grid(together)
     except DuplicatedSlices:
         return apart
     except CTStyleError:
@@ -86,7 +86,7 @@ def _candidates(uid: str, places: dict[Path, list[Entry]]) -> list[list[Entry]]:
 
 def _is_sound(files: Sequence[Entry]) -> bool:
     try:
-        grid([file.dicom_file() for file in files])
+        _grid(files)
     except CTStyleError:
         return False
     return True
@@ -100,7 +100,6 @@ def _place(files: Sequence[Entry]) -> Path:
 
 def _scan(uid: str, place: Path, files: list[Entry], seen: Holdings, instances: frozenset[str]) -> CTScan:
     """The scan these files make. Raises Unusable and the errors of `geometry` and `pixels` as the reader will."""
-    first = files[0].header
     around = seen.below(place)
     others = {_text(entry, "SeriesInstanceUID") for entry in around if entry.kind == CT} - {uid}
     _check_place(uid, files, around, others)
@@ -110,8 +109,8 @@ def _scan(uid: str, place: Path, files: list[Entry], seen: Holdings, instances: 
             found="YES",
             fix="Look at it, and write its row by hand if nobody is named.",
         )
-    found = grid([file.dicom_file() for file in files])
-    display = _check_values(files)
+    found = _grid(files)
+    display = _check_values(found.slices)
     patient_id = _text(files[0], "PatientID")
     keys = {
         "id": patient_id and f"{patient_id} {_text(files[0], 'IssuerOfPatientID')}",
@@ -124,7 +123,7 @@ def _scan(uid: str, place: Path, files: list[Entry], seen: Holdings, instances: 
         home=files[0].container if place.name == Path(files[0].path).name else place,
         series_uid=uid if others else "",
         uid=uid,
-        field=Field.of_grid(found, columns=int(first.get("Columns")), rows=int(first.get("Rows"))),
+        field=Field.of_grid(found),
         files=len(files),
         patient=f"{told_by} {keys[told_by]}",
         told_by=told_by,
@@ -132,7 +131,7 @@ def _scan(uid: str, place: Path, files: list[Entry], seen: Holdings, instances: 
         study=keys["study"],
         frame=_text(files[0], "FrameOfReferenceUID"),
         instances=instances,
-        acquisition=acquisition([file.header for file in found.files]),
+        acquisition=acquisition(found.slices),
         display=display,
     )
 
@@ -160,26 +159,19 @@ def _check_place(uid: str, files: Sequence[Entry], around: Sequence[Entry], othe
         )
 
 
-def _check_values(files: Sequence[Entry]) -> bool:
-    """Whether the series looks like a display export. Raises what `pixels` raises for headers without HU."""
-    display = True
-    for file in files:
-        header = file.header
-        if (header.get("NumberOfFrames") or 1) > 1:
-            return False
-        if header.get("SamplesPerPixel") not in (None, 1):
+def _grid(files: Sequence[Entry]) -> Grid:
+    return grid(slices_of([file.dicom_file() for file in files]))
+
+
+def _check_values(slices: Sequence[Slice]) -> bool:
+    """Whether the series looks like a display export. Raises what the reader raises for headers without HU."""
+    for one in slices:
+        if one.text("SamplesPerPixel") not in ("", "1"):
             raise Unusable("colour, no CT slice; SamplesPerPixel (0028,0002)", expected="1 (grey)")
-        scale = pixels.rescale(file.dicom_file())
-        kind = _text(file, "RescaleType").strip().upper().replace("HOUNDSFIELD", "HOUNSFIELD")
-        derived = tuple(header.get("ImageType") or ())[:2] == DISPLAY
-        shown = scale == (1.0, 0.0) and (kind == "US" or derived)
-        if not shown and kind not in pixels.HOUNSFIELD_TYPES:
-            raise Unusable(
-                "the values are no Hounsfield units; RescaleType (0028,1054)",
-                expected="HU or no RescaleType",
-                fix="Export the original CT series instead of this derived one.",
-            )
-        display &= shown
+    scales = [pixels.Scale.of(one, bits_in_use(one)) for one in slices]
+    display = pixels.may_be_display_export(slices, scales)
+    if not display:
+        pixels.check_hounsfield(slices)
     return display
 
 

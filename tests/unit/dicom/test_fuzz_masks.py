@@ -2,7 +2,6 @@
 
 import resource
 import signal
-import struct
 import time
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from tests.unit.dicom.test_read_mask import slicer_nrrd
 LABEL_MAPS = ("totalsegmentator", "vertebrae", "name:*", "id:1-3")
 LONGEST_S = 5
 MEMORY_BYTES = 2 << 30
-ADDRESS_BYTES = 6 << 30
+ADDRESS_BYTES = 2 << 30
 """More than that is not even reserved: an error in the test, and no harm to the machine."""
 ORIGIN = (-10.0, -20.0, 30.0)
 VOLUME = Volume(
@@ -147,17 +146,11 @@ def fuzz(folder: Path, seed: int, mutants: int) -> dict[str, int]:
 
 
 def test_some_damaged_masks(tmp_path):
-    # no mutant of this seed meets the fault named below; one of seed 1 does
-    outcomes = fuzz(tmp_path, seed=12, mutants=304)
+    outcomes = fuzz(tmp_path, seed=1, mutants=304)
     assert outcomes["read"] > 50 and outcomes["refused"] > 50
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(
-    raises=struct.error,
-    strict=False,
-    reason="index lets struct.error through for about one header in 1,000; take this mark out where index refuses it",
-)
 @pytest.mark.parametrize("seed", [2, 3, 4, 5])
 def test_many_damaged_masks(tmp_path, seed):
     outcomes = fuzz(tmp_path, seed=seed, mutants=1000)
