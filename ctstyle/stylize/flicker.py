@@ -11,8 +11,8 @@ class Flicker:
 
     With X the content, G the result and D = G - X, the difference of the two volumes' derivatives across the slices is
     that of D: (G' - G) - (X' - X) = D' - D. Video matting measures flicker so (dtSSD: Erofeev et al., BMVC 2015); here
-    it is the mean absolute value over the body of both slices, relative to the mean |D|. Some of it is owed: where the
-    anatomy changes, the change does too.
+    it is the mean absolute value over the body of both slices, also relative to the mean |D|. Some of it is owed: where
+    the anatomy changes, the change does too.
     """
 
     _last: tuple[np.ndarray, np.ndarray] | None = None
@@ -37,11 +37,16 @@ class Flicker:
         self._last = change_hu, body
 
     def measures(self) -> dict[str, float]:
-        """`change_hu` mean |D|; `flicker` mean |D' - D| over it; `step_hu` mean |mean D' - mean D|; 0 where undefined."""
+        """In HU `change_hu` mean |D|, `flicker_hu` mean |D' - D|, `step_hu` mean |mean D' - mean D|; 0 without slices.
+
+        `flicker` is the second over the first, 0 where nothing changed.
+        """
         change, pixels, between, pairs = self._sums.values()
         mean = change / pixels if pixels else 0.0
+        flicker = between / pairs if pairs else 0.0
         return {
             "change_hu": mean,
-            "flicker": between / pairs / mean if pairs and mean else 0.0,
+            "flicker_hu": flicker,
+            "flicker": flicker / mean if mean else 0.0,
             "step_hu": float(np.mean(self._steps)) if self._steps else 0.0,
         }

@@ -105,8 +105,12 @@ def require(config: Mapping[str, Any]) -> None:
 def _existing(key: str, value: str) -> str:
     if not Path(value).exists():
         raise NoSuchInput("no such file or folder", where=key, found=value, fix="Correct the path.")
-    # absolute, so that no rule is taken for its maker and run for it
-    return os.path.abspath(value)
+    return _absolute(value)
+
+
+def _absolute(value: str) -> str:
+    """So that no rule is taken for its maker and run for it; links are not followed."""
+    return os.path.normpath(Path(value).absolute())
 
 
 def _bundle(value: str) -> str:
@@ -135,7 +139,7 @@ def _style(value: str, model: str) -> tuple[str, str]:
     except UnknownStyle:
         if not Path(value).exists():
             raise
-        return "", os.path.abspath(value)
+        return "", _absolute(value)
 
 
 def _suffix(content: str, form: str) -> str:

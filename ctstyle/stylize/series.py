@@ -125,8 +125,10 @@ def _tell(made: Stylised) -> None:
     log.info("guard: %d of %d slices flagged", made.rows["flagged"].sum(), len(made.rows))
     for name, one in made.flicker.items():
         kept = "used" if name == "volume" else "for comparison"
-        told = (one["flicker"], one["step_hu"], one["change_hu"])
-        log.info("statistics per %s (%s): flicker %.3f, step %.1f HU, change %.1f HU", name, kept, *told)
+        told = [one[key] for key in ("change_hu", "flicker_hu", "flicker", "step_hu")]
+        log.info(
+            "statistics per %s (%s): change %.1f HU, flicker %.1f HU (%.2f of it), steps %.1f HU", name, kept, *told
+        )
     log.info("%.2f seconds per slice", made.seconds_per_slice)
 
 

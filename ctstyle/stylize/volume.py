@@ -54,7 +54,7 @@ def stylise_volume(
     style: Statistics,
     *,
     alpha: float = 1.0,
-    guard: GuardSettings = GuardSettings(),
+    guard: GuardSettings,
     put_back: bool = False,
     batch: int = 8,
 ) -> Stylised:
