@@ -65,5 +65,5 @@ def test_whole_slices_count_where_the_generator_was_trained_so(hu):
 
 
 def test_air_alone_has_no_statistics(generator):
-    with pytest.raises(NoStatistics, match="no slice shows a body.*2 slices of air"):
+    with pytest.raises(NoStatistics, match=r"no slice shows a body.*2 slices of air"):
         moments(generator, np.full((2, 48, 48), -1000, np.int16), window=WINDOW).pooled()
