@@ -27,12 +27,12 @@ class Flicker:
             self._last = None
             return
         self._sums["change"] += float(np.abs(change_hu[body]).sum())
-        self._sums["pixels"] += np.count_nonzero(body)
+        self._sums["pixels"] += int(np.count_nonzero(body))
         if self._last is not None:
             before, other = self._last
             both = body & other
             self._sums["between"] += float(np.abs(change_hu - before)[both].sum())
-            self._sums["pairs"] += np.count_nonzero(both)
+            self._sums["pairs"] += int(np.count_nonzero(both))
             self._steps.append(abs(float(change_hu[body].mean()) - float(before[other].mean())))
         self._last = change_hu, body
 
