@@ -61,6 +61,7 @@ include: "rules/segment.smk"
 include: "rules/evaluate.smk"
 include: "rules/paper.smk"
 include: "rules/provenance.smk"
+include: "rules/stylize.smk"
 
 
 rule all:

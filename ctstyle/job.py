@@ -124,7 +124,10 @@ def _prepare(snakemake: Any) -> tuple[Run, record.Job, dict[Path, str]]:
         root=ROOT,
         working_folder=Path.cwd(),
         started=began,
-        source_names=source_names(scan) if isinstance(scan, Mapping) else {},
+        source_names={
+            **(source_names(scan) if isinstance(scan, Mapping) else {}),
+            **{path: name for name, path in snakemake.params.get("sources", {}).items()},
+        },
     )
     files = [path for paths in facts.inputs.values() for path in paths]
     asked = time.monotonic()

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -20,14 +21,30 @@ class ConfigError(CTStyleError):
 
 
 def with_defaults(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of `config` in which every missing key that has a `default` in the JSON schema carries it."""
+    """A copy of `config` in which every missing key that has a `default` in the JSON schema carries it.
+
+    Texts of numbers become numbers where the schema asks for one.
+    """
     filled = copy.deepcopy(dict(config))
     for key, rule in schema.get("properties", {}).items():
         if key not in filled and "default" in rule:
             filled[key] = copy.deepcopy(rule["default"])
+        filled.update(_number(key, filled, rule))
         if isinstance(filled.get(key), Mapping) and "properties" in rule:
             filled[key] = with_defaults(filled[key], rule)
     return filled
+
+
+def _number(key: str, config: Mapping[str, Any], rule: Mapping[str, Any]) -> dict[str, float]:
+    """Snakemake hands on what is nested in a `--config` of the command line as text: `stylize={alpha: 0.5}`."""
+    value, kind = config.get(key), rule.get("type")
+    if not isinstance(value, str) or kind not in ("number", "integer"):
+        return {}
+    try:
+        number = int(value) if kind == "integer" else float(value)
+    except ValueError:
+        return {}
+    return {key: number} if math.isfinite(number) else {}
 
 
 def check(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ from ctstyle.errors import CTStyleError
 from ctstyle.provenance.code import code_digest
 from ctstyle.provenance.digest import sha256_file
 from ctstyle.styles.regions import can_lend
+from ctstyle.stylize import plan as stylize_plan
 from ctstyle.transfer import comparison
 from ctstyle.transfer.cascade import module_sizes
 
@@ -40,6 +41,7 @@ try:
     if "contextual" in config["transfer"]["models"]:
         module_sizes((config["slices"]["size_px"],) * 2, config["transfer"]["contextual"]["crn"]["smallest_px"])
     SCANS = list_scans(config)
+    ASKED = stylize_plan.asked(config)
     COMPARED = comparison.trainings(
         config["comparison"], config["encoders"]["main"], config["transfer"]["training"]["style_weight"]
     )
@@ -160,11 +162,13 @@ def own_sheets():
 
 
 def final_files():
-    """What a run is made for, the PDF apart: every table with its lineage, every figure, page and export."""
+    """What a run is made for, the PDF apart: tables with their lineages, figures, pages, generators and exports."""
     tables = paper_tables(["csv", "md", "tex"])
     lineages = collect("<paper>/tables/{table}.lineage.json", table=table_names())
+    bundles = of_seeds("<transfer>/ours/seed{seed}.bundle.safetensors")
     pages = ["<paper>/environment.html", "<paper>/viewer.html"]
-    return [*tables, *lineages, *paper_figures(["png", "pdf"]), *described("layers.png"), *pages, *exported_files()]
+    pictures = [*paper_figures(["png", "pdf"]), *described("layers.png")]
+    return [*tables, *lineages, *pictures, *pages, *bundles, *exported_files()]
 
 
 def workflow_files():
@@ -399,3 +403,39 @@ def run_facts():
         "window_hu": slices["window_hu"],
         "cohorts": config["cohorts"],
     }
+
+
+def stylize_files(wildcards):
+    """The content, the bundle, and where they are asked for the CT that gives the style and the mask."""
+    try:
+        stylize_plan.require(config)
+    except CTStyleError as error:
+        raise WorkflowError(str(error)) from None
+    named = {"content": ASKED.content, "model": ASKED.model, "style": ASKED.style_series, "mask": ASKED.mask}
+    return {name: path for name, path in named.items() if path}
+
+
+def stylized(name):
+    """A file of the folder that the stylised series goes to."""
+    return f"{config['stylize']['output']}/{name}"
+
+
+def stylized_series():
+    """The new series: a folder of DICOM with its mask, or one file and beside it the mask where there is one."""
+    if ASKED is None or not ASKED.suffix:
+        return {"series": directory(stylized("dicom"))}
+    mask = {"mask": stylized(f"mask{ASKED.suffix}")} if ASKED.mask else {}
+    return {"series": stylized(f"ct{ASKED.suffix}"), **mask}
+
+
+def stylize_style():
+    """The asked style's name in the bundle; empty where another CT gives it."""
+    return ASKED.style if ASKED else ""
+
+
+def stylize_sources():
+    """Public names of the user's own files, whose paths may hold a patient's name."""
+    if ASKED is None:
+        return {}
+    named = {"content": ASKED.content, "style": ASKED.style_series, "mask": ASKED.mask}
+    return {f"stylize/{name}": path for name, path in named.items() if path}

@@ -63,6 +63,35 @@ rule train_transfer:
         "../scripts/train_transfer.py"
 
 
+rule bundle_generator:
+    input:
+        split="<styles>/split.tsv",
+        styles="<styles>/styles.tsv",
+        slices=all_slices(),
+        weights=main_weights("safetensors"),
+        about=main_weights("json"),
+        generator="<transfer>/{model}/seed{seed}/generator.safetensors",
+    output:
+        bundle="<transfer>/{model}/seed{seed}.bundle.safetensors",
+        record="<provenance>/records/bundle_generator/{model}-seed{seed}.json",
+    log:
+        "<logs>/bundle_generator/{model}-seed{seed}.log",
+    benchmark:
+        "<benchmarks>/bundle_generator/{model}-seed{seed}.tsv"
+    wildcard_constraints:
+        model="ours|adain",
+    conda:
+        "../envs/ctstyle.yaml"
+    threads: 1
+    resources:
+        gpu=lookup("gpu", within=config),
+    params:
+        slices=lookup("slices", within=config),
+        code=fingerprint("bundle_generator"),
+    script:
+        "../scripts/bundle_generator.py"
+
+
 rule train_contextual:
     input:
         split="<styles>/split.tsv",

@@ -40,6 +40,46 @@ class GuardSettings:
     style_floor_hu: float = 30.0
 
 
+@dataclass(frozen=True)
+class Structure:
+    """What is left of a content slice's structure; all but the first are NaN where pixels are not finite.
+
+    `finite`: no NaN and no infinity. `deviation_hu` inside the content's body, `body_iou` of the outlines,
+    `gradient_ssim` inside the body.
+    """
+
+    finite: bool
+    deviation_hu: float
+    body_iou: float
+    gradient_ssim: float
+
+
+def structure(generated_hu: np.ndarray, content_hu: np.ndarray, body: np.ndarray, *, window: Window) -> Structure:
+    """The structure of a generated slice against its content, both HU `[H, W]`; `body` is the content's body mask."""
+    require_same_shape(generated_hu, content_hu, what="generated and content slice")
+    if not np.isfinite(generated_hu).all():
+        return Structure(False, np.nan, np.nan, np.nan)
+    outline = body_mask(np.round(generated_hu).astype(np.int16), window)
+    union = np.count_nonzero(outline | body)
+    return Structure(
+        finite=True,
+        deviation_hu=float((generated_hu[body] if body.any() else generated_hu).std()),
+        body_iou=np.count_nonzero(outline & body) / union if union else 1.0,
+        gradient_ssim=gradient_ssim(window.to_unit(content_hu), window.to_unit(generated_hu), body),
+    )
+
+
+def lost(found: Structure, settings: GuardSettings) -> str:
+    """The first limit that a slice's structure breaks, one of `REASONS`, or ""."""
+    if not found.finite:
+        return NOT_FINITE
+    if found.deviation_hu < settings.min_deviation_hu:
+        return CONSTANT
+    if found.body_iou < settings.min_body_iou:
+        return BODY
+    return STRUCTURE if found.gradient_ssim < settings.min_gradient_ssim else ""
+
+
 def refusal(
     generated_hu: np.ndarray, content_hu: np.ndarray, style_hu: np.ndarray, *, window: Window, settings: GuardSettings
 ) -> str:
@@ -47,20 +87,11 @@ def refusal(
 
     All three slices are `[H, W]` in HU; `generated_hu` may be of a float type, and hold NaN.
     """
-    require_same_shape(generated_hu, content_hu, what="generated and content slice")
-    if not np.isfinite(generated_hu).all():
-        return NOT_FINITE
     body, style_body = body_mask(content_hu, window), body_mask(style_hu, window)
+    reason = lost(structure(generated_hu, content_hu, body, window=window), settings)
+    if reason:
+        return reason
     inside = generated_hu[body] if body.any() else generated_hu.ravel()
-    if inside.std() < settings.min_deviation_hu:
-        return CONSTANT
-    outline = body_mask(np.round(generated_hu).astype(np.int16), window)
-    union = np.count_nonzero(outline | body)
-    if union and np.count_nonzero(outline & body) / union < settings.min_body_iou:
-        return BODY
-    structure = gradient_ssim(window.to_unit(content_hu), window.to_unit(generated_hu), body)
-    if structure < settings.min_gradient_ssim:
-        return STRUCTURE
     before = wasserstein1_hu(content_hu[body], style_hu[style_body])
     after = wasserstein1_hu(inside, style_hu[style_body])
     if after > max(settings.max_style_ratio * before, settings.style_floor_hu):

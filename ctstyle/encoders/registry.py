@@ -215,8 +215,10 @@ class Encoder(nn.Module):
         return self._readers[names]
 
 
-def build(name: str, state_dict: Mapping[str, Tensor], *, padding: str = "reflect") -> Encoder:
-    """The frozen encoder `name` with the weights of `state_dict`.
+def build(
+    name: str, state_dict: Mapping[str, Tensor], *, padding: str = "reflect", taps: Iterable[str] | None = None
+) -> Encoder:
+    """The frozen encoder `name` with the weights of `state_dict`; with `taps` only what these need.
 
     `padding` reflect replaces the zero padding of every convolution, as the AdaIN reference does in its VGG: black CT
     air is far from the mean that zero stands for, so zero padding draws a bright frame into every map, which then
@@ -231,6 +233,8 @@ def build(name: str, state_dict: Mapping[str, Tensor], *, padding: str = "reflec
     if padding not in PADDINGS:
         raise CTStyleError("no such padding", where="padding", found=padding, expected=" | ".join(PADDINGS))
     network = trunk(spec)
+    if taps is not None:
+        network = create_feature_extractor(network, return_nodes={spec.tap(tap).module: tap for tap in taps})
     for module in network.modules():
         if isinstance(module, nn.Conv2d) and any(module.padding):
             module.padding_mode = padding

@@ -6,7 +6,7 @@ import numpy as np
 
 from ctstyle.errors import CTStyleError
 from ctstyle.slices.body import body_mask, tissue_threshold, trunk_mask
-from ctstyle.slices.resample import area_weights, resample
+from ctstyle.slices.resample import area_weights, inside_weights, resample
 from ctstyle.slices.window import Window
 
 BACK_MARGIN_MM = 20.0
@@ -40,18 +40,13 @@ def outline(hu: np.ndarray, x_mm: np.ndarray, y_mm: np.ndarray, window: Window) 
     Raises NoBody where no plane shows tissue.
     """
     x, y = lattice(x_mm, OUTLINE_SPACING_MM), lattice(y_mm, OUTLINE_SPACING_MM)
-    columns, rows = (_inside(area_weights(at, to, OUTLINE_SPACING_MM)) for at, to in ((x_mm, x), (y_mm, y)))
+    columns, rows = (inside_weights(area_weights(at, to, OUTLINE_SPACING_MM)) for at, to in ((x_mm, x), (y_mm, y)))
     planes = np.stack([resample(window.clip(plane), rows, columns, outside=window.low) for plane in hu])
     # arms would pull the midline
     body = trunk_mask(body_mask(planes, window))
     if not body.any():
         raise _no_body(f"HU {hu.min()} to {hu.max()}", window)
     return Outline(planes, body, x, y)
-
-
-def _inside(weights: np.ndarray) -> np.ndarray:
-    """Weights that take nothing from outside the scan: a body that the scan cuts goes on there."""
-    return weights / weights.sum(axis=1, keepdims=True)
 
 
 def _no_body(found: str, window: Window) -> NoBody:

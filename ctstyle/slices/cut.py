@@ -73,9 +73,11 @@ class SliceSettings:
         return Window(*self.window_hu)
 
 
-@dataclass(frozen=True)
-class _Straight:
+@dataclass(frozen=True, eq=False)
+class Straight:
     """A volume whose axes run to the patient's left, back and head: arrays `[z, y, x]`, first centre and step in mm.
+
+    The arrays are views: what is written into them is written into the volume.
 
     `uids` names the files along `uid_axis` (0 x, 1 y, 2 z), the axis across which the scan was acquired.
     """
@@ -87,7 +89,7 @@ class _Straight:
     uids: tuple[str, ...]
     uid_axis: int
 
-    def trimmed(self, start: int, stop: int) -> "_Straight":
+    def trimmed(self, start: int, stop: int) -> "Straight":
         """The slab of planes `start` to `stop` (exclusive) along z."""
         first = self.first_mm + self.step_mm * (0, 0, start)
         uids = self.uids[start:stop] if self.uid_axis == 2 else self.uids
@@ -118,7 +120,7 @@ def cut(
     the vertebra nearest along the body axis, 0 = none), `foreground_px`, `sha256` (of the HU bytes, then the label
     bytes). Raises `crop.NoBody` and NoLabels.
     """
-    straight = _straighten(volume, labels)
+    straight = straighten(volume, labels)
     centroids = level_centroids(straight.labels, straight.centres(2))
     if labels is not None:
         labelled = np.flatnonzero(straight.labels.any(axis=(1, 2)))
@@ -152,7 +154,7 @@ def _nearest(centroids: dict[int, float], z_mm: float) -> int:
     return min(centroids, key=lambda label: (abs(centroids[label] - z_mm), label)) if centroids else 0
 
 
-def _straighten(volume: Volume, labels: np.ndarray | None) -> _Straight:
+def straighten(volume: Volume, labels: np.ndarray | None) -> Straight:
     """Permute and flip the axes so that x runs left, y to the back and z to the head (as near as the grid allows)."""
     if labels is None:
         labels = np.zeros(volume.hu.shape, np.uint8)
@@ -168,7 +170,7 @@ def _straighten(volume: Volume, labels: np.ndarray | None) -> _Straight:
     first = np.asarray(volume.origin_mm) + direction @ (np.asarray(volume.spacing_mm) * index)
     across = axes.index(2)
     uids = volume.sop_instance_uids[::-1] if direction[across, 2] < 0 else volume.sop_instance_uids
-    return _Straight(
+    return Straight(
         volume.hu.transpose(order)[turn],
         labels.transpose(order)[turn],
         first,
@@ -189,7 +191,7 @@ def _chosen(count: int, step_mm: float, every_mm: float) -> np.ndarray:
     return np.unique(np.minimum(np.rint(wanted / step_mm).astype(int), count - 1))
 
 
-def _axial(straight: _Straight, seen: Outline, y: np.ndarray, x: np.ndarray, settings: SliceSettings):
+def _axial(straight: Straight, seen: Outline, y: np.ndarray, x: np.ndarray, settings: SliceSettings):
     z = straight.centres(2)
     chosen = _chosen(len(z), straight.step_mm[2], settings.every_mm)
     planes = [(straight.hu[k], straight.labels[k]) for k in chosen]
@@ -199,7 +201,7 @@ def _axial(straight: _Straight, seen: Outline, y: np.ndarray, x: np.ndarray, set
     return hu, labels, frame.assign(sop_instance_uid=straight.names(2, chosen), z_mm=z[chosen])
 
 
-def _sagittal(straight: _Straight, seen: Outline, y: np.ndarray, x: np.ndarray, settings: SliceSettings):
+def _sagittal(straight: Straight, seen: Outline, y: np.ndarray, x: np.ndarray, settings: SliceSettings):
     across = abs(straight.centres(0) - midline_mm(seen))
     inside = np.flatnonzero(across <= max(settings.sagittal_range_mm, across.min()))
     chosen = inside[_chosen(len(inside), straight.step_mm[0], settings.every_mm)]

@@ -24,6 +24,11 @@ def area_weights(centres_mm: np.ndarray, lattice_mm: np.ndarray, spacing_mm: flo
     return overlap / spacing_mm
 
 
+def inside_weights(weights: np.ndarray) -> np.ndarray:
+    """Weights that take nothing from outside the scan: a body that the scan cuts goes on there."""
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
 def resample(image: np.ndarray, rows: np.ndarray, columns: np.ndarray, *, outside: float) -> np.ndarray:
     """`image` `[h, w]` through the weights of its rows and columns, float64; `outside` is laid beyond its border."""
     covered = np.outer(rows.sum(axis=1), columns.sum(axis=1))

@@ -41,8 +41,18 @@ def adain(
     return restyle(content, *channel_statistics(style, style_body), content_body)
 
 
-def restyle(content: Tensor, mean: Tensor, deviation: Tensor, body: Tensor | None = None) -> Tensor:
-    """`content` `[B, C, H, W]` with the channel mean and deviation `[B, C]` given; AdaIN where only statistics are."""
-    own_mean, own_deviation = channel_statistics(content, body)
+def restyle(
+    content: Tensor,
+    mean: Tensor,
+    deviation: Tensor,
+    body: Tensor | None = None,
+    *,
+    own: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
+    """`content` `[B, C, H, W]` with the channel mean and deviation `[B, C]` given; AdaIN where only statistics are.
+
+    `own` are the statistics that the content has, where they are not those of its slices (of a whole volume, say).
+    """
+    own_mean, own_deviation = channel_statistics(content, body) if own is None else own
     normalised = (content - own_mean[..., None, None]) / own_deviation[..., None, None]
     return normalised * deviation[..., None, None] + mean[..., None, None]

@@ -21,11 +21,13 @@ from ctstyle.slices.cut import SliceSettings
 from ctstyle.styles.cluster import ClusterSettings
 from ctstyle.styles.regions import RegionSettings
 from ctstyle.styles.split import SplitSettings
+from ctstyle.stylize.plan import StylizeSettings
 from ctstyle.transfer.contextual import ContextualSettings
 from ctstyle.transfer.gatys import GatysSettings
 from ctstyle.transfer.train import TransferSettings, WarmUpSettings
 
 SECTIONS = {
+    "stylize": StylizeSettings,
     "phantom": PhantomSettings,
     "slices": SliceSettings,
     "styles": ClusterSettings,

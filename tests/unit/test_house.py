@@ -17,6 +17,7 @@ ROOMS = [
     "exports",
     "segment",
     "paper",
+    "stylize",
 ]
 """In the order the data flows. `metrics` are formulas on slices that every later room may use."""
 TOOLS = {"errors", "settings", "job", "alone", "lease", "device", "provenance", "audit", "sheet"}
@@ -89,7 +90,7 @@ def test_every_rule_with_a_script_has_log_benchmark_conda_threads_and_params(roo
 
 def test_code_that_runs_on_a_gpu_machine_imports_without_the_dicom_libraries(root):
     forbidden = {"pydicom", "SimpleITK", "highdicom", "lpips", "snakemake"}
-    for room in ("encoders", "transfer", "segment", "metrics", "slices", "styles", "augment"):
+    for room in ("encoders", "transfer", "segment", "metrics", "slices", "styles", "augment", "stylize"):
         for path in (root / "ctstyle" / room).glob("*.py"):
             tree = ast.parse(path.read_text())
             top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]

@@ -30,6 +30,15 @@ def test_defaults_fill_what_is_missing_and_keep_what_is_given():
     assert given == {"slices": {"crop": "body"}}
 
 
+def test_numbers_of_the_command_line_come_as_text_and_are_numbers_where_numbers_are_asked():
+    schema = {
+        "properties": {"alpha": {"type": "number"}, "size": {"type": "integer"}, "name": {"type": ["string", "null"]}}
+    }
+    assert with_defaults({"alpha": "0.5", "size": "64", "name": "7"}, schema) == {"alpha": 0.5, "size": 64, "name": "7"}
+    for wrong in ({"alpha": "nan"}, {"alpha": "much"}, {"size": "6.5"}, {"alpha": [1]}):
+        assert with_defaults(wrong, schema) == wrong
+
+
 @pytest.mark.parametrize(
     "config, message",
     [

@@ -17,6 +17,7 @@ EVERY_RULE = {
     "describe_layers",
     "warm_up_decoder",
     "train_transfer",
+    "bundle_generator",
     "stylise_test",
     "generate_augmentation",
     "make_control",

@@ -1,0 +1,26 @@
+"""Carry a scan into another grey scale with a trained generator (rule stylize)."""
+
+from pathlib import Path
+
+from ctstyle.augment.guard import GuardSettings
+from ctstyle.job import job
+from ctstyle.settings import build
+from ctstyle.stylize.plan import StylizeSettings
+from ctstyle.stylize.series import Outputs, stylize_series
+from ctstyle.transfer.bundle import Bundle
+
+if __name__ == "__main__":
+    with job(snakemake) as run:
+        outputs = {name: Path(path) for name, path in run.output.items() if name != "record"}
+        style, mask = run.input.get("style"), run.input.get("mask")
+        stylize_series(
+            Bundle.load(Path(run.input.model), run.device),
+            Path(run.input.content),
+            Outputs(**outputs),
+            style=run.params.style,
+            style_series=Path(style) if style else None,
+            mask=Path(mask) if mask else None,
+            settings=build(StylizeSettings, run.params.stylize),
+            guard=build(GuardSettings, run.params.guard),
+            lineage=run.fingerprint,
+        )
