@@ -4,7 +4,7 @@ DICOM PS3.3, C.7.6.3, C.8.2.1 and C.11.1. CT is stored in words of 16 bits, so o
 it: unused bits, sign, slope, intercept, padding and rounding.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -120,12 +120,12 @@ def display_table(scale: Scale, inverted: bool, window_hu: tuple[float, float]) 
     return np.rint(low + shown / DISPLAY_MAXIMUM * (high - low)).astype(np.int16)
 
 
-def translate(words: np.ndarray, tables: Iterable[np.ndarray]) -> np.ndarray:
-    """Words uint16 `[z, rows, columns]` through the int16 table of each slice, in the same memory."""
-    values = words.view(np.int16)
-    for plane, out, table in zip(words, values, tables, strict=True):
-        out[:] = table.take(plane)
-    return values
+def translate(words: np.ndarray, table: np.ndarray | None, *, out: np.ndarray) -> None:
+    """Words uint16 through a table into int16 `out` of the same shape; as they are where there is no table."""
+    if table is None:
+        out.view(np.uint16)[:] = words
+    else:
+        table.take(words, out=out, mode="clip")  # nothing to clip, but numpy buffers `out` in the other modes
 
 
 def check_hounsfield(slices: Sequence[Slice]) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,46 +65,64 @@ def read_volume(
         annotated = pixels.burned_in(slices)
         if annotated == "yes" and burned_in == "reject":
             raise pixels.burned_in_error(slices)
-        scales = [pixels.Scale.of(one, bits_in_use(one)) for one in slices]
-        may_be_display = pixels.may_be_display_export(slices, scales)
-        if not may_be_display:
-            pixels.check_hounsfield(slices)
-        stored = _stored_words(series)
-    as_display = may_be_display and pixels.is_display_export(stored, scales)
-    if as_display and grey_values == "reject":
-        raise pixels.display_export_error(slices[0])
-    if as_display:
-        inverted = [one.text("PhotometricInterpretation") == "MONOCHROME1" for one in slices]
-        tables = (pixels.display_table(*pair, window_hu) for pair in zip(scales, inverted, strict=True))
-    else:
-        pixels.check_hounsfield(slices)
-        tables = map(pixels.hounsfield_table, scales)
+        hu, shown = _hounsfield(series, grey_values, window_hu)
     return Volume(
-        hu=pixels.translate(stored, tables),
+        hu=hu,
         origin_mm=series.origin_mm,
         spacing_mm=series.spacing_mm,
         direction=series.direction,
         sop_instance_uids=tuple(one.text("SOPInstanceUID") for one in slices),
         acquisition=acquisition(slices),
-        grey_values="display" if as_display else "hounsfield",
+        grey_values="display" if shown else "hounsfield",
         burned_in=annotated,
         frame_of_reference_uid=slices[0].text("FrameOfReferenceUID"),
         patient_id=slices[0].text("PatientID"),
     )
 
 
-def _stored_words(series: Grid) -> np.ndarray:
-    """The words uint16 `[z, rows, columns]` of all slices; every file is read once, from its beginning to its end."""
+def _hounsfield(series: Grid, grey_values: str, window_hu: tuple[float, float]) -> tuple[np.ndarray, bool]:
+    """The Hounsfield units of a series, int16 `[z, rows, columns]`, and whether it is a display export.
+
+    Words become Hounsfield units slice by slice as they are read. Where the tags leave open whether a series is a
+    display export, all words are read first, into the same memory.
+    """
+    slices = series.slices
+    scales = [pixels.Scale.of(one, bits_in_use(one)) for one in slices]
+    open_question = pixels.may_be_display_export(slices, scales)
+    if not open_question:
+        pixels.check_hounsfield(slices)
+    hu = np.empty(_checked_shape(series), np.int16)
+    for k, plane in _planes(series):
+        pixels.translate(plane, None if open_question else pixels.hounsfield_table(scales[k]), out=hu[k])
+    if not open_question:
+        return hu, False
+    shown = pixels.is_display_export(hu.view(np.uint16), scales)
+    if shown and grey_values == "reject":
+        raise pixels.display_export_error(slices[0])
+    if not shown:
+        pixels.check_hounsfield(slices)
+    for one, scale, plane in zip(slices, scales, hu, strict=True):
+        inverted = one.text("PhotometricInterpretation") == "MONOCHROME1"
+        table = pixels.display_table(scale, inverted, window_hu) if shown else pixels.hounsfield_table(scale)
+        pixels.translate(plane.view(np.uint16).copy(), table, out=plane)
+    return hu, shown
+
+
+def _checked_shape(series: Grid) -> tuple[int, int, int]:
+    """The shape of the volume, after every file was found to hold what it claims."""
+    for file in {one.file for one in series.slices}:
+        check_claim(file)
+    return series.shape
+
+
+def _planes(series: Grid) -> Iterator[tuple[int, np.ndarray]]:
+    """The words of every slice with its place along z; each file is read once, from its beginning to its end."""
     places: dict[DicomFile, dict[int, int]] = {}
     for k, one in enumerate(series.slices):
         places.setdefault(one.file, {})[one.frame] = k
-    for file in places:
-        check_claim(file)
-    stored = np.empty(series.shape, np.uint16)
     for file, place in places.items():
         for frame, plane in enumerate(words(file)):
-            stored[place[frame]] = plane
-    return stored
+            yield place[frame], plane
 
 
 def _read_file(source: Path, *, grey_values: str, window_hu: tuple[float, float]) -> Volume:
