@@ -10,7 +10,8 @@ import pandas as pd
 from ctstyle.dicom.labels import UNNAMED_VERTEBRA
 from ctstyle.dicom.volume import AIR_HU, Volume
 from ctstyle.errors import CTStyleError
-from ctstyle.slices.crop import Outline, field, in_plane_fields, midline_mm, outline
+from ctstyle.slices.body import body_mask
+from ctstyle.slices.crop import NoBody, Outline, field, in_plane_fields, midline_mm, outline
 from ctstyle.slices.resample import area_weights, resample, resample_labels
 from ctstyle.slices.window import Window
 
@@ -134,10 +135,21 @@ def cut(
         seen, settings.window, crop=settings.crop, size_px=settings.size_px, spacing_mm=settings.spacing_mm
     )
     hu, marks, rows = _PLANES[settings.orientation](straight, seen, y, x, settings)
+    if not body_mask(hu, settings.window).any():
+        raise NoBody(
+            f"no body in any of its {settings.orientation} slices",
+            found=f"a scan of {volume.hu.shape} voxels (z, y, x) of {_shown(volume.spacing_mm)} mm",
+            expected="a scan that fills slices of this orientation with tissue",
+            fix="A single sagittal image holds no axial slice: cut it with `slices: orientation: sagittal`.",
+        )
     rows["level"] = [_nearest(centroids, z) for z in rows.pop("z_mm")]
     rows["foreground_px"] = (marks > 0).sum(axis=(1, 2))
     rows["sha256"] = [hashlib.sha256(one.tobytes() + mark.tobytes()).hexdigest() for one, mark in zip(hu, marks)]
     return hu, marks, rows
+
+
+def _shown(numbers) -> str:
+    return " x ".join(f"{value:g}" for value in numbers)
 
 
 def level_centroids(labels: np.ndarray, z_mm: np.ndarray) -> dict[int, float]:

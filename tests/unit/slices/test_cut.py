@@ -212,6 +212,14 @@ def test_air_and_empty_masks_are_refused(straight):
         cut(replace(volume, hu=np.full_like(volume.hu, -1000)), None, SMALL)
 
 
+def test_a_single_sagittal_image_has_no_axial_slices(straight):
+    volume, _ = straight
+    middle = volume.hu.shape[2] // 2
+    image = replace(volume, hu=volume.hu[:, :, middle : middle + 1], sop_instance_uids=())
+    with pytest.raises(NoBody, match=r"no body in any of its axial slices .* orientation: sagittal"):
+        cut(image, None, SMALL)
+
+
 def test_noise_and_a_burnt_in_window_do_not_move_the_crop(straight):
     volume, labels = straight
     noisy = volume.hu + np.random.default_rng(1).normal(0, 40, volume.hu.shape)
