@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ctstyle.dicom.labels import LABEL_MAPS
+from ctstyle.dicom.labels import LabelMap
 from ctstyle.dicom.read import VOLUME_SUFFIXES
 from ctstyle.errors import CTStyleError
 from ctstyle.settings import build
@@ -44,11 +44,12 @@ class StylizeSettings:
     label_map: str = "totalsegmentator"
 
     def __post_init__(self):
-        for key, allowed in (("format", FORMATS), ("flagged", FLAGGED), ("label_map", tuple(LABEL_MAPS))):
+        for key, allowed in (("format", FORMATS), ("flagged", FLAGGED)):
             if getattr(self, key) not in allowed:
                 raise CTStyleError(
                     "unknown value", where=f"stylize: {key}", found=getattr(self, key), expected=" or ".join(allowed)
                 )
+        LabelMap.parse(self.label_map, where="stylize: label_map")
         if not 0 <= self.alpha <= 1:
             raise CTStyleError("out of range", where="stylize: alpha", found=self.alpha, expected="0 to 1")
 
