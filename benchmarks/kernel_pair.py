@@ -33,7 +33,7 @@ from ctstyle.metrics.structure import gradient_ssim
 from ctstyle.metrics.style import wasserstein1_hu
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window
-from ctstyle.transfer.adain import channel_statistics
+from ctstyle.transfer.adain import channel_statistics, restyle
 from ctstyle.transfer.generator import Generator
 from ctstyle.transfer.material import Material
 from ctstyle.transfer.train import TransferSettings, WarmUpSettings, train, warm_up
@@ -120,11 +120,21 @@ def statistics(generator: Generator, slices: list[Slice]) -> tuple[torch.Tensor,
 
 
 @torch.no_grad()
-def restyled(generator: Generator, one: Slice, mean: torch.Tensor, deviation: torch.Tensor) -> np.ndarray:
-    """A slice with given channel statistics, in HU; what is no body stays as it is."""
+def restyled(
+    generator: Generator, one: Slice, mean: torch.Tensor, deviation: torch.Tensor, *, change: bool
+) -> np.ndarray:
+    """A slice with given channel statistics, in HU; what is no body stays as it is.
+
+    With `change` the slice keeps its own voxels and takes D(AdaIN(E(X))) - D(E(X)) alone, as `snakemake stylize` does:
+    what the decoder does not give back is not lost.
+    """
     x, body = tensors(one.hu, one.body)
-    made = generator.generate_from_statistics(x, mean, deviation, content_body=body)[0, 0].double().numpy()
-    return np.where(one.body, WINDOW.low + made * (WINDOW.high - WINDOW.low), one.hu)
+    maps = generator.encode(x)
+    made = generator.decode(restyle(maps, mean, deviation, body))
+    if change:
+        made = x + made - generator.decode(maps)
+    made = WINDOW.low + made[0, 0].double().numpy() * (WINDOW.high - WINDOW.low)
+    return np.where(one.body, made, one.hu)
 
 
 def methods(
@@ -132,7 +142,6 @@ def methods(
 ) -> Mapping[str, Callable[[Slice], np.ndarray]]:
     """What is compared, by name; each takes a B40f slice. `own`: the pair's B40f, `pair_styles`: B70f apart."""
     smooth, sharp = ([one for one in others if one.is_sharp is wanted] for wanted in (False, True))
-    b60 = [one for one in sharp if "B60" in one.kernel]
 
     def matched(style: list[Slice]) -> Callable[[Slice], np.ndarray]:
         """Histogram matching inside the bodies."""
@@ -146,10 +155,10 @@ def methods(
 
         return match
 
-    def absolute(style: list[Slice]) -> Callable[[Slice], np.ndarray]:
-        """The paper's way: the channel statistics of the styles."""
+    def absolute(style: list[Slice], change: bool) -> Callable[[Slice], np.ndarray]:
+        """The channel statistics of the styles, as in the paper."""
         wanted = statistics(generator, style)
-        return lambda one: restyled(generator, one, *wanted)
+        return lambda one: restyled(generator, one, *wanted, change=change)
 
     def relative(style: list[Slice], ordinary: list[Slice]) -> Callable[[Slice], np.ndarray]:
         """The slice's own statistics, moved by what tells the styles from ordinary slices of as many patients."""
@@ -158,20 +167,19 @@ def methods(
         def apply(one: Slice) -> np.ndarray:
             """A slice whose anatomy keeps its say."""
             own_mean, own_deviation = statistics(generator, [one])
-            return restyled(generator, one, own_mean + mean - base, own_deviation * deviation / spread)
+            return restyled(generator, one, own_mean + mean - base, own_deviation * deviation / spread, change=True)
 
         return apply
 
     return {
         "nothing": lambda one: one.hu.astype(np.float64),
         "histogram matching, other patients": matched(sharp),
-        "ours, other patients' sharp kernels": absolute(sharp),
-        "ours, other patients' B60f": absolute(b60),
-        "ours, relative, other patients' sharp kernels": relative(sharp, smooth),
-        "ours, relative, other patients' B60f": relative(b60, smooth),
+        "ours, other patients": absolute(sharp, change=False),
+        "ours, the change alone, other patients": absolute(sharp, change=True),
+        "ours, relative change, other patients": relative(sharp, smooth),
         "histogram matching, same patient": matched(pair_styles),
-        "ours, same patient": absolute(pair_styles),
-        "ours, relative, same patient": relative(pair_styles, own),
+        "ours, the change alone, same patient": absolute(pair_styles, change=True),
+        "ours, relative change, same patient": relative(pair_styles, own),
     }
 
 
@@ -262,5 +270,5 @@ if __name__ == "__main__":
         sys.exit("usage: python benchmarks/kernel_pair.py FOLDER [WARM_UP_STEPS TRAINING_STEPS]")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     torch.set_num_threads(1)
-    numbers = [int(word) for word in sys.argv[2:]] or [600, 150]
+    numbers = [int(word) for word in sys.argv[2:]] or [1500, 250]
     main(Path(sys.argv[1]), *numbers)
