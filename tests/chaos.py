@@ -228,7 +228,10 @@ def main(arguments: list[str] | None = None) -> int:
                 "undisturbed_seconds": round(seconds),
                 "verdict": "; ".join(trial.faults) or "as undisturbed",
             }
-            append(asked.ledger, row)
+            if trial.strikes or trial.faults:
+                append(asked.ledger, row)
+            else:
+                print("it was done before the first strike, and does not count", flush=True)
             print(" | ".join(map(str, row.values())), flush=True)
             if trial.faults:
                 wrong += 1

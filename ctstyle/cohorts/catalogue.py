@@ -1,5 +1,6 @@
 """All scans of a run: the configured cohorts as one list, known before anything is made or fetched."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -60,4 +61,5 @@ def _own_scans(path: str | None) -> list[sheet.Scan]:
             expected="the path of a TSV",
             fix="Set `sheet: config/my_scans.tsv`; the columns stand in docs/own-data.md.",
         )
-    return sheet.read_sheet(path)
+    # an empty name would be no part of a file name, and no cohort to group by
+    return [scan if scan.cohort else dataclasses.replace(scan, cohort="sheet") for scan in sheet.read_sheet(path)]

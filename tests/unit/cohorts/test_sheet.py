@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ctstyle.cohorts.catalogue import list_scans
 from ctstyle.cohorts.sheet import COLUMNS, BadSheet, Scan, read_sheet, sheet_frame, write_sheet
 
 names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,12}", fullmatch=True)
@@ -75,3 +76,9 @@ def test_comments_and_missing_optional_columns(tmp_path):
     assert read_sheet(path) == [Scan(scan="a", patient="p", series="/data/a")]
     with pytest.raises(BadSheet, match="no such sheet"):
         read_sheet(tmp_path / "none.tsv")
+
+
+def test_scans_without_a_cohort_belong_to_the_sheet(tmp_path):
+    path = tmp_path / "scans.tsv"
+    path.write_text("scan\tpatient\tcohort\tseries\na\tp\t\ts\nb\tq\tmine\ts\n")
+    assert list_scans({"cohorts": ["sheet"], "sheet": str(path)}, "", tmp_path)["cohort"].tolist() == ["sheet", "mine"]
