@@ -8,8 +8,15 @@ JPEG_2000 = (uid.JPEG2000Lossless, uid.JPEG2000, uid.HTJ2KLossless, uid.HTJ2K)
 JPEG_LS = (uid.JPEGLSLossless, uid.JPEGLSNearLossless)
 LARGEST_TILES = 4096
 """Tiles of one JPEG 2000 frame; every tile has a decoder's state of its own."""
-_START_OF_FRAME = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+_START_OF_JPEG_LS_FRAME = 0xF7
+_START_OF_FRAME = {*range(0xC0, 0xD0), _START_OF_JPEG_LS_FRAME} - {0xC4, 0xC8, 0xCC}
+_MOST_BITS = 16
+"""GDCM does not survive more."""
+_HUFFMAN_TABLES = 0xC4
+_START_OF_SCAN = 0xDA
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
+_END_OF_IMAGE = b"\xff\xd9"
+_LONGEST_PADDING = 16
 _RLE_GROWTH = 64
 """Two bytes of a PackBits run stand for at most 128 (PS3.5, G.3)."""
 
@@ -27,9 +34,12 @@ def fault(frame: bytes, syntax: uid.UID, rows: int, columns: int, bytes_per_pixe
     except (struct.error, IndexError):
         said = None
     if said is None:
-        return "a compressed frame without a header of its own"
+        return "a compressed frame without a sound header of its own"
     if said != (rows, columns, 1):
         return "a compressed frame of {} x {} pixels with {} components".format(*said)
+    # CharLS reads on beyond the end of a stream that has none, and may never stop
+    if syntax in JPEG_LS and _END_OF_IMAGE not in frame[-_LONGEST_PADDING:]:
+        return "a JPEG-LS frame without an end (EOI)"
     return ""
 
 
@@ -47,18 +57,27 @@ def _jpeg_2000(frame: bytes) -> tuple[int, int, int] | None:
 def _jpeg(frame: bytes) -> tuple[int, int, int] | None:
     if frame[:2] != b"\xff\xd8":
         return None
-    place = 2
+    place, said, tables = 2, None, False
     while frame[place] == 0xFF:
         marker = frame[place + 1]
         if marker == 0xFF:  # fill byte
             place += 1
-        elif marker in _WITHOUT_LENGTH:
+            continue
+        if marker in _WITHOUT_LENGTH:
             place += 2
-        elif marker in _START_OF_FRAME:
-            height, width, components = struct.unpack_from(">HHB", frame, place + 5)
-            return height, width, components
-        else:
-            place += 2 + struct.unpack_from(">H", frame, place + 2)[0]
+            continue
+        length = struct.unpack_from(">H", frame, place + 2)[0]
+        if marker in _START_OF_FRAME:
+            bits, height, width, components = struct.unpack_from(">BHHB", frame, place + 4)
+            if said or not 2 <= bits <= _MOST_BITS:
+                return None
+            said = height, width, components
+            tables = marker == _START_OF_JPEG_LS_FRAME
+        elif marker == _HUFFMAN_TABLES:
+            tables = True
+        elif marker == _START_OF_SCAN:
+            return said if tables else None
+        place += 2 + length
     return None
 
 

@@ -16,7 +16,7 @@ from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from ctstyle.dicom.header import DAMAGE
+from ctstyle.dicom.header import DAMAGE_IN_MEMORY
 from ctstyle.dicom.index import DicomFile, TruncatedFile
 from ctstyle.dicom.limits import LARGEST_FRAMES, absurd_size
 from ctstyle.errors import CTStyleError
@@ -86,7 +86,7 @@ class Slice:
             return None
         try:
             return found[_tag(keyword)].value
-        except DAMAGE:
+        except DAMAGE_IN_MEMORY:
             return found.get_item(_tag(keyword), keep_deferred=True).value
 
     def has(self, keyword: str) -> bool:
@@ -205,8 +205,16 @@ def _group_items(datasets: Sequence[pydicom.Dataset]) -> tuple[pydicom.Dataset, 
         for dataset in datasets
         for keyword in FUNCTIONAL_GROUPS
         if keyword in dataset
-        for item in _items(dataset.get(keyword))[:1]
+        for item in _items(_unless_damaged(dataset, keyword))[:1]
     )
+
+
+def _unless_damaged(dataset: pydicom.Dataset, keyword: str) -> object:
+    """The value of a tag; None where it cannot be parsed, so that what it should say is found missing."""
+    try:
+        return dataset.get(keyword)
+    except DAMAGE_IN_MEMORY:
+        return None
 
 
 def _items(value: object) -> list[pydicom.Dataset]:

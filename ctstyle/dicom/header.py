@@ -39,6 +39,8 @@ DAMAGE = (
     zlib.error,
 )
 """What pydicom raises on damaged bytes, according to where it meets them."""
+DAMAGE_IN_MEMORY = (*DAMAGE, OSError)
+"""The same where no file is read any more: a sequence that ends too early is an OSError to pydicom."""
 # TransferSyntaxUID (0002,0010) with the value "Deflated Explicit VR Little Endian"
 _DEFLATED = re.compile(rb"\x02\x00\x10\x00.{4,8}\s*1\.2\.840\.10008\.1\.2\.1\.99", re.DOTALL)
 

@@ -120,7 +120,12 @@ def index(source: Path | str) -> Iterator[Index]:
     source = Path(source)
     with members(source) as present:
         if not present:
-            raise SourceMissing("no file in it", where=source, expected="DICOM files of one CT series")
+            raise SourceMissing(
+                "no file in it",
+                where=source,
+                expected="DICOM files of one CT series",
+                fix="Correct the path in the sheet of scans, or copy the series again.",
+            )
         ct: dict[str, list[DicomFile]] = defaultdict(list)
         segmentations: list[DicomFile] = []
         structure_sets: list[DicomFile] = []

@@ -80,6 +80,8 @@ def _check(source: Path, info: zipfile.ZipInfo) -> None:
         fault = "a member's name points out of the archive"
     elif info.flag_bits & 1:
         fault = "a member is encrypted"
+    elif info.header_offset < 0:
+        fault = "a member lies before the beginning of the archive"
     else:
         # zipfile never reads beyond the claimed size, so what is checked here holds for the real one
         if info.file_size > LARGEST_MEMBER_BYTES:

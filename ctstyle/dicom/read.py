@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ctstyle.dicom import pixels
+from ctstyle.dicom import metaimage, pixels
 from ctstyle.dicom.acquisition import acquisition
 from ctstyle.dicom.frames import slices_of
 from ctstyle.dicom.geometry import Grid, grid
@@ -189,6 +189,14 @@ def _check_claim(source: Path, reader: "SimpleITK.ImageFileReader") -> None:
         )
     size = reader.GetSize()
     check_voxels(size, where=source)
+    if not math.prod(size):
+        raise TruncatedFile(
+            "a volume without voxels",
+            where=source,
+            found=" x ".join(map(str, size)),
+            expected="at least one along each axis",
+            fix="Copy the file again.",
+        )
     kind = SimpleITK.GetPixelIDValueAsString(reader.GetPixelID())
     claimed = math.prod(size) * next((bits // 8 for bits in (16, 32, 64) if f"{bits}-bit" in kind), 1)
     held = source.stat().st_size
@@ -199,3 +207,13 @@ def _check_claim(source: Path, reader: "SimpleITK.ImageFileReader") -> None:
             found=f"{' x '.join(map(str, size))} voxels, {claimed} bytes",
             expected=f"at most {LARGEST_RATIO} times the {held} bytes of the file",
         )
+    if source.suffix.lower() in metaimage.SUFFIXES:
+        unpacked = metaimage.unpacked_bytes(source, claimed)
+        if unpacked not in (None, claimed):
+            raise TruncatedFile(
+                "a packed volume of another size than its header says",
+                where=source,
+                found=f"{unpacked} bytes" if unpacked < claimed else f"more than {claimed} bytes",
+                expected=f"{claimed} bytes, {' x '.join(map(str, size))} voxels",
+                fix="Copy the file again.",
+            )

@@ -6,6 +6,7 @@ time. Whatever the header claims is held against the file before memory is taken
 
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import BinaryIO
 
@@ -100,7 +101,8 @@ def words(file: DicomFile) -> Iterator[np.ndarray]:
     bits_in_use(one)
     frames = _uncompressed(one, syntax) if syntax in UNCOMPRESSED else _decoded(one, syntax)
     try:
-        yield from frames
+        with panics_are_errors():
+            yield from frames
     except zipfile.BadZipFile as error:
         raise damaged_zip(file.name, error) from error
     except (*DAMAGE, RuntimeError) as error:
@@ -109,6 +111,20 @@ def words(file: DicomFile) -> Iterator[np.ndarray]:
         if error.errno is not None:
             raise
         raise _cut_off(one, f"{type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def panics_are_errors() -> Iterator[None]:
+    """Turn a panic of a decoder written in Rust (RLE) into a RuntimeError: to Python it is no Exception.
+
+    Nothing was harmed where one panics: Rust stops before it reads or writes beyond its memory.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # its module cannot be imported
+            raise
+        raise RuntimeError(str(error)) from error
 
 
 def _syntax(one: Slice) -> uid.UID:
