@@ -1,6 +1,6 @@
 """What saving its state costs a training: seconds of the same training with states and without, in turn.
 
-    python benchmarks/checkpoint.py [STEPS] [EVERY_S]
+    python -m benchmarks.checkpoint [STEPS] [EVERY_S]
 
 Trains a U-Net of the quick run on made slices, three times without states and three times with one every EVERY_S
 seconds (default 10; the workflow's own is 300, `save_every_s`), interleaved, and prints their ratio. Beside it stands
@@ -69,7 +69,7 @@ def main(steps: int, every_s: float) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) > 3 or not all(word.replace(".", "").isdigit() for word in sys.argv[1:]):
-        sys.exit("usage: python benchmarks/checkpoint.py [STEPS] [EVERY_S]")
+        sys.exit("usage: python -m benchmarks.checkpoint [STEPS] [EVERY_S]")
     torch.set_num_threads(1)
     logging.disable(logging.INFO)
     main(int(sys.argv[1]) if len(sys.argv) > 1 else 300, float(sys.argv[2]) if len(sys.argv) > 2 else 10.0)

@@ -1,6 +1,6 @@
 """How Snakemake's planning grows: seconds and memory of a dry run over scans and seeds.
 
-    python benchmarks/dag.py
+    python -m benchmarks.dag
 
 Dry runs of the quick configuration with more virtual patients and seeds, in an empty folder, one after the other.
 """

@@ -1,6 +1,6 @@
 """A real kernel pair: can the generator turn a smooth kernel (B40f) into a sharp one (B70f) of the same scan?
 
-    python benchmarks/kernel_pair.py FOLDER [WARM_UP_STEPS TRAINING_STEPS]
+    python -m benchmarks.kernel_pair FOLDER [WARM_UP_STEPS TRAINING_STEPS]
 
 FOLDER holds `siemens_kernel_pair` and `tcga_single_slices` (../shared/data). The generator (VGG19 with HED weights,
 contextual content loss) is trained on slices of other patients alone: smooth kernels are its contents, sharp kernels
@@ -267,7 +267,7 @@ def draw(frequencies: np.ndarray, curves: Mapping[str, np.ndarray], pair: tuple[
 
 if __name__ == "__main__":
     if len(sys.argv) not in (2, 4) or not (Path(sys.argv[1]) / "siemens_kernel_pair").is_dir():
-        sys.exit("usage: python benchmarks/kernel_pair.py FOLDER [WARM_UP_STEPS TRAINING_STEPS]")
+        sys.exit("usage: python -m benchmarks.kernel_pair FOLDER [WARM_UP_STEPS TRAINING_STEPS]")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     torch.set_num_threads(1)
     numbers = [int(word) for word in sys.argv[2:]] or [1500, 250]

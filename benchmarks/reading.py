@@ -1,6 +1,6 @@
 """How fast CT series are read, and in how much memory, beside SimpleITK and a plain pydicom loop.
 
-    python benchmarks/reading.py [SLICES [ROUNDS [ENCODING ...]]]      default: 200 slices, 5 rounds, all encodings
+    python -m benchmarks.reading [SLICES [ROUNDS [ENCODING ...]]]      default: 200 slices, 5 rounds, all encodings
 
 Writes a made-up series of 512 x 512 slices into a temporary folder (half a megabyte a slice, deleted at the end), once
 for each encoding (raw, rle, jpeg2000, jpeg-lossless), and reads it in rounds: every reader once, each in a process of
@@ -154,4 +154,4 @@ if __name__ == "__main__":
         numbers = [int(text) for text in arguments[:2]] + [200, 5][len(arguments) :]
         main(*numbers, tuple(arguments[2:]) or ENCODINGS)
     else:
-        sys.exit(f"usage: python benchmarks/reading.py [SLICES [ROUNDS [{'|'.join(ENCODINGS)} ...]]]")
+        sys.exit(f"usage: python -m benchmarks.reading [SLICES [ROUNDS [{'|'.join(ENCODINGS)} ...]]]")

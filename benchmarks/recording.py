@@ -1,6 +1,6 @@
 """What the records of a run cost: seconds of hashing and recording beside the seconds of the jobs.
 
-    python benchmarks/recording.py results
+    python -m benchmarks.recording results
 
 Reads what `ctstyle.job` wrote into the logs and Snakemake into the benchmarks of a finished run. A job's own seconds
 hold the start of Python and all imports; hashing is counted whether the digest was remembered or not.
@@ -37,5 +37,5 @@ def main(results: Path) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2 or not (Path(sys.argv[1]) / "logs").is_dir():
-        sys.exit("usage: python benchmarks/recording.py RESULTS (a finished run, with its logs and benchmarks)")
+        sys.exit("usage: python -m benchmarks.recording RESULTS (a finished run, with its logs and benchmarks)")
     main(Path(sys.argv[1]))

@@ -1,6 +1,6 @@
 """What the paper-scale run would take on clusters: Snakemake's own graph of jobs, played through with measured costs.
 
-    python benchmarks/scaling.py results > docs/scaling.md
+    python -m benchmarks.scaling results > docs/scaling.md
 
 The CPU seconds of each rule come from the benchmarks of a finished quick run; they are scaled by steps, batch and
 pixels to config/paper.yaml. Jobs that ask for a card are divided by GPU_SPEED, an assumption, not a measurement. The
@@ -37,7 +37,7 @@ ON_A_CARD = re.compile(
 )
 PAGE = """# What the paper-scale run would take on clusters
 
-Written by `python benchmarks/scaling.py results`. **A simulation, not a measurement**: the CPU seconds of each rule
+Written by `python -m benchmarks.scaling results`. **A simulation, not a measurement**: the CPU seconds of each rule
 were measured in a quick run on 2 CPU cores (a style transfer took {cost:.0f} s) and scaled by steps, batch and pixels
 to config/paper.yaml (simulated patients, three seeds). A card is *assumed* to be {speed:.0f} times as fast as one of
 those cores, which nobody measured, with {cores} cores beside each card, at {dollars:g} dollars an hour. The jobs, and
@@ -211,5 +211,5 @@ def main(results: Path) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2 or not (Path(sys.argv[1]) / "benchmarks").is_dir():
-        sys.exit("usage: python benchmarks/scaling.py RESULTS (a finished quick run)")
+        sys.exit("usage: python -m benchmarks.scaling RESULTS (a finished quick run)")
     main(Path(sys.argv[1]))

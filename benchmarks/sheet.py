@@ -1,6 +1,6 @@
 """How fast the sheet of an archive is written: files per minute, start of Python and all, and the largest process.
 
-    python benchmarks/sheet.py 10000
+    python -m benchmarks.sheet 10000
 
 Makes an archive of CT series of 500 files in a temporary folder, with 140 header elements as real files have (private
 tags, a sequence, personal data), alternately flat, one folder per series, deep, and zipped; then writes its sheet. The
@@ -89,5 +89,5 @@ def main(files: int) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2 or not sys.argv[1].isdigit():
-        sys.exit("usage: python benchmarks/sheet.py FILES (how many the archive shall hold, for example 10000)")
+        sys.exit("usage: python -m benchmarks.sheet FILES (how many the archive shall hold, for example 10000)")
     main(int(sys.argv[1]))
