@@ -3,6 +3,11 @@
 import torch
 from torch import Tensor
 
+from ctstyle.errors import CTStyleError
+from ctstyle.transfer.streamed import contextual_similarity
+
+STREAM_FROM = 512
+"""From so many points on the similarity is streamed in blocks of rows; below, the dense matrices are as fast."""
 NORM_GUARD = 1e-8
 """Vectors shorter than this count as zero; their cosine with everything is zero."""
 
@@ -26,16 +31,60 @@ def contextual_loss(
 
     With `spatial_weight` above 0 the distance is d_ij + spatial_weight * |p_i - p_j|^2, p in [0, 1] across the image,
     `[2, N]` and `[2, M]` (CoBi; Zhang et al. 2019): features then look for their like near their own place.
+
+    From `STREAM_FROM` points on no N x M matrix is kept (`streamed`); a target that needs a gradient takes the dense
+    form. Half precision is widened to float32, also under autocast. Raises CTStyleError where there is nothing to
+    compare.
     """
-    mean = target.mean(dim=2, keepdim=True)
-    distance = (1 - _unit(generated - mean).transpose(1, 2) @ _unit(target - mean)).clamp_min(0)
-    if spatial_weight > 0:
-        apart = (generated_xy[:, :, None] - target_xy[:, None, :]).square().sum(dim=0)
-        distance = distance + spatial_weight * apart
+    if not generated.shape[2] or not target.shape[2]:
+        raise CTStyleError(
+            "the contextual loss has nothing to compare",
+            where="points of a feature map",
+            found=f"{generated.shape[2]} generated and {target.shape[2]} targets",
+            expected="at least one of each",
+            fix="Leave out slices whose body holds no feature position, or take a tap of a smaller stride.",
+        )
+    with torch.autocast(generated.device.type, enabled=False):
+        if generated.dtype in (torch.float16, torch.bfloat16):  # eps does not stand fewer digits
+            generated, target = generated.float(), target.float()
+        mean = target.mean(dim=2, keepdim=True)
+        made, wanted = _unit(generated - mean), _unit(target - mean)
+        if max(made.shape[2], wanted.shape[2]) < STREAM_FROM or wanted.requires_grad:
+            apart = None
+            if spatial_weight > 0:
+                apart = spatial_weight * (generated_xy[:, :, None] - target_xy[:, None, :]).square().sum(dim=0)
+            similarity = _dense_similarity(made, wanted, bandwidth=bandwidth, eps=eps, apart=apart)
+        else:
+            if spatial_weight > 0:
+                made, wanted = _with_places(made, wanted, generated_xy, target_xy, spatial_weight)
+            pairs = zip(made.transpose(1, 2), wanted.transpose(1, 2).contiguous())
+            similarity = torch.stack([contextual_similarity(*pair, bandwidth=bandwidth, eps=eps) for pair in pairs])
+        return -similarity.log()
+
+
+def _dense_similarity(made: Tensor, wanted: Tensor, *, bandwidth: float, eps: float, apart: Tensor | None) -> Tensor:
+    """CX per sample `[B]` of unit vectors `[B, C, N]` and `[B, C, M]`; `apart` `[N, M]` is added to their distance."""
+    distance = (1 - made.transpose(1, 2) @ wanted).clamp_min(0)
+    if apart is not None:
+        distance = distance + apart
     relative = distance / (distance.amin(dim=2, keepdim=True) + eps)
-    # A softmax over the targets is w_ij / sum_k w_ik, without overflow.
-    similarity = torch.softmax((1 - relative) / bandwidth, dim=2)
-    return -similarity.amax(dim=1).mean(dim=1).log()
+    # a softmax over the targets is w_ij / sum_k w_ik, without overflow
+    return torch.softmax((1 - relative) / bandwidth, dim=2).amax(dim=1).mean(dim=1)
+
+
+def _with_places(
+    made: Tensor, wanted: Tensor, made_xy: Tensor, wanted_xy: Tensor, weight: float
+) -> tuple[Tensor, Tensor]:
+    """The vectors with four more channels each, whose product is -weight |p - p'|^2 = weight (2 p p' - p^2 - p'^2)."""
+    here, there = (place.to(made.dtype) for place in (made_xy, wanted_xy))
+    squares = [-weight * place.square().sum(dim=0, keepdim=True) for place in (here, there)]
+    more = torch.cat([2 * weight * here, squares[0], torch.ones_like(squares[0])])
+    other = torch.cat([there, torch.ones_like(squares[1]), squares[1]])
+    made, wanted = (
+        torch.cat([vectors, rows.expand(len(vectors), -1, -1)], dim=1)
+        for vectors, rows in ((made, more), (wanted, other))
+    )
+    return made, wanted
 
 
 def _unit(vectors: Tensor) -> Tensor:
