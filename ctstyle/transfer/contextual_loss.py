@@ -57,7 +57,7 @@ def contextual_loss(
         else:
             if spatial_weight > 0:
                 made, wanted = _with_places(made, wanted, generated_xy, target_xy, spatial_weight)
-            pairs = zip(made.transpose(1, 2), wanted.transpose(1, 2).contiguous())
+            pairs = zip(*(vectors.transpose(1, 2).contiguous() for vectors in (made, wanted)))
             similarity = torch.stack([contextual_similarity(*pair, bandwidth=bandwidth, eps=eps) for pair in pairs])
         return -similarity.log()
 

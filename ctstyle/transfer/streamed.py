@@ -7,6 +7,7 @@ that it weighs, is taken while the block is in the cache (as flash attention doe
 matrix at all.
 """
 
+import math
 from typing import Any
 
 import torch
@@ -47,16 +48,19 @@ class _Similarity(torch.autograd.Function):
         kept = count if generated.requires_grad else 0
         rest, others = generated.new_empty(kept), generated.new_empty(kept, generated.shape[1])
         columns = target.t()
-        for start in range(0, count, size := _block_rows(target)):
+        size = min(_block_rows(target), count)
+        block = generated.new_empty(2, size, wanted)  # new memory for every block would cost more than its arithmetic
+        for start in range(0, count, size):
             rows = slice(start, min(start + size, count))
-            cosine = generated[rows] @ columns
-            top, at = cosine.max(dim=1)
+            cosine, share = block[:, : rows.stop - start]
+            torch.mm(generated[rows], columns, out=cosine)
+            top, at = _row_maximum(cosine)
             if target.device.type == "cuda" or bool((top > 1).any()):
                 top.clamp_(max=1)
                 cosine.clamp_(max=1)
             reach[rows], nearest[rows] = 1 - top + eps, at
             cosine -= top[:, None]
-            share = torch.softmax(cosine.mul_(1 / (bandwidth * reach[rows, None])), dim=1)
+            torch.softmax(cosine.mul_(1 / (bandwidth * reach[rows, None])), dim=1, out=share)
             _carry(share, start, best, winner)
             if generated.requires_grad:
                 share.scatter_(1, at[:, None], 0)
@@ -99,6 +103,27 @@ class _Similarity(torch.autograd.Function):
         return gradient, None, None, None
 
 
+def _row_maximum(block: Tensor) -> tuple[Tensor, Tensor]:
+    """The largest entry of each row and its column.
+
+    On the CPU a maximum with its place costs many times one without; so the place is looked for in a short piece of
+    the row alone.
+    """
+    columns = block.shape[1]
+    width = math.isqrt(columns)
+    if block.device.type == "cuda" or width < 8:
+        return block.max(dim=1)
+    pieces = columns // width
+    top, piece = block[:, : pieces * width].unflatten(1, (pieces, width)).amax(dim=2).max(dim=1)
+    inside = piece[:, None] * width + torch.arange(width)
+    at = piece * width + block.gather(1, inside).argmax(dim=1)
+    if pieces * width < columns:
+        last, place = block[:, pieces * width :].max(dim=1)
+        at = torch.where(last > top, pieces * width + place, at)
+        top = torch.maximum(top, last)
+    return top, at
+
+
 def _carry(share: Tensor, start: int, best: Tensor, winner: Tensor) -> None:
     """Bring the largest share of each target, and the row that holds it, up to date with a block; in place."""
     if share.device.type == "cuda":  # nothing here waits for the card
@@ -106,13 +131,12 @@ def _carry(share: Tensor, start: int, best: Tensor, winner: Tensor) -> None:
         torch.where(highest > best, row + start, winner, out=winner)
         torch.maximum(best, highest, out=best)
         return
-    # on the CPU a maximum with its place costs several times one without
     highest = share.amax(dim=0)
-    better = highest > best
-    if bool(better.any()):
-        row, column = share.eq(highest).nonzero(as_tuple=True)
-        won = better[column]
-        winner.scatter_reduce_(0, column[won], row[won] + start, "amin", include_self=False)
+    column = torch.nonzero(highest > best).flatten()
+    if len(column):
+        part = share if len(column) == len(best) else share.index_select(1, column)
+        row, place = part.eq(highest[column]).nonzero(as_tuple=True)
+        winner.scatter_reduce_(0, column[place], row + start, "amin", include_self=False)
     torch.maximum(best, highest, out=best)
 
 
