@@ -14,6 +14,7 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.models.feature_extraction import create_feature_extractor
 
+from ctstyle.encoders.grey import fold_first_convolution
 from ctstyle.errors import CTStyleError
 
 
@@ -192,6 +193,7 @@ class Encoder(nn.Module):
         self.network = network
         self.register_buffer("mean", mean.reshape(1, 3, 1, 1).float())
         self.register_buffer("std", std.reshape(1, 3, 1, 1).float())
+        self._takes_grey = fold_first_convolution(network, mean, std)
         self._readers: dict[frozenset[str], nn.Module] = {}
         self.requires_grad_(False)
         self.train(False)
@@ -203,8 +205,8 @@ class Encoder(nn.Module):
     def forward(self, x: Tensor, taps: Iterable[str]) -> dict[str, Tensor]:
         """Feature maps of `x` at `taps`, in the order of `taps`; raises UnknownEncoder for a tap it does not have."""
         names = tuple(taps)
-        normalised = (x.expand(-1, 3, -1, -1) - self.mean) / self.std
-        maps = self._reader(frozenset(names))(normalised)
+        colour = x if self._takes_grey else (x.expand(-1, 3, -1, -1) - self.mean) / self.std
+        maps = self._reader(frozenset(names))(colour)
         return {name: maps[name] for name in names}
 
     def _reader(self, names: frozenset[str]) -> nn.Module:

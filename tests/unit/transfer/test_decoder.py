@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from ctstyle.errors import CTStyleError
-from ctstyle.transfer.decoder import Decoder
+from ctstyle.transfer.decoder import FUSED_FROM, Decoder, convolve_doubled
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,26 @@ def test_gives_back_the_slices_size_without_norm(stride, channels):
 def test_unknown_stride():
     with pytest.raises(CTStyleError, match=r"stride.*32.*4 \| 8 \| 16"):
         Decoder(stride=32, channels=512)
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (9, 14), (24, 24)])
+def test_doubling_and_convolution_in_one_step(height, width):
+    torch.manual_seed(0)
+    convolution = nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect", dtype=torch.float64)
+    maps = torch.rand(2, 3, height, width, dtype=torch.float64, requires_grad=True)
+    assert min(height, width) >= FUSED_FROM
+    found = convolve_doubled(maps, convolution)
+    expected = convolution(nn.Upsample(scale_factor=2, mode="nearest")(maps))
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    wanted = (maps, convolution.weight, convolution.bias)
+    for one, other in zip(
+        torch.autograd.grad(found.square().sum(), wanted), torch.autograd.grad(expected.square().sum(), wanted)
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+
+
+def test_the_decoder_is_its_layers():
+    torch.manual_seed(0)
+    decoder = Decoder(stride=4, channels=256)
+    maps = torch.rand(1, 256, 12, 12)
+    torch.testing.assert_close(decoder(maps), decoder.layers(maps), rtol=1e-5, atol=1e-6)
