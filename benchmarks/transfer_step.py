@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.side_by_side import interleave, machine, ratios, spread, table
-from ctstyle.encoders.registry import Encoder, build, encoder_spec, trunk
+from ctstyle.encoders.network import Encoder, build, trunk
+from ctstyle.encoders.registry import encoder_spec
 from ctstyle.transfer.adain import channel_statistics, restyle
 from ctstyle.transfer.decoder import Decoder
 from ctstyle.transfer.features import FeatureCache

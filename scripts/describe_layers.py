@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ctstyle.encoders.layers import LayerSettings, describe
-from ctstyle.encoders.registry import build as build_encoder
+from ctstyle.encoders.network import build as build_encoder
 from ctstyle.encoders.weights import Weights
 from ctstyle.job import job
 from ctstyle.paper.drawing import save_figure

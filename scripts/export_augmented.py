@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ctstyle.augment.generate import Generated
+from ctstyle.augment.generated import Generated
 from ctstyle.exports.cases import cases
 from ctstyle.exports.write import write_export
 from ctstyle.job import job

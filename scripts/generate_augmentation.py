@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ctstyle.augment.generate import AugmentSettings, generate, lent_slices, network_painter, training_slices
 from ctstyle.augment.guard import counts
-from ctstyle.encoders.registry import build as build_encoder
+from ctstyle.encoders.network import build as build_encoder
 from ctstyle.encoders.weights import Weights
 from ctstyle.job import job
 from ctstyle.settings import build

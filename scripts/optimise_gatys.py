@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ctstyle.encoders.registry import build as build_encoder
+from ctstyle.encoders.network import build as build_encoder
 from ctstyle.encoders.scale import tap_scales
 from ctstyle.encoders.weights import Weights
 from ctstyle.job import job

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ctstyle.encoders.registry import build as build_encoder
+from ctstyle.encoders.network import build as build_encoder
 from ctstyle.encoders.weights import Weights
 from ctstyle.job import job
 from ctstyle.metrics.evaluate import slice_lookup, transfer_frame

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ctstyle.encoders.choice import TapLists
-from ctstyle.encoders.registry import build as build_encoder
+from ctstyle.encoders.network import build as build_encoder
 from ctstyle.encoders.weights import Weights
 from ctstyle.job import job
 from ctstyle.settings import build

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ctstyle.augment.generate import Generated
+from ctstyle.augment.generated import Generated
 from ctstyle.job import job
 from ctstyle.segment.pools import arm_pools, arm_settings, pool
 from ctstyle.segment.train import SegmentSettings, train

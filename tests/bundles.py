@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from ctstyle.encoders.registry import build
+from ctstyle.encoders.network import build
 from ctstyle.encoders.weights import random
 from ctstyle.initialise import he_initialise
 from ctstyle.slices.cut import SliceSettings

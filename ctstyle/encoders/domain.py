@@ -18,7 +18,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from ctstyle.checkpoint import Checkpoint
-from ctstyle.encoders.registry import IMAGENET, EncoderSpec, encoder_spec, trunk
+from ctstyle.encoders.network import trunk
+from ctstyle.encoders.registry import IMAGENET, EncoderSpec, encoder_spec
 from ctstyle.encoders.weights import Weights, state_digest
 from ctstyle.errors import CTStyleError
 from ctstyle.fit import fit

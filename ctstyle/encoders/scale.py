@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 
-from ctstyle.encoders.registry import Encoder
+from ctstyle.encoders.network import Encoder
 
 
 @torch.no_grad()

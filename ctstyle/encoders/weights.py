@@ -21,8 +21,9 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from ctstyle.encoders.network import WrongArchitecture, build, trunk
 from ctstyle.encoders.plan import WeightsDigestMismatch, WeightsUnavailable, check_file
-from ctstyle.encoders.registry import ENCODERS, WrongArchitecture, build, encoder_spec, trunk
+from ctstyle.encoders.registry import ENCODERS, encoder_spec
 from ctstyle.initialise import he_initialise
 from ctstyle.provenance.digest import sha256_file
 

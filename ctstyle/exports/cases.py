@@ -8,7 +8,7 @@ from operator import attrgetter
 import numpy as np
 import pandas as pd
 
-from ctstyle.augment.generate import Generated
+from ctstyle.augment.generated import Generated
 from ctstyle.dicom.volume import Volume
 from ctstyle.errors import CTStyleError
 from ctstyle.slices.archive import Archive

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ctstyle.encoders.choice import TapLists
-from ctstyle.encoders.registry import encoder_spec, parameters_to
+from ctstyle.encoders.network import parameters_to
+from ctstyle.encoders.registry import encoder_spec
 from ctstyle.paper.bootstrap import Bootstrap, mean_over_patients
 from ctstyle.paper.measures import ENCODER_LABELS, LOSS_LABELS, PaperInputError, in_order, loss_label
 from ctstyle.paper.tables import Table, cells

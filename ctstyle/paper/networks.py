@@ -12,7 +12,8 @@ from monai.networks.layers.simplelayers import SkipConnection
 from torch import Tensor, nn
 from torchvision.models.feature_extraction import create_feature_extractor
 
-from ctstyle.encoders.registry import EncoderSpec, encoder_spec, trunk
+from ctstyle.encoders.network import trunk
+from ctstyle.encoders.registry import EncoderSpec, encoder_spec
 from ctstyle.paper.measures import PaperInputError
 from ctstyle.segment.unet import UNetSettings, build_unet, require_size
 from ctstyle.transfer.decoder import Decoder

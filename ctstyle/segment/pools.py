@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ctstyle.augment.generate import Generated
+from ctstyle.augment.generated import Generated
 from ctstyle.errors import CTStyleError
 from ctstyle.segment.train import Pool, SegmentSettings
 from ctstyle.slices.archive import Archive

@@ -9,12 +9,10 @@ import torch
 from torch import Tensor
 
 from ctstyle.encoders.positions import positions_in_body
+from ctstyle.transfer.guards import VARIANCE_GUARD
 
 STATISTICS = ("body", "slice")
 """Where a model takes its channel statistics: inside the body masks, or over whole slices as the paper does."""
-
-VARIANCE_GUARD = 1e-5
-"""Added to the variance under the root, so that the gradient of a constant channel is finite."""
 
 
 def channel_statistics(maps: Tensor, body: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ctstyle.encoders.registry import Encoder
+from ctstyle.encoders.network import Encoder
 from ctstyle.errors import CTStyleError
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window

@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from ctstyle.encoders.registry import build as build_encoder
+from ctstyle.encoders.network import build as build_encoder
 from ctstyle.encoders.weights import Weights, state_digest
 from ctstyle.settings import build
 from ctstyle.slices.archive import Archive

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from ctstyle.accumulate import Accumulation
 from ctstyle.checkpoint import Checkpoint
 from ctstyle.device import autocast
-from ctstyle.encoders.registry import Encoder
+from ctstyle.encoders.network import Encoder
 from ctstyle.errors import CTStyleError
 from ctstyle.fit import fit
 from ctstyle.initialise import he_initialise

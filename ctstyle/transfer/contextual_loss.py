@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from ctstyle.errors import CTStyleError
+from ctstyle.transfer.guards import DISTANCE_GUARD
 from ctstyle.transfer.streamed import contextual_similarity
 
 STREAM_FROM = 512
@@ -17,7 +18,7 @@ def contextual_loss(
     target: Tensor,
     *,
     bandwidth: float = 0.5,
-    eps: float = 1e-5,
+    eps: float = DISTANCE_GUARD,
     generated_xy: Tensor | None = None,
     target_xy: Tensor | None = None,
     spatial_weight: float = 0.0,

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ctstyle.encoders.registry import Encoder, EncoderSpec
+from ctstyle.encoders.network import Encoder
+from ctstyle.encoders.registry import EncoderSpec
 from ctstyle.transfer.adain import channel_statistics
 
 SMOOTHED = "~softmax"

@@ -8,8 +8,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from ctstyle.encoders.network import Encoder
 from ctstyle.encoders.positions import positions_in_body
-from ctstyle.encoders.registry import Encoder
 from ctstyle.errors import CTStyleError
 from ctstyle.fit import fit
 

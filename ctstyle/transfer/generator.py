@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from ctstyle.encoders.registry import Encoder
+from ctstyle.encoders.network import Encoder
 from ctstyle.errors import CTStyleError
 from ctstyle.transfer.adain import channel_statistics, restyle
 from ctstyle.transfer.decoder import Decoder

@@ -16,7 +16,8 @@ from ctstyle.accumulate import Accumulation
 from ctstyle.checkpoint import Checkpoint
 from ctstyle.device import autocast
 from ctstyle.encoders.choice import TapLists
-from ctstyle.encoders.registry import Encoder, EncoderSpec
+from ctstyle.encoders.network import Encoder
+from ctstyle.encoders.registry import EncoderSpec
 from ctstyle.encoders.scale import tap_scales
 from ctstyle.errors import CTStyleError
 from ctstyle.fit import fit

@@ -14,8 +14,7 @@ from ctstyle.paper.document.markup import shown
 from ctstyle.paper.document.printed_table import PrintedTable
 from ctstyle.paper.measures import ARM_LABELS, MEASURES, MODEL_LABELS
 from ctstyle.paper.write import ABSENT, Cell
-from ctstyle.transfer.adain import VARIANCE_GUARD
-from ctstyle.transfer.contextual_loss import contextual_loss
+from ctstyle.transfer.guards import DISTANCE_GUARD, VARIANCE_GUARD
 
 LOSSES = {
     "ours": "contextual content loss",
@@ -41,7 +40,7 @@ def constants() -> dict[str, Any]:
     """Constants of the code that the text names."""
     return {
         "variance_guard": VARIANCE_GUARD,
-        "distance_guard": contextual_loss.__kwdefaults__["eps"],
+        "distance_guard": DISTANCE_GUARD,
         "encoders": COMPARED,
         "lidc_licence": lidc0001.LICENCE,
         "lidc_attribution": lidc0001.ATTRIBUTION,

@@ -11,15 +11,14 @@ from skimage.exposure import match_histograms
 
 from ctstyle.augment.controls import by_rank, histogram_painter, noise_painter
 from ctstyle.augment.generate import (
-    COLUMNS,
     AugmentSettings,
-    Generated,
     Slices,
     generate,
     lent_slices,
     network_painter,
     training_slices,
 )
+from ctstyle.augment.generated import COLUMNS, Generated
 from ctstyle.augment.guard import GuardSettings, counts
 from ctstyle.metrics.structure import gradient_ssim
 from ctstyle.metrics.style import wasserstein1_hu

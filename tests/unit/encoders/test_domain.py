@@ -15,7 +15,8 @@ from ctstyle.encoders.domain import (
     train_domain,
     vary_grey_scale,
 )
-from ctstyle.encoders.registry import ENCODERS, build
+from ctstyle.encoders.network import build
+from ctstyle.encoders.registry import ENCODERS
 from ctstyle.initialise import he_initialise
 from tests.killed import killed_and_resumed
 

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from ctstyle.encoders.grey import GreyConv2d, fold_first_convolution
-from ctstyle.encoders.registry import COMPARED, build
+from ctstyle.encoders.network import build
+from ctstyle.encoders.registry import COMPARED
 from ctstyle.encoders.weights import random
 
 MEAN, STD = (torch.tensor(values, dtype=torch.float64) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
@@ -51,7 +52,7 @@ def test_encoders_with_and_without_the_fold_agree(monkeypatch, name):
     state = dict(random(name, seed=1).state)
     slices = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(3))
     folded = build(name, state)
-    monkeypatch.setattr("ctstyle.encoders.registry.fold_first_convolution", lambda *_: False)
+    monkeypatch.setattr("ctstyle.encoders.network.fold_first_convolution", lambda *_: False)
     plain = build(name, state)
     taps = [tap.name for tap in folded.spec.taps]
     assert any(isinstance(module, GreyConv2d) for module in folded.modules())

@@ -5,7 +5,8 @@ import torch
 import torchvision
 from torch import nn
 
-from ctstyle.encoders.registry import COMPARED, ENCODERS, UnknownEncoder, WrongArchitecture, build
+from ctstyle.encoders.network import WrongArchitecture, build
+from ctstyle.encoders.registry import COMPARED, ENCODERS, UnknownEncoder
 from ctstyle.encoders.weights import random
 from ctstyle.errors import CTStyleError
 

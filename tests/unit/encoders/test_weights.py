@@ -17,7 +17,7 @@ import torch
 from scipy.signal import correlate
 
 from ctstyle.encoders import weights
-from ctstyle.encoders.registry import WrongArchitecture, build
+from ctstyle.encoders.network import WrongArchitecture, build
 from ctstyle.provenance.digest import sha256_file
 
 SIDE = 16

@@ -18,7 +18,8 @@ import pytest
 import SimpleITK
 from monai.data import load_decathlon_datalist
 
-from ctstyle.augment.generate import AugmentSettings, Generated, generate, training_slices
+from ctstyle.augment.generate import AugmentSettings, generate, training_slices
+from ctstyle.augment.generated import Generated
 from ctstyle.dicom.mask import read_mask
 from ctstyle.dicom.read import read_volume
 from ctstyle.exports.cases import NothingToExport, cases, stacks

@@ -9,7 +9,8 @@ import pytest
 import torchvision
 
 from ctstyle.encoders.choice import TapLists
-from ctstyle.encoders.registry import ENCODERS, UnknownEncoder, encoder_spec, parameters_to
+from ctstyle.encoders.network import parameters_to
+from ctstyle.encoders.registry import ENCODERS, UnknownEncoder, encoder_spec
 from ctstyle.paper.bootstrap import Bootstrap
 from ctstyle.paper.comparison import (
     KEPT_AND_REACHED,

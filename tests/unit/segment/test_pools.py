@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ctstyle.augment.generate import COLUMNS, Generated
+from ctstyle.augment.generated import COLUMNS, Generated
 from ctstyle.segment.pools import NoAugmentation, arm_pools, arm_settings
 from ctstyle.segment.train import SegmentSettings
 from ctstyle.styles.run import labelled, open_run

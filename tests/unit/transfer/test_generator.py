@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ctstyle.encoders.registry import build
+from ctstyle.encoders.network import build
 from ctstyle.encoders.weights import random
 from ctstyle.errors import CTStyleError
 from ctstyle.initialise import he_initialise

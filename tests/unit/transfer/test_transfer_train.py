@@ -8,7 +8,7 @@ import torch
 from scipy.special import softmax
 
 from ctstyle.encoders.choice import TapLists
-from ctstyle.encoders.registry import build
+from ctstyle.encoders.network import build
 from ctstyle.encoders.weights import random
 from ctstyle.errors import CTStyleError
 from ctstyle.transfer.features import FeatureCache, scaled_maps, with_smoothing

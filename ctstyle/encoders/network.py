@@ -1,0 +1,124 @@
+"""The networks of the registry: torchvision's trunks, and the frozen encoder that reads their maps."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+import torch
+import torchvision
+from torch import Tensor, nn
+from torchvision.models.feature_extraction import create_feature_extractor
+
+from ctstyle.encoders.grey import fold_first_convolution
+from ctstyle.encoders.registry import EncoderSpec, encoder_spec
+from ctstyle.errors import CTStyleError
+
+PADDINGS = ("reflect", "zeros")
+
+
+class WrongArchitecture(CTStyleError):
+    """Weights whose names or shapes are not those of the encoder they are loaded into."""
+
+
+def trunk(spec: EncoderSpec, constructor: Callable[..., nn.Module] | None = None) -> nn.Module:
+    """The torchvision network up to its deepest tap, with storage still to be assigned (device "meta")."""
+    with torch.device("meta"):
+        network = (constructor or getattr(torchvision.models, spec.name))(weights=None)
+    for path in spec.discarded:
+        parent, _, child = path.rpartition(".")
+        setattr(network.get_submodule(parent), child, nn.Identity())
+    return network
+
+
+def parameters_to(spec: EncoderSpec, taps: Iterable[str]) -> int:
+    """Parameters of the trunk up to the deepest of `taps`."""
+    reader = create_feature_extractor(trunk(spec), return_nodes={spec.tap(tap).module: tap for tap in taps})
+    return sum(parameter.numel() for parameter in reader.parameters())
+
+
+class Encoder(nn.Module):
+    """A frozen trunk that returns feature maps at taps; made by `build`.
+
+    `encoder(x, taps)` takes `x` float `[B, 1, H, W]` in [0, 1] and returns `{tap: [B, channels, H/stride, W/stride]}`;
+    nothing behind the deepest tap asked for is computed. Gradients flow to `x`, never to the weights, and batch norm
+    always uses its stored statistics.
+    """
+
+    def __init__(self, spec: EncoderSpec, network: nn.Module, mean: Tensor, std: Tensor):
+        super().__init__()
+        self.spec = spec
+        self.network = network
+        self.register_buffer("mean", mean.reshape(1, 3, 1, 1).float())
+        self.register_buffer("std", std.reshape(1, 3, 1, 1).float())
+        self._takes_grey = fold_first_convolution(network, mean, std)
+        self._readers: dict[frozenset[str], nn.Module] = {}
+        self.requires_grad_(False)
+        self.train(False)
+
+    def train(self, mode: bool = True) -> "Encoder":
+        """Stay in evaluation mode, whatever mode the enclosing module is put in."""
+        return super().train(False)
+
+    def forward(self, x: Tensor, taps: Iterable[str]) -> dict[str, Tensor]:
+        """Feature maps of `x` at `taps`, in the order of `taps`; raises UnknownEncoder for a tap it does not have."""
+        names = tuple(taps)
+        colour = x if self._takes_grey else (x.expand(-1, 3, -1, -1) - self.mean) / self.std
+        maps = self._reader(frozenset(names))(colour)
+        return {name: maps[name] for name in names}
+
+    def _reader(self, names: frozenset[str]) -> nn.Module:
+        """The trunk cut behind the deepest of `names`; it shares the trunk's leaf modules."""
+        if names not in self._readers:
+            nodes = {self.spec.tap(name).module: name for name in sorted(names)}
+            self._readers[names] = create_feature_extractor(self.network, return_nodes=nodes)
+        return self._readers[names]
+
+
+def build(
+    name: str, state_dict: Mapping[str, Tensor], *, padding: str = "reflect", taps: Iterable[str] | None = None
+) -> Encoder:
+    """The frozen encoder `name` with the weights of `state_dict`; with `taps` only what these need.
+
+    `padding` reflect replaces the zero padding of every convolution, as the AdaIN reference does in its VGG: black CT
+    air is far from the mean that zero stands for, so zero padding draws a bright frame into every map, which then
+    fills the style statistics. `padding` zeros leaves torchvision's network as it is.
+
+    `state_dict` has torchvision's keys; layers behind the deepest tap (heads, the last stage) are left out. The keys
+    `preprocessing.mean` and `preprocessing.std` (3 values each) replace the registry's preprocessing where a file
+    brings its own. Raises UnknownEncoder, CTStyleError for another padding, and WrongArchitecture where keys or shapes
+    do not fit.
+    """
+    spec = encoder_spec(name)
+    if padding not in PADDINGS:
+        raise CTStyleError("no such padding", where="padding", found=padding, expected=" | ".join(PADDINGS))
+    network = trunk(spec)
+    if taps is not None:
+        network = create_feature_extractor(network, return_nodes={spec.tap(tap).module: tap for tap in taps})
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) and any(module.padding):
+            module.padding_mode = padding
+    expected = network.state_dict()
+    state = {key: value for key, value in state_dict.items() if key in expected}
+    optional = {key for key in expected if key.endswith("num_batches_tracked")}
+    missing = sorted(expected.keys() - state.keys() - optional)
+    if missing:
+        raise WrongArchitecture(
+            "these weights are of another architecture",
+            where=name,
+            found=f"{len(missing)} of {len(expected)} tensors missing, the first being {missing[0]}",
+            expected=f"torchvision's {name}",
+            fix="Name the encoder that the file was made for.",
+        )
+    for key, value in state.items():
+        if value.shape != expected[key].shape:
+            raise WrongArchitecture(
+                "these weights are of another architecture",
+                where=f"{name}, tensor {key}",
+                found=f"shape {tuple(value.shape)}",
+                expected=f"shape {tuple(expected[key].shape)}",
+                fix="Name the encoder that the file was made for.",
+            )
+    # Copies: the caller's tensors must not change when the encoder moves to another device or memory format.
+    network.load_state_dict({key: value.detach().clone() for key, value in state.items()}, strict=False, assign=True)
+    preprocessing = spec.preprocessing
+    mean = state_dict.get("preprocessing.mean", torch.tensor(preprocessing.mean))
+    std = state_dict.get("preprocessing.std", torch.tensor(preprocessing.std))
+    return Encoder(spec, network, mean, std)

@@ -1,0 +1,48 @@
+"""Jobs that compute nothing with networks do not pay for torch: importing it takes longer than their work."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("torch", "torchvision", "monai", "lpips")
+MEASURE_NETWORKS = {"draw_architecture.py", "make_table3.py"}
+"""They run or count the networks themselves."""
+LIGHT = ("make_table*", "draw_*", "print_*", "make_claims*", "make_costs*", "trace_*", "write_*", "list_*", "seal*")
+LIGHT += ("export_*", "choose_*", "find_*", "gather_*", "cut_*", "scan_*", "make_patient*", "score_segmentation*")
+MODULES = ("ctstyle.sheet", "ctstyle.audit.__main__", "ctstyle.encoders.registry", "ctstyle.augment.generated")
+
+
+def heavy_after(code: str) -> set[str]:
+    """Which heavy packages are there after `code`, in a process of its own."""
+    tail = f"\nimport sys\nprint(*(name for name in {HEAVY} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code + tail], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def imports_of(script: Path) -> str:
+    """The import statements of a script."""
+    body = ast.parse(script.read_text()).body
+    return "\n".join(ast.unparse(node) for node in body if isinstance(node, ast.Import | ast.ImportFrom))
+
+
+def light_scripts() -> list[str]:
+    found = {path.name for pattern in LIGHT for path in (ROOT / "scripts").glob(f"{pattern}.py")}
+    return sorted(found - MEASURE_NETWORKS)
+
+
+def test_tables_figures_sheets_and_audit_import_no_torch():
+    scripts = light_scripts()
+    assert len(scripts) > 20
+    every = "\n".join([*(imports_of(ROOT / "scripts" / name) for name in scripts), *(f"import {m}" for m in MODULES)])
+    heavy = heavy_after(every)
+    if heavy:  # which of them
+        culprits = [name for name in scripts if heavy_after(imports_of(ROOT / "scripts" / name))]
+        pytest.fail(f"{', '.join(sorted(heavy))} imported by {', '.join(culprits) or 'a module'}")
+
+
+def test_the_test_would_notice():
+    assert "torch" in heavy_after("import ctstyle.encoders.network")
