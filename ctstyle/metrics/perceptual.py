@@ -5,7 +5,6 @@ always given, checked to be complete, and named in every result, so an untrained
 """
 
 import hashlib
-import itertools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +15,8 @@ from torch import Tensor
 from ctstyle.errors import CTStyleError
 
 VERSION = "0.1"
+LENGTH_GUARD = 1e-10
+"""Added to the length of a feature vector (the lpips package)."""
 NETS = ("alex", "vgg", "squeeze")
 # the first eight hex digits of torchvision's weight files stand in their names (datasets.md, Weights)
 TORCHVISION_PREFIX = {"alex": "7be5be79", "vgg": "397923af", "squeeze": "b8a52dc0"}
@@ -51,13 +52,32 @@ class Perceptual:
             results.append(self.network(*pair)[:, 0, 0, 0].double().cpu().numpy())
         return np.concatenate(results) if results else np.zeros(0)
 
+    @torch.no_grad()
+    def pairwise(self, slices: Tensor, *, batch: int = 16) -> np.ndarray:
+        """LPIPS of every slice of `[K, 1, H, W]` in [0, 1] with every other: `[K, K]`, symmetric, 0 on the diagonal.
+
+        Each slice passes the trunk once. A layer's distance is sum_c w_c (a_c - b_c)^2 over unit vectors, mean over
+        positions, so all pairs of it are one product of matrices: a w a + b w b - 2 a w b, in float64.
+        """
+        layers: list[list[Tensor]] = [[] for _ in self.network.lins]
+        for part in slices.split(batch):
+            colour = 2 * part.to(self.device, torch.float32).expand(-1, 3, -1, -1) - 1
+            for kept, maps in zip(layers, self.network.net(self.network.scaling_layer(colour))):
+                kept.append(maps / (maps.square().sum(dim=1, keepdim=True).sqrt() + LENGTH_GUARD))
+        total = torch.zeros(len(slices), len(slices), dtype=torch.float64, device=self.device)
+        for parts, head in zip(layers, self.network.lins):
+            maps = torch.cat(parts).double()
+            weighted = (maps * head.model[-1].weight.double()).flatten(1)
+            products = weighted @ maps.flatten(1).t() / maps[0, 0].numel()
+            own = products.diagonal()
+            total += own[:, None] + own[None, :] - 2 * products
+        return total.clamp_(min=0).fill_diagonal_(0).cpu().numpy()
+
     def diversity(self, outputs: Tensor) -> float:
         """Mean LPIPS over all pairs of the outputs `[K, 1, H, W]` of one input (Huang et al. 2018); NaN for K < 2."""
-        pairs = list(itertools.combinations(range(len(outputs)), 2))
-        if not pairs:
+        if len(outputs) < 2:
             return float("nan")
-        first, second = (list(side) for side in zip(*pairs))
-        return float(self.distance(outputs[first], outputs[second]).mean())
+        return float(self.pairwise(outputs)[np.triu_indices(len(outputs), 1)].mean())
 
 
 def build_lpips(

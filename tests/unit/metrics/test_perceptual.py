@@ -99,8 +99,19 @@ def test_diversity_is_the_mean_over_pairs(trunks):
     outputs = slices(3, seed=4)
     pairs = [perceptual.distance(outputs[[i]], outputs[[j]])[0] for i, j in ((0, 1), (0, 2), (1, 2))]
     assert perceptual.diversity(outputs) == pytest.approx(np.mean(pairs), rel=1e-5)
-    assert perceptual.diversity(outputs[:1].repeat(3, 1, 1, 1)) == 0
+    assert perceptual.diversity(outputs[:1].repeat(3, 1, 1, 1)) == pytest.approx(0, abs=1e-9)
     assert np.isnan(perceptual.diversity(outputs[:1]))
+
+
+@pytest.mark.parametrize("net", READ)
+def test_all_pairs_at_once_are_the_pairs_one_by_one(net, trunks):
+    perceptual = build_lpips(net, trunks[net], trunk="random")
+    outputs = slices(5)
+    outputs[4] = outputs[0] + 1e-3  # nearly alike, where a difference of products could lose its digits
+    found = perceptual.pairwise(outputs, batch=2)
+    for row in range(5):
+        one_by_one = perceptual.distance(outputs[[row]].expand(5, -1, -1, -1), outputs)
+        np.testing.assert_allclose(found[row], one_by_one, rtol=0, atol=1e-6)
 
 
 def test_an_incomplete_trunk_is_refused(trunks):
