@@ -5,7 +5,7 @@ Everything behind this module sees slices, and never asks in which kind of file 
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -73,6 +73,12 @@ class Slice:
     file: DicomFile
     frame: int = 0
     groups: tuple[pydicom.Dataset, ...] | None = None
+    _own: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def _seen(self) -> dict[str, Any]:
+        """Values that were looked up; those of a whole file are kept with it."""
+        return self.file.seen if self.groups is None else self._own
 
     @property
     def name(self) -> str:
@@ -81,6 +87,12 @@ class Slice:
 
     def get(self, keyword: str) -> Any:
         """The value of a tag, None where it is missing or empty, or its bytes where they are no value of their type."""
+        seen = self._seen
+        if keyword not in seen:
+            seen[keyword] = self._look_up(keyword)
+        return seen[keyword]
+
+    def _look_up(self, keyword: str) -> Any:
         found = self._holder(keyword)
         if found is None:
             return None
@@ -116,6 +128,16 @@ class Slice:
 
     def numbers(self, keyword: str, count: int = 1) -> np.ndarray:
         """The float64 values of a tag. Raises MissingTag where there are not `count` of them, or no finite numbers."""
+        seen, place = self._seen, f"{keyword} as numbers"
+        if place not in seen:
+            seen[place] = self._look_up_numbers(keyword)
+        array = seen[place]
+        if array.size != count or not all(map(math.isfinite, array.tolist())):
+            raise missing_tag(self, keyword, f"{count} number{'s' if count > 1 else ''}")
+        return array
+
+    def _look_up_numbers(self, keyword: str) -> np.ndarray:
+        """The float64 values of a tag, none where they are no numbers."""
         found = self._holder(keyword)
         element = None if found is None else found.get_item(_tag(keyword), keep_deferred=True)
         if isinstance(element, RawDataElement) and element.VR in ("DS", "IS"):
@@ -126,12 +148,9 @@ class Slice:
             value = self.get(keyword)
             values = [value] if value is None or np.isscalar(value) else value
         try:
-            array = np.array([float(entry) for entry in values])
+            return np.array([float(entry) for entry in values])
         except (TypeError, ValueError):
-            array = np.array([])
-        if array.size != count or not all(map(math.isfinite, array)):
-            raise missing_tag(self, keyword, f"{count} number{'s' if count > 1 else ''}")
-        return array
+            return np.array([])
 
     def whole_number(self, keyword: str, low: int, high: int) -> int:
         """The whole number of a tag. Raises MissingTag where it is none, or not from `low` to `high`."""

@@ -13,6 +13,7 @@ import zlib
 import pydicom
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_partial
+from pydicom.tag import Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
 from ctstyle.dicom.limits import LARGEST_HEADER_BYTES, absurd_size
@@ -41,6 +42,7 @@ DAMAGE = (
 """What pydicom raises on damaged bytes, according to where it meets them."""
 DAMAGE_IN_MEMORY = (*DAMAGE, OSError)
 """The same where no file is read any more: a sequence that ends too early is an OSError to pydicom."""
+_LOOKED_AT = tuple(map(Tag, ("ImageType", "Modality", "SeriesInstanceUID")))
 # TransferSyntaxUID (0002,0010) with the value "Deflated Explicit VR Little Endian"
 _DEFLATED = re.compile(rb"\x02\x00\x10\x00.{4,8}\s*1\.2\.840\.10008\.1\.2\.1\.99", re.DOTALL)
 
@@ -116,7 +118,8 @@ def _parse(member: Member, data: bytes) -> tuple[pydicom.Dataset, int | None] | 
     try:
         header = read_partial(stream, stop_when=_at_pixels, force=True)
         # parsed lazily: damage shows here
-        header.get("ImageType"), header.get("Modality"), header.get("SeriesInstanceUID")
+        for tag in _LOOKED_AT:
+            header.get(tag)
     except (*DAMAGE, OSError):
         if whole:
             raise

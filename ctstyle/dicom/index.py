@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pydicom
 
@@ -44,12 +45,14 @@ class MixedSeries(CTStyleError):
 class DicomFile:
     """A DICOM file, its header (all tags before the pixel data), and the byte at which its pixel data begins.
 
-    `pixels_at` is None where there is no pixel data, or where the file is deflated.
+    `pixels_at` is None where there is no pixel data, or where the file is deflated; `seen` are values of tags that
+    were looked up, which pydicom would parse again each time.
     """
 
     member: Member
     header: pydicom.Dataset
     pixels_at: int | None = None
+    seen: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def name(self) -> str:
