@@ -11,7 +11,7 @@ SNAKEMAKE := $(VENV)/bin/snakemake --cores $(CORES)
 UV_VERSION := 0.13.9
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-.PHONY: all venv test test-all tiny report chaos clean lock lint
+.PHONY: all venv test test-all tiny report chaos bench clean lock lint
 
 all: venv
 	@echo "The quick run: phantom and one real CT, from DICOM to tables, figures and the PDF; about 40 minutes on 2 cores."
@@ -56,6 +56,10 @@ report: all
 chaos: venv
 	@echo "$(RUNS) run(s) that are killed again and again, each about 1 minute; a line for each in docs/chaos.tsv."
 	$(VENV)/bin/python tests/chaos.py --runs $(RUNS)
+
+bench: venv
+	@echo "The hot paths beside their peers, into docs/performance.md; about 15 minutes on an idle machine."
+	$(VENV)/bin/python -m benchmarks
 
 lock: venv
 	@echo "Compiling envs/requirements.lock and envs/ctstyle.yaml from envs/requirements.in."

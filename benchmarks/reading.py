@@ -18,6 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.side_by_side import spread, table
+
 ENCODINGS = ("raw", "rle", "jpeg2000", "jpeg-lossless")
 READERS = {"ctstyle": "ctstyle.dicom.read", "pydicom": "pydicom.pixels", "simpleitk": "SimpleITK"}
 ROOT = Path(__file__).parents[1]
@@ -111,15 +113,15 @@ def child(reader: str, folder: Path) -> None:
     print(seconds, peak, int(hu.sum(dtype=np.float64)))
 
 
-def measure(folder: Path, slices: int, rounds: int) -> None:
-    """Read one series in rounds and print the table."""
+def measure(folder: Path, slices: int, rounds: int) -> list[list[str]]:
+    """Read one series in rounds; the rows of the table."""
     speeds: dict[str, list[float]] = {reader: [] for reader in READERS}
     peaks: dict[str, float] = dict.fromkeys(READERS, 0.0)
     sums = set()
     for _ in range(rounds):
         for reader in READERS:
-            command = [sys.executable, __file__, "--child", reader, str(folder)]
-            done = subprocess.run(command, capture_output=True, text=True, check=True, env={"PYTHONPATH": str(ROOT)})
+            command = [sys.executable, "-m", "benchmarks.reading", "--child", reader, str(folder)]
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
             seconds, peak, total = done.stdout.split()[-3:]
             speeds[reader].append(slices / float(seconds))
             peaks[reader] = max(peaks[reader], float(peak))
@@ -127,26 +129,29 @@ def measure(folder: Path, slices: int, rounds: int) -> None:
     if len(sums) != 1:
         sys.exit(f"the readers do not agree: sums of all values {sums}")
     usual = {reader: statistics.median(speeds[reader]) for reader in READERS}
-    for reader in READERS:
-        low, high = min(speeds[reader]), max(speeds[reader])
-        print(
-            f"{folder.name:14s} {reader:10s} {low:8.1f} {usual[reader]:8.1f} {high:8.1f} slices/s"
-            f" {usual[reader] / usual['simpleitk']:7.2f} x SimpleITK {peaks[reader]:8.0f} MB",
-            flush=True,
-        )
+    return [
+        [
+            f"{folder.name}, {reader}",
+            spread((min(speeds[reader]), usual[reader], max(speeds[reader])), 0),
+            f"{usual[reader] / usual['simpleitk']:.2f}",
+            f"{peaks[reader]:.0f}",
+        ]
+        for reader in READERS
+    ]
 
 
 def main(slices: int, rounds: int, encodings: tuple[str, ...]) -> None:
     """Make and measure one encoding after the other, so that the disk holds one."""
-    print(f"{slices} slices of 512 x 512, {rounds} rounds; min, median, max")
+    print(f"{slices} slices of 512 x 512, {rounds} rounds in turn, wall time; minimum / median / maximum.\n")
+    rows = []
     for encoding in encodings:
         with tempfile.TemporaryDirectory() as folder:
             make(Path(folder) / encoding, encoding, slices)
-            measure(Path(folder) / encoding, slices, rounds)
+            rows += measure(Path(folder) / encoding, slices, rounds)
+    print(table(["encoding, reader", "slices/s", "median x SimpleITK's", "peak MB"], rows))
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
     arguments = sys.argv[1:]
     if len(arguments) == 3 and arguments[0] == "--child":
         child(arguments[1], Path(arguments[2]))
