@@ -41,7 +41,6 @@ wildcard_constraints:
     layers="registry|deep|selected",
     smoothing="none|softmax",
     style_weight=r"[0-9.]+",
-    control="noise|histogram",
     layout="nnunet|monai|dicom",
 
 

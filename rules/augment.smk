@@ -17,7 +17,7 @@ rule generate_augmentation:
     benchmark:
         "<benchmarks>/generate_augmentation/{arm}-seed{seed}.tsv"
     wildcard_constraints:
-        arm="ours|adain|contextual|transductive",
+        arm="|".join(arms_with("generator")),
     conda:
         "../envs/ctstyle.yaml"
     threads: 1
@@ -26,6 +26,7 @@ rule generate_augmentation:
     params:
         augment=lookup("augment", within=config),
         model=model_of,
+        lent=lent,
         window_hu=lookup("slices/window_hu", within=config),
         code=fingerprint("generate_augmentation"),
     script:
@@ -45,6 +46,8 @@ rule make_control:
         "<logs>/make_control/{control}-seed{seed}.log",
     benchmark:
         "<benchmarks>/make_control/{control}-seed{seed}.tsv"
+    wildcard_constraints:
+        control="|".join(arms_with("painter")),
     conda:
         "../envs/ctstyle.yaml"
     threads: 1

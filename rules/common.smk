@@ -15,6 +15,7 @@ from ctstyle.encoders.plan import check_weights
 from ctstyle.errors import CTStyleError
 from ctstyle.provenance.code import code_digest
 from ctstyle.provenance.digest import sha256_file
+from ctstyle.segment.arms import ARMS, arms_with, augmented_arms
 from ctstyle.styles.regions import can_lend
 from ctstyle.stylize import plan as stylize_plan
 from ctstyle.transfer import comparison
@@ -268,7 +269,7 @@ def paper_tables(forms):
 def paper_figures(forms):
     """Every figure of the paper."""
     numbered = [f"figure{number}" for number in range(1, 10)]
-    augmented = [arm for arm in config["segment"]["arms"] if arm not in ("plain", "instance", "oracle")]
+    augmented = [arm for arm in config["segment"]["arms"] if arm in augmented_arms()]
     names = [*numbered, "style_space", "training", "sweep", "layer_choice"]
     names += [f"augmented_{arm}-seed{config['seeds'][0]}" for arm in augmented]
     return collect("<paper>/figures/{figure}.{form}", figure=names, form=forms)
@@ -323,7 +324,12 @@ def described(form):
 
 def model_of(wildcards):
     """The transfer model that makes the slices of an arm."""
-    return {"transductive": "ours"}.get(wildcards.arm, wildcards.arm)
+    return ARMS[wildcards.arm].maker
+
+
+def lent(wildcards):
+    """Whether test scans lend the styles of an arm."""
+    return ARMS[wildcards.arm].lent
 
 
 def generator_of(wildcards):
@@ -333,7 +339,7 @@ def generator_of(wildcards):
 
 def augmented_of(wildcards):
     """The augmented archive that an arm adds to its training slices; none for those without augmentation."""
-    if wildcards.arm in ("plain", "instance", "oracle"):
+    if wildcards.arm not in augmented_arms():
         return {}
     stem = f"<augmented>/{wildcards.arm}/seed{wildcards.seed}"
     return {"hu": f"{stem}.hu.npy", "labels": f"{stem}.labels.npy", "rows": f"{stem}.tsv"}

@@ -19,7 +19,7 @@ if __name__ == "__main__":
         weights = Weights.load(Path(run.input.weights))
         encoder = build_encoder(weights.encoder, weights.state).to(run.device)
         model = load_model(Path(run.input.generator), encoder)
-        slices_of = lent_slices if run.wildcards.arm == "transductive" else training_slices
+        slices_of = lent_slices if run.params.lent else training_slices
         made = generate(
             network_painter(model, window, alpha=settings.alpha),
             *slices_of(open_run(run.input.slices, run.input.split)),

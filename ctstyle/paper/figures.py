@@ -20,22 +20,13 @@ from ctstyle.paper.drawing import (
     require_slices,
     require_some,
 )
-from ctstyle.paper.measures import ARM_LABELS, MODEL_LABELS, PaperInputError, in_order
+from ctstyle.paper.measures import MODEL_LABELS, PaperInputError, in_order
+from ctstyle.segment.arms import ARM_LABELS, ARMS
 
 TOP, GAP, SCALE_ROOM = 5.5, 1.5, 10.0
 ACQUISITION_COLUMNS = 24
 SHORT_MODELS = {"ours": "Ours", "adain": "AdaIN", "contextual": "Contextual", "gatys": "Gatys"}
 """Titles of narrow columns; the captions say which method each is."""
-SHORT_ARMS = {
-    "plain": "U-Net",
-    "ours": "+ ours",
-    "adain": "+ AdaIN",
-    "contextual": "+ CRN",
-    "transductive": "transd.",
-    "noise": "+ noise",
-    "instance": "inst. norm",
-    "oracle": "Oracle",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,7 +209,7 @@ def figure7(rows: Sequence[SegmentationExample], look: Look) -> Figure:
     """
     require_some("Figure 7", rows, "row")
     arms = in_order({arm for row in rows for arm in row.predictions}, ARM_LABELS)
-    titles = ["Slice", "Reference", *(SHORT_ARMS.get(arm, arm) for arm in arms)]
+    titles = ["Slice", "Reference", *(ARMS[arm].short if arm in ARMS else arm for arm in arms)]
     left = 4.0
     size = (look.width_mm - left - SCALE_ROOM - (len(titles) - 1) * GAP) / len(titles)
     height, width = require_slices("Figure 7", slice=rows[0].hu)

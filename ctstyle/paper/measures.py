@@ -82,17 +82,6 @@ ENCODER_LABELS = {
     "densenet169": "DenseNet169",
     "densenet201": "DenseNet201",
 }
-ARM_LABELS = {
-    "plain": "U-Net",
-    "ours": "U-Net + ours",
-    "adain": "U-Net + AdaIN synthesis",
-    "contextual": "U-Net + contextual transformation",
-    "transductive": "Transductive: ours, styles of the real scan",
-    "noise": "Control: structureless images",
-    "histogram": "Control: histogram matching",
-    "instance": "Rival: U-Net with instance norm",
-    "oracle": "Oracle: all styles labelled",
-}
 
 SILVER_LABELS = {
     "lidc0001": "TotalSegmentator output resampled to the scan",

@@ -14,7 +14,6 @@ from ctstyle.metrics.columns import TRANSFER_MEASURES
 from ctstyle.metrics.segmentation import COUNTS, Counts, scores
 from ctstyle.paper.bootstrap import Bootstrap, Estimate, estimate, mean_over_patients, resamples
 from ctstyle.paper.measures import (
-    ARM_LABELS,
     MODEL_LABELS,
     SEGMENTATION_MEASURES,
     SILVER_LABELS,
@@ -22,6 +21,7 @@ from ctstyle.paper.measures import (
     PaperInputError,
     in_order,
 )
+from ctstyle.segment.arms import ARM_LABELS, ARMS
 
 CHECKS = {"transfer": "X to Y", "identity": "X to X"}
 
@@ -162,7 +162,7 @@ def table2(segmentation: Sequence[pd.DataFrame], bootstrap: Bootstrap) -> Table:
         group="domain",
         printed=(*SEGMENTATION_MEASURES, "foreground_iou_gain"),
         counts=("patients",),
-        no_contest=tuple(ARM_LABELS[arm] for arm in ("transductive", "oracle") if arm in arms),
+        no_contest=tuple(ARMS[arm].label for arm in arms if arm in ARMS and ARMS[arm].role == "reference"),
     )
 
 

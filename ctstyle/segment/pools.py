@@ -6,12 +6,10 @@ import numpy as np
 
 from ctstyle.augment.generated import Generated
 from ctstyle.errors import CTStyleError
+from ctstyle.segment.arms import ARMS
 from ctstyle.segment.train import Pool, SegmentSettings
 from ctstyle.slices.archive import Archive
 from ctstyle.styles.run import SOURCE, labelled
-
-WITHOUT_AUGMENTATION = ("plain", "instance")
-"""Arms that see the source style alone; `instance` differs from `plain` in the norm of its U-Net."""
 
 
 class NoAugmentation(CTStyleError):
@@ -19,10 +17,8 @@ class NoAugmentation(CTStyleError):
 
 
 def arm_settings(arm: str, settings: SegmentSettings) -> SegmentSettings:
-    """The settings of an arm: all arms share them, but the rival `instance` has a U-Net with instance norm."""
-    if arm != "instance":
-        return settings
-    return replace(settings, unet=replace(settings.unet, norm="instance"))
+    """The settings of an arm: all arms share them, apart from what its entry changes in the U-Net."""
+    return replace(settings, unet=replace(settings.unet, **ARMS[arm].unet))
 
 
 def pool(archive: Archive) -> Pool:
@@ -33,15 +29,15 @@ def pool(archive: Archive) -> Pool:
 def arm_pools(arm: str, archive: Archive, generated: Generated | None) -> list[Pool]:
     """The pools of an arm; a batch takes equal shares of each.
 
-    `plain` and `instance`: labelled training slices of the source style. `oracle`: those, and labelled training slices
-    of all other styles. Every other arm: those, and the slices `generated` for it. Raises NoAugmentation where none
-    was accepted.
+    All have the labelled training slices of the source style; an arm that adds `labelled` ones those of all other
+    styles, an arm with a generator or a painter the slices `generated` for it (`arms.ARMS`). Raises NoAugmentation
+    where none was accepted.
     """
     training = labelled(archive.select(side="train"))
     source = pool(training.select(style=SOURCE))
-    if arm in WITHOUT_AUGMENTATION:
+    if not ARMS[arm].added:
         return [source]
-    if arm == "oracle":
+    if ARMS[arm].added == "labelled":
         others = training.take(np.flatnonzero(training.rows["style"] != SOURCE))
         return [source, pool(others)] if len(others) else [source]
     if generated is None or not len(generated.hu):

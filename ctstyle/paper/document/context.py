@@ -12,8 +12,9 @@ from ctstyle.cohorts.phantom import settings as phantom
 from ctstyle.encoders.registry import COMPARED, encoder_spec
 from ctstyle.paper.document.markup import shown
 from ctstyle.paper.document.printed_table import PrintedTable
-from ctstyle.paper.measures import ARM_LABELS, MEASURES, MODEL_LABELS
+from ctstyle.paper.measures import MEASURES, MODEL_LABELS
 from ctstyle.paper.write import ABSENT, Cell
+from ctstyle.segment.arms import ARM_LABELS
 from ctstyle.transfer.guards import DISTANCE_GUARD, VARIANCE_GUARD
 
 LOSSES = {

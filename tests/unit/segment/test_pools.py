@@ -5,8 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from ctstyle.augment.generated import COLUMNS, Generated
+from ctstyle.segment.arms import ARMS, augmented_arms
 from ctstyle.segment.pools import NoAugmentation, arm_pools, arm_settings
 from ctstyle.segment.train import SegmentSettings
 from ctstyle.styles.run import labelled, open_run
@@ -58,3 +60,9 @@ def test_the_rival_differs_from_plain_in_its_norm_alone(run):
     assert replace(rival, unet=settings.unet) == settings == arm_settings("ours", settings)
     (plain,), (same,) = arm_pools("plain", run, None), arm_pools("instance", run, None)
     assert np.array_equal(plain.hu, same.hu)
+
+
+def test_the_config_offers_every_arm_and_exports_every_archive(root):
+    schema = yaml.safe_load((root / "config" / "schema" / "config.schema.yaml").read_text())["properties"]
+    offered, exported = (schema[section]["properties"]["arms"]["items"]["enum"] for section in ("segment", "exports"))
+    assert offered == list(ARMS) and sorted(exported) == sorted(augmented_arms())
