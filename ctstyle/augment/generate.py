@@ -13,7 +13,8 @@ from ctstyle.slices.archive import Archive
 from ctstyle.slices.window import Window
 from ctstyle.styles.regions import LENT
 from ctstyle.styles.run import labelled
-from ctstyle.transfer.apply import Model, stylise
+from ctstyle.transfer.apply import Encodings, Model, stylise
+from ctstyle.transfer.generator import Generator
 from ctstyle.transfer.pairs import PAIRINGS, NothingToPair, pair_slices
 
 # (content int16 [B, H, W], style int16 [B, H, W], names of the target styles, rng) -> HU [B, H, W] of any real type
@@ -92,13 +93,15 @@ def lent_slices(archive: Archive, *, source: str = "s1") -> tuple[Slices, Slices
 
 
 def network_painter(model: Model, window: Window, *, alpha: float) -> Painter:
-    """A painter around a trained model."""
+    """A painter around a trained model; a generator encodes each slice once, however many pairs it is in."""
+    known = Encodings(model, window) if isinstance(model, Generator) else None
 
     def paint(
         content_hu: np.ndarray, style_hu: np.ndarray, target_style: Sequence[str], rng: np.random.Generator
     ) -> np.ndarray:
         """The batch in one piece; the network draws nothing."""
-        return stylise(model, content_hu, style_hu, target_style, window=window, alpha=alpha, batch=len(content_hu))
+        settings = {"window": window, "alpha": alpha, "batch": len(content_hu), "known": known}
+        return stylise(model, content_hu, style_hu, target_style, **settings)
 
     return paint
 

@@ -64,11 +64,12 @@ def transfer_frame(
     nothing = np.full(len(rows), np.nan)
     lpips_content, lpips_style, dice_content, dice_generated = nothing, nothing, nothing, nothing
     if perceptual is not None:
-        tensors = {name: torch.from_numpy(np.asarray(value, dtype=np.float32))[:, None] for name, value in unit.items()}
-        lpips_content = perceptual.distance(tensors["g"], tensors["x"])
-        lpips_style = perceptual.distance(tensors["g"], tensors["y"])
+        lpips_content, lpips_style = _perceptual(perceptual, *(unit[name] for name in "gxy"))
     if segmenter is not None:
-        dice_content, dice_generated = (_dice(segmenter(hu), masks) for hu in (content, generated_hu))
+        different, place = np.unique(content, axis=0, return_inverse=True)
+        found = segmenter(np.concatenate([different, generated_hu]))
+        dice_content = _dice(found[place.ravel()], masks)
+        dice_generated = _dice(found[len(different) :], masks)
     measures = []
     for i, row in rows.iterrows():
         body = bodies[i]
@@ -101,6 +102,28 @@ def diversity_frame(
         value = perceptual.diversity(torch.from_numpy(outputs)[:, None])
         result.append({"content_scan": scan, "content_index": index, "lpips_diversity": value})
     return pd.DataFrame(result, columns=list(DIVERSITY_COLUMNS))
+
+
+def _perceptual(
+    perceptual: Perceptual, generated: np.ndarray, content: np.ndarray, style: np.ndarray, *, at_a_time: int = 32
+) -> tuple[np.ndarray, np.ndarray]:
+    """LPIPS of each generated slice `[n, H, W]` in [0, 1] to its content and to its style.
+
+    Rows of one content are taken together, so that it passes the trunk once for all its outputs.
+    """
+    number = np.unique(content, axis=0, return_inverse=True)[1].ravel()
+    order = np.argsort(number, kind="stable")
+    found = np.empty((2, len(generated)))
+    for start in range(0, len(order), at_a_time):
+        rows = order[start : start + at_a_time]
+        others, place = np.unique(np.concatenate([content[rows], style[rows]]), axis=0, return_inverse=True)
+        stack = np.concatenate([generated[rows], others]).astype(np.float32)
+        own = np.arange(len(rows))
+        pairs = perceptual.between(
+            torch.from_numpy(stack)[:, None], np.tile(own, 2), len(rows) + place.ravel().astype(np.int64)
+        )
+        found[:, rows] = pairs.reshape(2, len(rows))
+    return found[0], found[1]
 
 
 def _dice(found: np.ndarray, masks: np.ndarray) -> list[float]:

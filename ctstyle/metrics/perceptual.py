@@ -59,19 +59,41 @@ class Perceptual:
         Each slice passes the trunk once. A layer's distance is sum_c w_c (a_c - b_c)^2 over unit vectors, mean over
         positions, so all pairs of it are one product of matrices: a w a + b w b - 2 a w b, in float64.
         """
-        layers: list[list[Tensor]] = [[] for _ in self.network.lins]
-        for part in slices.split(batch):
-            colour = 2 * part.to(self.device, torch.float32).expand(-1, 3, -1, -1) - 1
-            for kept, maps in zip(layers, self.network.net(self.network.scaling_layer(colour))):
-                kept.append(maps / (maps.square().sum(dim=1, keepdim=True).sqrt() + LENGTH_GUARD))
         total = torch.zeros(len(slices), len(slices), dtype=torch.float64, device=self.device)
-        for parts, head in zip(layers, self.network.lins):
-            maps = torch.cat(parts).double()
+        for maps, head in zip(self._unit_maps(slices, batch), self.network.lins):
+            maps = maps.double()
             weighted = (maps * head.model[-1].weight.double()).flatten(1)
             products = weighted @ maps.flatten(1).t() / maps[0, 0].numel()
             own = products.diagonal()
             total += own[:, None] + own[None, :] - 2 * products
         return total.clamp_(min=0).fill_diagonal_(0).cpu().numpy()
+
+    @torch.no_grad()
+    def between(self, slices: Tensor, first: np.ndarray, second: np.ndarray, *, batch: int = 16) -> np.ndarray:
+        """LPIPS of chosen pairs `[P]` of a stack `[K, 1, H, W]` in [0, 1], given by their numbers (int `[P]` each).
+
+        Each slice passes the trunk once, however many pairs it is in; the maps of all are held at a time.
+        """
+        one, two = (
+            torch.from_numpy(np.asarray(numbers, dtype=np.int64)).to(self.device) for numbers in (first, second)
+        )
+        total = torch.zeros(len(one), dtype=torch.float64, device=self.device)
+        for maps, head in zip(self._unit_maps(slices, batch), self.network.lins):
+            weight = head.model[-1].weight
+            for start in range(0, len(one), batch):
+                pairs = slice(start, start + batch)
+                apart = (maps[one[pairs]] - maps[two[pairs]]).square()
+                total[pairs] += (apart * weight).sum(dim=1).mean(dim=(1, 2)).double()
+        return total.cpu().numpy()
+
+    def _unit_maps(self, slices: Tensor, batch: int) -> list[Tensor]:
+        """The trunk's maps of `[K, 1, H, W]` at each layer, of unit length along channels."""
+        layers: list[list[Tensor]] = [[] for _ in self.network.lins]
+        for part in slices.split(batch):
+            colour = 2 * part.to(self.device, torch.float32).expand(-1, 3, -1, -1) - 1
+            for kept, maps in zip(layers, self.network.net(self.network.scaling_layer(colour))):
+                kept.append(maps / (maps.square().sum(dim=1, keepdim=True).sqrt() + LENGTH_GUARD))
+        return [torch.cat(parts) for parts in layers]
 
     def diversity(self, outputs: Tensor) -> float:
         """Mean LPIPS over all pairs of the outputs `[K, 1, H, W]` of one input (Huang et al. 2018); NaN for K < 2."""

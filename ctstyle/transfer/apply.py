@@ -1,6 +1,6 @@
 """A trained model at work on many slices."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -40,6 +40,54 @@ def load_model(path: Path, encoder: Encoder) -> Model:
     return (contextual.ContextualTransformation if kind == contextual.KIND else Generator).load(path, encoder)
 
 
+class Encodings:
+    """What a generator's encoder made of slices that it met before, by their pixels.
+
+    An augmented set pairs every content slice with every style and draws the style slices again and again: with this
+    between the calls of `stylise` each is encoded once. Maps are kept until `limit_bytes`; statistics always.
+    """
+
+    def __init__(self, generator: Generator, window: Window, *, limit_bytes: int = 1 << 30):
+        self.generator, self.window, self._left = generator, window, limit_bytes
+        self._maps: dict[bytes, tuple[Tensor, Tensor]] = {}
+        self._statistics: dict[bytes, tuple[Tensor, Tensor]] = {}
+
+    def maps(self, hu: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Maps `[B, C, H/stride, W/stride]` at the AdaIN tap and body masks `[B, H, W]` of HU `[B, H, W]`."""
+        found = self._of(hu, self._maps, lambda slices, body: (self.generator.encode(slices), body))
+        for key, (maps, body) in found.items():
+            size = maps.numel() * maps.element_size() + body.numel()
+            if key not in self._maps and size <= self._left:
+                self._maps[key] = (maps.clone(), body.clone())
+                self._left -= size
+        return self._stack(hu, found)
+
+    def statistics(self, hu: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Channel mean and deviation `[B, C]` of HU `[B, H, W]`."""
+        self._statistics |= self._of(hu, self._statistics, self.generator.style_statistics)
+        return self._stack(hu, self._statistics)
+
+    def _of(
+        self,
+        hu: np.ndarray,
+        known: Mapping[bytes, tuple[Tensor, Tensor]],
+        encode: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
+    ) -> dict[bytes, tuple[Tensor, Tensor]]:
+        """Both tensors of each slice, by its pixels; those that are not `known` are encoded as one batch."""
+        slices = {one.tobytes(): one for one in hu}
+        fresh = [key for key in slices if key not in known]
+        found = {key: known[key] for key in slices if key in known}
+        if fresh:
+            made = encode(*_on_device(np.stack([slices[key] for key in fresh]), self.window, self.generator.encoder))
+            found.update(zip(fresh, zip(*made)))
+        return found
+
+    @staticmethod
+    def _stack(hu: np.ndarray, found: Mapping[bytes, tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        first, second = zip(*(found[one.tobytes()] for one in hu))
+        return torch.stack(first), torch.stack(second)
+
+
 @torch.no_grad()
 def stylise(
     model: Model,
@@ -50,13 +98,14 @@ def stylise(
     window: Window,
     alpha: float = 1.0,
     batch: int = 16,
+    known: Encodings | None = None,
 ) -> np.ndarray:
     """Content slices in the style of style slices, row by row: HU inside the window, float64 `[n, H, W]`.
 
     `content_hu` and `style_hu` are HU `[n, H, W]`, `target_style` names the style of each; the result does not depend
     on `batch`. Where the content shows no body it keeps its own pixels: air is the same in every grey scale, and the
-    content loss looks inside the body alone, so nothing holds a model there. Raises CTStyleError where they differ in
-    length.
+    content loss looks inside the body alone, so nothing holds a model there. `known` remembers a generator's encodings
+    from call to call. Raises CTStyleError where they differ in length.
     """
     if not len(content_hu) == len(style_hu) == len(target_style):
         raise CTStyleError(
@@ -66,12 +115,18 @@ def stylise(
             expected="equally many",
         )
     result = np.empty(content_hu.shape, dtype=np.float64)
+    if isinstance(model, Generator) and known is None:
+        known = Encodings(model, window)
     for start in range(0, len(content_hu), batch):
         rows = slice(start, start + batch)
-        (x, x_body), (y, y_body) = (_on_device(hu[rows], window, model.encoder) for hu in (content_hu, style_hu))
-        made = model.generate(
-            x, y, alpha, content_body=x_body, style_body=y_body, target_style=list(target_style[rows])
-        )
+        if isinstance(model, Generator):
+            maps, x_body = known.maps(content_hu[rows])
+            made = model.generate_from_maps(maps, *known.statistics(style_hu[rows]), alpha, content_body=x_body)
+        else:
+            (x, x_body), (y, y_body) = (_on_device(hu[rows], window, model.encoder) for hu in (content_hu, style_hu))
+            made = model.generate(
+                x, y, alpha, content_body=x_body, style_body=y_body, target_style=list(target_style[rows])
+            )
         unit = made[:, 0].double().cpu().numpy()
         # not window.to_hu: integers would hide a NaN from the guard
         painted = window.low + unit * (window.high - window.low)

@@ -99,9 +99,14 @@ class Generator(nn.Module):
         content_body: Tensor | None = None,
     ) -> Tensor:
         """`generate` where the style is known by its statistics alone."""
+        return self.generate_from_maps(self.encode(content), mean, deviation, alpha, content_body=content_body)
+
+    def generate_from_maps(
+        self, maps: Tensor, mean: Tensor, deviation: Tensor, alpha: float = 1.0, *, content_body: Tensor | None = None
+    ) -> Tensor:
+        """`generate_from_statistics` where the content was encoded before: `maps` of `encode`."""
         if not 0 <= alpha <= 1:
             raise CTStyleError("the blending weight is out of range", where="alpha", found=alpha, expected="0 to 1")
-        maps = self.encode(content)
         restyled = restyle(maps, mean, deviation, self._body(content_body, "content"))
         return self.decode((1 - alpha) * maps + alpha * restyled)
 

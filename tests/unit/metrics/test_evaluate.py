@@ -18,8 +18,8 @@ WINDOW = Window(-250, 750)
 class MeanGrey:
     """Stands in for LPIPS, which has its own tests: the distance of two slices is that of their mean grey."""
 
-    def distance(self, first, second):
-        return (first - second).mean((1, 2, 3)).abs().numpy()
+    def between(self, slices, first, second):
+        return (slices[first] - slices[second]).mean((1, 2, 3)).abs().numpy()
 
     def diversity(self, outputs):
         return float(outputs.mean((1, 2, 3)).numpy().std())

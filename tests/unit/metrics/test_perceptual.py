@@ -114,6 +114,15 @@ def test_all_pairs_at_once_are_the_pairs_one_by_one(net, trunks):
         np.testing.assert_allclose(found[row], one_by_one, rtol=0, atol=1e-6)
 
 
+def test_chosen_pairs_of_a_stack_are_those_pairs_one_by_one(trunks):
+    perceptual = build_lpips("vgg", trunks["vgg"], trunk="random")
+    stack, first, second = slices(5, 32), np.array([0, 4, 2, 2, 0]), np.array([1, 3, 2, 0, 1])
+    found = perceptual.between(stack, first, second, batch=2)
+    expected = perceptual.distance(stack[first], stack[second])
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-9)
+    assert found[2] == 0 and found[0] == found[4] > 0
+
+
 def test_an_incomplete_trunk_is_refused(trunks):
     lacking = {key: value for key, value in trunks["vgg"].items() if key != "features.28.weight"}
     with pytest.raises(NoTrunk, match=r"features\.28\.weight"):

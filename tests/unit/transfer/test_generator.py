@@ -10,7 +10,7 @@ from ctstyle.errors import CTStyleError
 from ctstyle.initialise import he_initialise
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window
-from ctstyle.transfer.apply import load_model, stylise
+from ctstyle.transfer.apply import Encodings, load_model, stylise
 from ctstyle.transfer.decoder import Decoder
 from ctstyle.transfer.generator import Generator, WrongGenerator, read_metadata
 
@@ -73,6 +73,20 @@ def test_stylise_is_generate_whatever_the_batch(generator):
         assert np.array_equal(found[~body], hu[~body])
     with pytest.raises(CTStyleError, match="5 and 3"):
         stylise(generator, hu, style_hu[:3], ["s2"] * 5, window=WINDOW)
+
+
+@pytest.mark.parametrize("limit_bytes", [1 << 20, 0])
+def test_a_slice_that_was_met_before_is_not_encoded_again(generator, monkeypatch, limit_bytes):
+    hu = (WINDOW.low + 1000 * slices(4, 7)[:, 0].numpy()).astype(np.int16)
+    plain = stylise(generator, hu[[0, 1, 0]], hu[[2, 2, 3]], ["s2"] * 3, window=WINDOW)
+    encoded, encode = [], generator.encode
+    monkeypatch.setattr(generator, "encode", lambda part: encoded.append(len(part)) or encode(part))
+    known = Encodings(generator, WINDOW, limit_bytes=limit_bytes)
+    for _ in range(2):
+        again = stylise(generator, hu[[0, 1, 0]], hu[[2, 2, 3]], ["s2"] * 3, window=WINDOW, known=known)
+        np.testing.assert_allclose(again, plain, atol=0.01)
+    # two contents and two styles once; without room the maps of the contents a second time, statistics never
+    assert sum(encoded) == (4 if limit_bytes else 6)
 
 
 @torch.no_grad()
