@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.side_by_side import interleave, machine, ratios, spread, table
+from ctstyle.device import autocast, place
 from ctstyle.encoders.network import Encoder, build, trunk
 from ctstyle.encoders.registry import encoder_spec
 from ctstyle.transfer.adain import channel_statistics, restyle
@@ -25,6 +26,7 @@ from ctstyle.transfer.losses import style_loss
 
 SIZES = (64, 96, 128, 256)
 BATCH = 8
+CPU = torch.device("cpu")
 SLICES = 8
 STYLE_TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 STYLE_WEIGHT = 10.0
@@ -46,20 +48,28 @@ def vgg19_state() -> dict[str, Tensor]:
 class PublicStep:
     """The step of the public ports: everything anew, three channels."""
 
-    def __init__(self, state: dict[str, Tensor], decoder: Decoder, content: np.ndarray, style: np.ndarray):
+    def __init__(
+        self,
+        state: dict[str, Tensor],
+        decoder: Decoder,
+        content: np.ndarray,
+        style: np.ndarray,
+        device: torch.device = CPU,
+    ):
         features = build("vgg19", state).network.features
         first = nn.Conv2d(3, 64, 3, padding=1, padding_mode="reflect")
         first.weight, first.bias = features[0].weight, features[0].bias
         layers = [first, *list(features)[1:21]]
-        self.stages = [nn.Sequential(*layers[a:b]) for a, b in ((0, 2), (2, 7), (7, 12), (12, 21))]
+        self.stages = [nn.Sequential(*layers[a:b]).to(device) for a, b in ((0, 2), (2, 7), (7, 12), (12, 21))]
         last = decoder.layers[-1]
         wide = nn.Conv2d(last.in_channels, 3, 3, padding=1, padding_mode="reflect")
         with torch.no_grad():
             wide.weight.copy_(last.weight.expand(3, -1, -1, -1)), wide.bias.copy_(last.bias.expand(3))
-        self.decoder = nn.Sequential(*list(decoder.layers)[:-1], wide)
+        self.decoder = nn.Sequential(*list(decoder.layers)[:-1], wide).to(device)
         self.optimiser = torch.optim.Adam(self.decoder.parameters(), lr=1e-4)
-        self.mean, self.std = (torch.tensor(values).reshape(1, 3, 1, 1) for values in PREPROCESSING)
-        self.content, self.style = (torch.from_numpy(each)[:, None].expand(-1, 3, -1, -1) for each in (content, style))
+        self.mean, self.std = (torch.tensor(values, device=device).reshape(1, 3, 1, 1) for values in PREPROCESSING)
+        slices = (torch.from_numpy(each)[:, None].to(device) for each in (content, style))
+        self.content, self.style = (each.expand(-1, 3, -1, -1) for each in slices)
 
     def encode(self, images: Tensor) -> list[Tensor]:
         """Maps at the four levels."""
@@ -90,26 +100,44 @@ PREPROCESSING = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 class OurStep:
     """The step of `ctstyle.transfer.train`: cached maps and statistics, one channel, doubling inside convolutions."""
 
-    def __init__(self, state: dict[str, Tensor], decoder: Decoder, content: np.ndarray, style: np.ndarray):
-        self.encoder: Encoder = build("vgg19", state)
+    def __init__(
+        self,
+        state: dict[str, Tensor],
+        decoder: Decoder,
+        content: np.ndarray,
+        style: np.ndarray,
+        device: torch.device = CPU,
+    ):
+        self.encoder: Encoder = place(build("vgg19", state), device)
         scales = dict.fromkeys(STYLE_TAPS, 1.0)
         self.contents = FeatureCache(self.encoder, content, scales=scales)
         self.styles = FeatureCache(self.encoder, style, scales=scales, limit_bytes=0)
-        self.decoder, self.indices = decoder, range(BATCH)
-        self.optimiser = torch.optim.Adam(decoder.parameters(), lr=1e-4)
+        self.decoder, self.indices, self.device = place(decoder, device), range(BATCH), device
+        # a capturable optimiser keeps its step count on the card, as a CUDA graph needs
+        self.optimiser = torch.optim.Adam(decoder.parameters(), lr=1e-4, capturable=device.type == "cuda")
 
-    def __call__(self) -> float:
-        """One step; returns its loss."""
+    def material(self) -> tuple[Tensor, dict[str, tuple[Tensor, Tensor]]]:
+        """AdaIN's target and the wanted statistics, from what is cached."""
         wanted = self.styles.statistics(self.indices, STYLE_TAPS)
-        tap = STYLE_TAPS[-1]
-        target = restyle(self.contents.maps(self.indices, (tap,))[tap], *wanted[tap])
-        made = self.encoder(self.decoder(target), STYLE_TAPS)
-        loss = F.mse_loss(made[tap], target)
+        return restyle(
+            self.contents.maps(self.indices, STYLE_TAPS[-1:])[STYLE_TAPS[-1]], *wanted[STYLE_TAPS[-1]]
+        ), wanted
+
+    def descend(self, target: Tensor, wanted: dict[str, tuple[Tensor, Tensor]]) -> Tensor:
+        """Forward, backward and Adam's step; the loss stays on the device."""
+        with autocast(self.device):
+            made = self.encoder(self.decoder(target), STYLE_TAPS)
+        made = {tap: maps.float() for tap, maps in made.items()}
+        loss = F.mse_loss(made[STYLE_TAPS[-1]], target)
         loss = loss + STYLE_WEIGHT * style_loss(made, wanted, dict.fromkeys(STYLE_TAPS, 1.0))
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()
-        return float(loss.detach())
+        return loss.detach()
+
+    def __call__(self) -> float:
+        """One step; returns its loss."""
+        return float(self.descend(*self.material()))
 
 
 def main(rounds: int) -> None:

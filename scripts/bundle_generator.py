@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ctstyle.device import place
 from ctstyle.encoders.network import build as build_encoder
 from ctstyle.encoders.weights import Weights
 from ctstyle.job import job
@@ -16,7 +17,7 @@ from ctstyle.transfer.generator import Generator
 if __name__ == "__main__":
     with job(snakemake) as run:
         weights = Weights.load(Path(run.input.weights))
-        encoder = build_encoder(weights.encoder, weights.state).to(run.device)
+        encoder = place(build_encoder(weights.encoder, weights.state), run.device)
         styles = pd.read_csv(run.input.styles, sep="\t", dtype=str, keep_default_na=False)
         bundle = Bundle.of(
             Generator.load(Path(run.input.generator), encoder),

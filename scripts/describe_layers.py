@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ctstyle.device import place
 from ctstyle.encoders.layers import LayerSettings, describe
 from ctstyle.encoders.network import build as build_encoder
 from ctstyle.encoders.weights import Weights
@@ -16,7 +17,7 @@ if __name__ == "__main__":
         training = open_run(run.input.slices, run.input.split).select(side="train")
         weights = Weights.load(Path(run.input.weights))
         frame, figure = describe(
-            build_encoder(weights.encoder, weights.state).to(run.device),
+            place(build_encoder(weights.encoder, weights.state), run.device),
             training,
             Window(*run.params.window_hu),
             weights=weights.weights,

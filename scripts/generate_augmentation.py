@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ctstyle.augment.generate import AugmentSettings, generate, lent_slices, network_painter, training_slices
 from ctstyle.augment.guard import counts
+from ctstyle.device import place
 from ctstyle.encoders.network import build as build_encoder
 from ctstyle.encoders.weights import Weights
 from ctstyle.job import job
@@ -17,7 +18,7 @@ if __name__ == "__main__":
     with job(snakemake) as run:
         settings, window = build(AugmentSettings, run.params.augment), Window(*run.params.window_hu)
         weights = Weights.load(Path(run.input.weights))
-        encoder = build_encoder(weights.encoder, weights.state).to(run.device)
+        encoder = place(build_encoder(weights.encoder, weights.state), run.device)
         model = load_model(Path(run.input.generator), encoder)
         slices_of = lent_slices if run.params.lent else training_slices
         made = generate(

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ctstyle.device import place
 from ctstyle.encoders.network import build as build_encoder
 from ctstyle.encoders.scale import tap_scales
 from ctstyle.encoders.weights import Weights
@@ -17,7 +18,7 @@ if __name__ == "__main__":
         archive, window = open_run(run.input.slices, run.input.split), Window(*run.params.window_hu)
         weights = Weights.load(Path(run.input.weights))
         encoder, settings = build_encoder(weights.encoder, weights.state), build(GatysSettings, run.params.gatys)
-        content_tap, style_taps = taps(encoder.to(run.device), settings)
+        content_tap, style_taps = taps(place(encoder, run.device), settings)
         training = window.to_unit(archive.select(side="train", style=SOURCE).hu())
         scales = tap_scales(encoder, training, (content_tap, *style_taps))
         seconds = save_stylised(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ctstyle.device import place
 from ctstyle.encoders.network import build as build_encoder
 from ctstyle.encoders.weights import Weights
 from ctstyle.job import job
@@ -18,7 +19,7 @@ if __name__ == "__main__":
     with job(snakemake) as run:
         archive = open_run(run.input.slices, run.input.split).at_size(run.params.size_px)
         window, weights = Window(*run.params.window_hu), Weights.load(Path(run.input.weights))
-        encoder = build_encoder(weights.encoder, weights.state).to(run.device)
+        encoder = place(build_encoder(weights.encoder, weights.state), run.device)
         rows = test_pairs(archive, seed=run.seed)
         hu = stylise_rows(Generator.load(Path(run.input.generator), encoder), archive, rows, window)
         scores = transfer_frame(

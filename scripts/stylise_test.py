@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ctstyle.device import place
 from ctstyle.encoders.network import build as build_encoder
 from ctstyle.encoders.weights import Weights
 from ctstyle.job import job
@@ -15,7 +16,7 @@ if __name__ == "__main__":
     with job(snakemake) as run:
         archive, window = open_run(run.input.slices, run.input.split), Window(*run.params.window_hu)
         weights = Weights.load(Path(run.input.weights))
-        model = load_model(Path(run.input.generator), build_encoder(weights.encoder, weights.state).to(run.device))
+        model = load_model(Path(run.input.generator), place(build_encoder(weights.encoder, weights.state), run.device))
         has_style_input = isinstance(model, Generator)
         seconds = save_stylised(
             model,

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ctstyle.device import place
 from ctstyle.encoders.network import build as build_encoder
 from ctstyle.encoders.weights import Weights
 from ctstyle.job import job
@@ -16,7 +17,7 @@ if __name__ == "__main__":
         weights = Weights.load(Path(run.input.weights))
         material = Material.of(open_run(run.input.slices, run.input.split), Window(*run.params.window_hu))
         model, history = train_contextual(
-            build_encoder(weights.encoder, weights.state).to(run.device),
+            place(build_encoder(weights.encoder, weights.state), run.device),
             build(ContextualSettings, run.params.contextual),
             material,
             targets=sorted(set(material.style_names) - {SOURCE}),

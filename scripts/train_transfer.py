@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ctstyle.device import place
 from ctstyle.encoders.choice import TapLists
 from ctstyle.encoders.network import build as build_encoder
 from ctstyle.encoders.weights import Weights
@@ -16,7 +17,7 @@ from ctstyle.transfer.train import TransferSettings, train, with_layers
 if __name__ == "__main__":
     with job(snakemake) as run:
         weights, window = Weights.load(Path(run.input.weights)), Window(*run.params.window_hu)
-        encoder = build_encoder(weights.encoder, weights.state).to(run.device)
+        encoder = place(build_encoder(weights.encoder, weights.state), run.device)
         selected = TapLists.load(Path(run.input.taps)) if run.input.get("taps") else None
         generator, history = train(
             Generator.load(Path(run.input.decoder), encoder),

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ctstyle.device import place
 from ctstyle.encoders.network import build as build_encoder
 from ctstyle.encoders.weights import Weights
 from ctstyle.job import job
@@ -15,7 +16,7 @@ if __name__ == "__main__":
         training = open_run(run.input.slices, run.input.split).select(side="train").at_size(int(run.wildcards.size))
         weights = Weights.load(Path(run.input.weights))
         generator, history = warm_up(
-            build_encoder(weights.encoder, weights.state).to(run.device),
+            place(build_encoder(weights.encoder, weights.state), run.device),
             Window(*run.params.window_hu).to_unit(training.hu()),
             build(WarmUpSettings, run.params.warm_up),
             seed=run.seed,

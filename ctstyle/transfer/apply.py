@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ctstyle.device import autocast
 from ctstyle.encoders.network import Encoder
 from ctstyle.errors import CTStyleError
 from ctstyle.slices.body import body_mask
@@ -120,13 +121,13 @@ def stylise(
     for start in range(0, len(content_hu), batch):
         rows = slice(start, start + batch)
         if isinstance(model, Generator):
-            maps, x_body = known.maps(content_hu[rows])
-            made = model.generate_from_maps(maps, *known.statistics(style_hu[rows]), alpha, content_body=x_body)
+            with autocast(model.encoder.mean.device):
+                maps, x_body = known.maps(content_hu[rows])
+                made = model.generate_from_maps(maps, *known.statistics(style_hu[rows]), alpha, content_body=x_body)
         else:
             (x, x_body), (y, y_body) = (_on_device(hu[rows], window, model.encoder) for hu in (content_hu, style_hu))
-            made = model.generate(
-                x, y, alpha, content_body=x_body, style_body=y_body, target_style=list(target_style[rows])
-            )
+            names = list(target_style[rows])
+            made = model.generate(x, y, alpha, content_body=x_body, style_body=y_body, target_style=names)
         unit = made[:, 0].double().cpu().numpy()
         # not window.to_hu: integers would hide a NaN from the guard
         painted = window.low + unit * (window.high - window.low)

@@ -15,6 +15,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from ctstyle.device import place
 from ctstyle.encoders.network import build as build_encoder
 from ctstyle.encoders.weights import Weights, state_digest
 from ctstyle.settings import build
@@ -137,7 +138,7 @@ class Bundle:
         )
         styles = {one["name"]: Style(**one, **_part(state, f"style.{one['name']}.")) for one in about["styles"]}
         settings = build(SliceSettings, about["slices"])
-        return cls(generator.to(device).eval(), settings, styles, about["model"], about["weights"])
+        return cls(place(generator, torch.device(device)).eval(), settings, styles, about["model"], about["weights"])
 
 
 def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

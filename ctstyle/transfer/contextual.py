@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ctstyle.accumulate import Accumulation
 from ctstyle.checkpoint import Checkpoint
-from ctstyle.device import autocast
+from ctstyle.device import autocast, place
 from ctstyle.encoders.network import Encoder
 from ctstyle.errors import CTStyleError
 from ctstyle.fit import fit
@@ -164,7 +164,7 @@ class ContextualTransformation(nn.Module):
         settings, size_px = CRNSettings(**kept["crn"]), tuple(kept["size_px"])
         model = cls(encoder, {name: CRN(settings, size_px=size_px) for name in kept["styles"]})
         model.networks.load_state_dict(safetensors.torch.load_file(path))
-        return model.to(encoder.mean.device).eval()
+        return place(model, encoder.mean.device).eval()
 
 
 def train_contextual(
@@ -198,7 +198,7 @@ def train_contextual(
     )
     groups = [np.flatnonzero(np.asarray(material.style_names) == name) for name in targets]
 
-    start = _grey_network(content, settings.crn, seed).to(device)
+    start = place(_grey_network(content, settings.crn, seed), device)
     stages = [_Stage(start, settings, settings.warm_up_steps)]
     stages += [_Stage(copy.deepcopy(start), settings, settings.steps) for _ in targets]
 

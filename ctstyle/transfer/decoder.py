@@ -44,11 +44,15 @@ class Decoder(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Decode `maps`; the result is not clamped."""
-        layers = iter(self.layers)
+        """Decode `maps`; the result is not clamped.
+
+        The last convolution is in float32 also under autocast: bfloat16 has 8 digits, steps of 4 HU in bone.
+        """
+        layers = iter(self.layers[:-1])
         for layer in layers:
             maps = convolve_doubled(maps, next(layers)) if isinstance(layer, nn.Upsample) else layer(maps)
-        return maps
+        with torch.autocast(maps.device.type, enabled=False):
+            return self.layers[-1](maps.to(self.layers[-1].weight.dtype))
 
 
 def convolve_doubled(maps: Tensor, convolution: nn.Conv2d) -> Tensor:

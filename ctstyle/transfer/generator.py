@@ -10,6 +10,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from ctstyle.device import place
 from ctstyle.encoders.network import Encoder
 from ctstyle.errors import CTStyleError
 from ctstyle.transfer.adain import channel_statistics, restyle
@@ -34,8 +35,8 @@ class Generator(nn.Module):
         self.statistics = statistics
 
     def encode(self, slices: Tensor) -> Tensor:
-        """The scaled maps `[B, C, H/stride, W/stride]` that AdaIN works on."""
-        return self.encoder(slices, (self.adain_tap,))[self.adain_tap] / self.scale
+        """The scaled maps `[B, C, H/stride, W/stride]` that AdaIN works on, in the slices' own precision."""
+        return self.encoder(slices, (self.adain_tap,))[self.adain_tap].to(slices.dtype) / self.scale
 
     def decode(self, maps: Tensor) -> Tensor:
         """The slice of (restyled) maps, clamped to [0, 1]."""
@@ -155,7 +156,7 @@ class Generator(nn.Module):
         decoder.load_state_dict(safetensors.torch.load_file(path))
         generator = cls(
             encoder,
-            decoder.to(encoder.mean.device),
+            place(decoder, encoder.mean.device),
             adain_tap=kept["adain_tap"],
             scale=kept["scale"],
             statistics=kept["statistics"],

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ctstyle.accumulate import Accumulation
 from ctstyle.checkpoint import Checkpoint
-from ctstyle.device import autocast
+from ctstyle.device import autocast, place
 from ctstyle.encoders.choice import TapLists
 from ctstyle.encoders.network import Encoder
 from ctstyle.encoders.registry import EncoderSpec
@@ -153,7 +153,7 @@ def warm_up(
         # Begin near a grey slice: from He's scale the first hundred steps would go into unlearning the output's size.
         decoder.layers[-1].weight *= 0.05
         decoder.layers[-1].bias.fill_(float(slices.mean()))
-    decoder.to(device)
+    place(decoder, device)
     optimiser = torch.optim.Adam(decoder.parameters(), lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rise_and_fall(step, settings.steps))
     accumulation = Accumulation("warm-up", checkpoint)
