@@ -27,7 +27,7 @@ def textbook(generated: Tensor, target: Tensor, bandwidth: float = 0.5, eps: flo
     """The formula as the public ports write it: every step a matrix that autograd keeps."""
     mean = target.mean(dim=2, keepdim=True)
     made, wanted = (torch.nn.functional.normalize(vectors, dim=1) for vectors in (generated - mean, target - mean))
-    distance = 1 - torch.bmm(made.transpose(1, 2), wanted)
+    distance = (1 - torch.bmm(made.transpose(1, 2), wanted)).clamp(min=0)
     relative = distance / (distance.min(dim=2, keepdim=True)[0] + eps)
     weights = torch.exp((1 - relative) / bandwidth)
     similarity = weights / weights.sum(dim=2, keepdim=True)

@@ -5,12 +5,10 @@ from torch import Tensor
 
 from ctstyle.errors import CTStyleError
 from ctstyle.transfer.guards import DISTANCE_GUARD
-from ctstyle.transfer.streamed import contextual_similarity
+from ctstyle.transfer.streamed import contextual_similarity, unit_rows
 
 STREAM_FROM = 512
 """From so many points on the similarity is streamed in blocks of rows; below, the dense matrices are as fast."""
-NORM_GUARD = 1e-8
-"""Vectors shorter than this count as zero; their cosine with everything is zero."""
 
 
 def contextual_loss(
@@ -49,23 +47,26 @@ def contextual_loss(
         if generated.dtype in (torch.float16, torch.bfloat16):  # eps does not stand fewer digits
             generated, target = generated.float(), target.float()
         mean = target.mean(dim=2, keepdim=True)
-        made, wanted = _unit(generated - mean), _unit(target - mean)
-        if max(made.shape[2], wanted.shape[2]) < STREAM_FROM or wanted.requires_grad:
+        if max(generated.shape[2], target.shape[2]) < STREAM_FROM or target.requires_grad:
             apart = None
             if spatial_weight > 0:
                 apart = spatial_weight * (generated_xy[:, :, None] - target_xy[:, None, :]).square().sum(dim=0)
+            made, wanted = (unit_rows(vectors, mean) for vectors in (generated, target))
             similarity = _dense_similarity(made, wanted, bandwidth=bandwidth, eps=eps, apart=apart)
         else:
-            if spatial_weight > 0:
-                made, wanted = _with_places(made, wanted, generated_xy, target_xy, spatial_weight)
-            pairs = zip(*(vectors.transpose(1, 2).contiguous() for vectors in (made, wanted)))
-            similarity = torch.stack([contextual_similarity(*pair, bandwidth=bandwidth, eps=eps) for pair in pairs])
+            similarities = []
+            for pair in zip(generated, target, mean):
+                made, wanted = (unit_rows(vectors, pair[2]) for vectors in pair[:2])
+                if spatial_weight > 0:
+                    made, wanted = _with_places(made, wanted, generated_xy, target_xy, spatial_weight)
+                similarities.append(contextual_similarity(made, wanted, bandwidth=bandwidth, eps=eps))
+            similarity = torch.stack(similarities)
         return -similarity.log()
 
 
 def _dense_similarity(made: Tensor, wanted: Tensor, *, bandwidth: float, eps: float, apart: Tensor | None) -> Tensor:
-    """CX per sample `[B]` of unit vectors `[B, C, N]` and `[B, C, M]`; `apart` `[N, M]` is added to their distance."""
-    distance = (1 - made.transpose(1, 2) @ wanted).clamp_min(0)
+    """CX per sample `[B]` of unit rows `[B, N, C]` and `[B, M, C]`; `apart` `[N, M]` is added to their distance."""
+    distance = (1 - made @ wanted.transpose(1, 2)).clamp_min(0)
     if apart is not None:
         distance = distance + apart
     relative = distance / (distance.amin(dim=2, keepdim=True) + eps)
@@ -76,21 +77,8 @@ def _dense_similarity(made: Tensor, wanted: Tensor, *, bandwidth: float, eps: fl
 def _with_places(
     made: Tensor, wanted: Tensor, made_xy: Tensor, wanted_xy: Tensor, weight: float
 ) -> tuple[Tensor, Tensor]:
-    """The vectors with four more channels each, whose product is -weight |p - p'|^2 = weight (2 p p' - p^2 - p'^2)."""
-    here, there = (place.to(made.dtype) for place in (made_xy, wanted_xy))
-    squares = [-weight * place.square().sum(dim=0, keepdim=True) for place in (here, there)]
-    more = torch.cat([2 * weight * here, squares[0], torch.ones_like(squares[0])])
-    other = torch.cat([there, torch.ones_like(squares[1]), squares[1]])
-    made, wanted = (
-        torch.cat([vectors, rows.expand(len(vectors), -1, -1)], dim=1)
-        for vectors, rows in ((made, more), (wanted, other))
-    )
-    return made, wanted
-
-
-def _unit(vectors: Tensor) -> Tensor:
-    """`[B, C, N]` with unit length along C; vectors below the guard become zero, with a zero gradient."""
-    squared = vectors.square().sum(dim=1, keepdim=True)
-    real = squared > NORM_GUARD**2
-    length = torch.where(real, squared, torch.ones_like(squared)).sqrt()
-    return torch.where(real, vectors / length, torch.zeros_like(vectors))
+    """Rows with four more channels each, whose product is -weight |p - p'|^2 = weight (2 p p' - p^2 - p'^2)."""
+    here, there = (place.to(made.dtype).t() for place in (made_xy, wanted_xy))
+    squares = [-weight * place.square().sum(dim=1, keepdim=True) for place in (here, there)]
+    more = torch.cat([made, 2 * weight * here, squares[0], torch.ones_like(squares[0])], dim=1)
+    return more, torch.cat([wanted, there, torch.ones_like(squares[1]), squares[1]], dim=1)

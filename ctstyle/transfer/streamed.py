@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ctstyle.transfer.guards import NORM_GUARD
+
 BLOCK_ROWS = 256
 """Rows of one block on the CPU: with 4,096 targets the block is 4 MB."""
 BLOCK_BYTES = 1 << 28
@@ -27,6 +29,38 @@ def contextual_similarity(generated: Tensor, target: Tensor, *, bandwidth: float
     derivative.
     """
     return _Similarity.apply(generated, target, bandwidth, eps)
+
+
+def unit_rows(vectors: Tensor, centre: Tensor) -> Tensor:
+    """Vectors `[..., C, N]`, less `centre` `[..., C, 1]`, as rows `[..., N, C]` of unit length; those below NORM_GUARD
+    become zero, with a zero gradient.
+
+    A chain of operations would pass over the vectors twice as often; there is no second derivative.
+    """
+    return _UnitRows.apply(vectors, centre)
+
+
+class _UnitRows(torch.autograd.Function):
+    """u = x / |x|, and dx = (du - (du . u) u) / |x|."""
+
+    @staticmethod
+    def forward(ctx: Any, vectors: Tensor, centre: Tensor) -> Tensor:
+        """The rows; they and one factor each are kept."""
+        rows = (vectors - centre).transpose(-1, -2).contiguous()
+        length = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+        factor = torch.where(length > NORM_GUARD, 1 / length, torch.zeros_like(length))
+        rows.mul_(factor)
+        ctx.save_for_backward(rows, factor)
+        return rows
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        """The part of the gradient across each row, as columns again."""
+        rows, factor = ctx.saved_tensors
+        along = torch.linalg.vecdot(upstream, rows).unsqueeze(-1)
+        gradient = torch.addcmul(upstream, along, rows, value=-1).mul_(factor).transpose(-1, -2)
+        return gradient, -gradient.sum(dim=-1, keepdim=True) if ctx.needs_input_grad[1] else None
 
 
 class _Similarity(torch.autograd.Function):
@@ -47,7 +81,7 @@ class _Similarity(torch.autograd.Function):
         nearest = torch.empty(count, dtype=torch.long, device=target.device)
         kept = count if generated.requires_grad else 0
         rest, others = generated.new_empty(kept), generated.new_empty(kept, generated.shape[1])
-        columns = target.t()
+        columns = target.t().contiguous()
         size = min(_block_rows(target), count)
         block = generated.new_empty(2, size, wanted)  # new memory for every block would cost more than its arithmetic
         for start in range(0, count, size):

@@ -97,11 +97,16 @@ def mass_attenuations(material: str, kev: np.ndarray) -> np.ndarray:
 @cache
 def basis_densities(tissue: str) -> tuple[float, float]:
     """Equivalent densities (water, hydroxyapatite) in g/cm3: least squares of the attenuation from 45 to 90 keV."""
-    measured = np.array([TISSUES[tissue].density * mass_attenuation(tissue, kev) for kev in _FIT_KEV])
-    basis = np.array([[mass_attenuation(name, kev) for name in BASIS[:2]] for kev in _FIT_KEV])
+    measured = TISSUES[tissue].density * mass_attenuations(tissue, _FIT_KEV)
+    basis = np.stack([_of_basis(name) for name in BASIS[:2]], axis=1)
     scale = basis[:, :1]
     water, mineral = np.linalg.lstsq(basis / scale, measured / scale[:, 0], rcond=None)[0]
     return float(water), float(mineral)
+
+
+@cache
+def _of_basis(material: str) -> np.ndarray:
+    return mass_attenuations(material, _FIT_KEV)
 
 
 def hounsfield(densities: np.ndarray, kev: float) -> np.ndarray:
