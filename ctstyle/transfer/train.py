@@ -73,7 +73,8 @@ class TransferSettings:
     X (the paper), adain with the restyled maps of X. `identity_weight` adds the L1 distance of D(E(X)) to X, so that
     what the warm-up learnt is kept; `spatial_weight` adds CoBi's spatial term to the contextual distance. `schedule` is
     one of SCHEDULES, `statistics` one of STATISTICS: channel means and deviations inside the body, or of whole slices
-    (the paper); `points` one of POINTS, for the contextual loss's positions; `smoothing` softmax smooths the deep taps inside the losses (`features.scaled_maps`).
+    (the paper); `points` one of POINTS, for the positions that the contextual loss compares; `smoothing` softmax
+    smooths the deep taps inside the losses (`features.scaled_maps`).
     """
 
     steps: int = 200
