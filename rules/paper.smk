@@ -319,7 +319,6 @@ rule make_ablations:
         facts=run_facts(),
         small=ABLATIONS.scale,
         asked=ABLATIONS.frame.to_dict("records"),
-        bootstrap=lookup("paper/bootstrap", within=config),
         slices=lookup("slices", within=config),
         code=fingerprint("make_ablations"),
     script:

@@ -13,7 +13,7 @@ from ctstyle.settings import build
 
 if __name__ == "__main__":
     with job(snakemake) as run:
-        facts = run_facts(run.params.facts, run.params.bootstrap, weights=run.input.weights, trunk=run.input.trunk)
+        facts = run_facts(run.params.facts, {}, weights=run.input.weights, trunk=run.input.trunk)
         asked = pd.DataFrame(run.params.asked)
         chains = ablations.by_seed(*(read_frames(run.input[name]) for name in ("segmentation", "structure", "painted")))
         table = ablations.table(chains, asked)

@@ -119,6 +119,12 @@ def test_all_ablations_share_what_they_can_and_a_value_adds_its_own_jobs_alone(w
     assert "results/ablations/ours/alpha-0.25/seed0/generator.safetensors" not in more
 
 
+@pytest.mark.parametrize("config", ["config/study.yaml", "tests/config/tiny.yaml"])
+def test_the_study_and_the_tiny_run_have_ablations(workflow, root, config):
+    rules = {"warm_up_ablated", "train_ablated", "measure_ablation", "make_ablations"}
+    assert workflow.planned("--configfile", root / config) >= rules
+
+
 def test_no_ablation_is_planned_where_none_is_asked_for(workflow):
     assert not workflow.planned("--config", "cohorts=[phantom]") & {"make_ablations", "measure_ablation"}
 
