@@ -14,16 +14,16 @@ from ctstyle.paper.drawing import OKABE_ITO, STYLE_MARKERS, Look, Sheet, drawing
 from ctstyle.transfer.ablations import BASE, QUESTIONS
 
 PANELS = {
-    "iou_out_of_style": "Foreground IoU out of style, %",
-    "foreground_iou_gain": "Gain over no augmentation, points",
-    "gradient_ssim": "Structure: gradient SSIM (G, X)",
-    "hu_error_target": "Error to the true target, HU",
+    "iou_out_of_style": "IoU out of style, %",
+    "foreground_iou_gain": "Gain in IoU, points",
+    "gradient_ssim": "Gradient SSIM (G, X)",
+    "hu_error_target": "Error to target, HU",
 }
 SEED_COLOUR, MEAN_COLOUR, BAND_COLOUR = OKABE_ITO["blue"], OKABE_ITO["black"], "0.92"
 
 
 def ablation_curves(chains: pd.DataFrame, asked: pd.DataFrame, question: str, look: Look) -> Figure:
-    """One question in four panels (`PANELS`): each seed a mark, their mean a line (a bar between words).
+    """One question in four panels (`PANELS`): each seed a mark, their mean a line (a bar where values are words).
 
     `chains` is that of `ablations.by_seed`, `asked` the frame of `transfer.ablations.Plan`. The dashed line is the
     plain U-Net, and slices that no network touched; the band is the run's own value. Values stand at equal distances.
@@ -34,7 +34,7 @@ def ablation_curves(chains: pd.DataFrame, asked: pd.DataFrame, question: str, lo
     plain = chains[chains["arm"] == PLAIN]
     width = look.width_mm / len(PANELS)
     with drawing():
-        sheet = Sheet(look, 66)
+        sheet = Sheet(look, 63)
         for number, (measure, title) in enumerate(PANELS.items()):
             axes = sheet.axes(9 + number * width, 8, width - 11, 36)
             _panel(axes, of_values, measure)
@@ -42,7 +42,7 @@ def ablation_curves(chains: pd.DataFrame, asked: pd.DataFrame, question: str, lo
                 axes.axhline(0, color=MEAN_COLOUR, linewidth=0.6, linestyle="--")
             elif measure != "gradient_ssim":
                 axes.axhline(plain[measure].mean(), color=MEAN_COLOUR, linewidth=0.6, linestyle="--")
-            axes.set_title(title, loc="left", pad=3, fontsize=6.5)
+            axes.set_title(title, loc="left", pad=3, weight="bold")
         sheet.text(look.width_mm / 2, 52, about.axis, ha="center", fontsize=7)
         handles, labels = _legend(of_values)
         sheet.figure.legend(handles, labels, loc="lower center", ncols=len(handles), handlelength=2.2)
@@ -63,10 +63,12 @@ def _panel(axes: Axes, chains: pd.DataFrame, measure: str) -> None:
     numbers = not values["value"].map(lambda value: isinstance(value, str)).any()
     for place in values.loc[values["point"] == BASE, "place"]:
         axes.axvspan(place - 0.3, place + 0.3, color=BAND_COLOUR, linewidth=0, zorder=0)
+    seeds = chains["seed"].nunique()
     for seed_number, (_, of_seed) in enumerate(chains.groupby("seed")):
+        aside = 0 if numbers else 0.12 * (seed_number - (seeds - 1) / 2)
         how = {"color": SEED_COLOUR, "marker": _marker(seed_number), "markersize": 3}
         line = "-" if numbers else ""
-        axes.plot(of_seed["place"], of_seed[measure], linestyle=line, linewidth=0.4, alpha=0.6, mew=0, **how)
+        axes.plot(of_seed["place"] + aside, of_seed[measure], linestyle=line, linewidth=0.4, alpha=0.6, mew=0, **how)
     mean = chains.groupby("place")[measure].mean()
     if numbers:
         axes.plot(mean.index, mean, color=MEAN_COLOUR, linewidth=1.2)
