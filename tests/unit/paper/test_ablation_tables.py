@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ctstyle.metrics.arms import SEGMENTATION_COLUMNS
+from ctstyle.metrics.segmentation import COUNTS
 from ctstyle.paper.ablation_curves import PANELS, ablation_curves, save_curves
 from ctstyle.paper.ablations import by_seed, table
 from ctstyle.paper.drawing import Look
@@ -34,8 +34,9 @@ def frames():
                 for style, domain, found in (("s1", "in_style", 1.0), ("s2", "out_of_style", iou)):
                     tp = round(size * found)
                     counts = (tp, 0, size - tp, 1000)
-                    rows.append((arm, seed, f"{patient}-{style}", patient, "made", style, domain, 4, *counts))
-            segmentation.append(pd.DataFrame(rows, columns=SEGMENTATION_COLUMNS).assign(point=point))
+                    about = {"scan": f"{patient}-{style}", "patient": patient, "style": style, "domain": domain}
+                    rows.append({"arm": arm, "point": point, "seed": seed, **about, **dict(zip(COUNTS, counts))})
+            segmentation.append(pd.DataFrame(rows))
             ssim = 1.0 if arm == "plain" else SSIM[point]
             measures = {"hu_error_target": 50.0 + 10 * seed, "wasserstein_generated_hu": 30.0}
             # three slices of one patient and one of the other: patients weigh the same
