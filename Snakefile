@@ -21,6 +21,7 @@ pathvars:
     segmentation="<results>/segmentation",
     metrics="<results>/metrics",
     comparison="<results>/comparison",
+    ablations="<results>/ablations",
     paper="<results>/paper",
     provenance="<results>/provenance",
     logs="<results>/logs",
@@ -42,6 +43,8 @@ wildcard_constraints:
     smoothing="none|softmax",
     style_weight=r"[0-9.]+",
     layout="nnunet|monai|dicom",
+    point="[a-z0-9_.-]+",
+    stride=r"\d+",
 
 
 report: "report/workflow.rst"
@@ -57,6 +60,7 @@ include: "rules/compare.smk"
 include: "rules/augment.smk"
 include: "rules/exports.smk"
 include: "rules/segment.smk"
+include: "rules/ablate.smk"
 include: "rules/evaluate.smk"
 include: "rules/paper.smk"
 include: "rules/provenance.smk"

@@ -18,7 +18,7 @@ from ctstyle.provenance.digest import sha256_file
 from ctstyle.segment.arms import ARMS, arms_with, augmented_arms
 from ctstyle.styles.regions import can_lend
 from ctstyle.stylize import plan as stylize_plan
-from ctstyle.transfer import comparison
+from ctstyle.transfer import ablations, comparison
 from ctstyle.transfer.cascade import module_sizes
 
 SCHEMA = yaml.safe_load((ROOT / "config" / "schema" / "config.schema.yaml").read_text())
@@ -46,6 +46,7 @@ try:
     COMPARED = comparison.trainings(
         config["comparison"], config["encoders"]["main"], config["transfer"]["training"]["style_weight"]
     )
+    ABLATIONS = ablations.plan(config)
 except CTStyleError as error:
     raise WorkflowError(str(error)) from None
 
@@ -126,6 +127,66 @@ def compared_settings(wildcards):
     return {**config["transfer"]["training"], "steps": config["comparison"]["steps"], **varied}
 
 
+def ablated(wildcards):
+    """The settings of one point of the ablations."""
+    return ABLATIONS.points[wildcards.point]
+
+
+def ablated_warm_up(wildcards):
+    """The ablations' warm-up of the decoder at one stride."""
+    return {**ABLATIONS.warm_up, "stride": int(wildcards.stride)}
+
+
+def ablated_decoder(wildcards):
+    """The warmed-up decoder that a point's generator starts from."""
+    size_px, stride = config["ablations"]["size_px"], ablated(wildcards).stride
+    return f"<ablations>/warmup/{size_px}px-stride{stride}/seed{wildcards.seed}.safetensors"
+
+
+def ablated_training(wildcards):
+    """How a point's generator is trained."""
+    return ablated(wildcards).training
+
+
+def ablated_layers(wildcards):
+    """The layer lists of a point's generator."""
+    return ablated(wildcards).layers
+
+
+def ablated_augment(wildcards):
+    """How a point's slices are made; nothing for the plain U-Net."""
+    return ablated(wildcards).augment if wildcards.arm in augmented_arms() else {}
+
+
+def ablated_generator(wildcards):
+    """The generator of a point, its own or the one it shares, with its encoder; none for the plain U-Net."""
+    if wildcards.arm not in augmented_arms():
+        return {}
+    generator = f"<ablations>/{model_of(wildcards)}/{ablated(wildcards).generator}/seed{wildcards.seed}"
+    return {"weights": main_weights("safetensors"), "generator": f"{generator}/generator.safetensors"}
+
+
+def of_ablations(file):
+    """A file of every chain of the ablations, the plain U-Net's first, and of every seed within it."""
+    chains = [("plain", ablations.BASE), *((ablations.ARM, point) for point in ABLATIONS.asked)]
+    return [f"<ablations>/{arm}/{point}/seed{seed}/{file}" for arm, point in chains for seed in config["seeds"]]
+
+
+def ablation_files(form):
+    """The figures of the ablations, one for each question that is asked."""
+    return [f"<paper>/figures/ablation_{question}.{form}" for question in ABLATIONS.questions]
+
+
+def ablation_pictures():
+    """The figures of the ablations as the report shows them."""
+    shown = {"category": "4 Segmentation: Figure 7, Table 2", "subcategory": "What drives it"}
+    pictures = []
+    for question, picture in zip(ABLATIONS.questions, ablation_files("png")):
+        shown["labels"] = {"file": f"ablation: {ablations.QUESTIONS[question].title}"}
+        pictures.append(report(picture, caption="../report/ablations.rst", **shown))
+    return pictures
+
+
 def selected_taps(wildcards):
     """The selected layer lists, for a training that uses them."""
     if wildcards.get("layers", config["transfer"]["layers"]) != "selected":
@@ -180,7 +241,7 @@ def workflow_files():
 def table_names():
     """The tables of the paper."""
     tables = ["table1", "table1_printed", "table2", "table2_printed", "table3", "taps", "sweep", "lists"]
-    return [*tables, "claims", "errata", "costs"]
+    return [*tables, "claims", "errata", "costs", *(["ablations"] if ABLATIONS.questions else [])]
 
 
 def main_weights(suffix):
@@ -272,6 +333,7 @@ def paper_figures(forms):
     augmented = [arm for arm in config["segment"]["arms"] if arm in augmented_arms()]
     names = [*numbered, "style_space", "training", "sweep", "layer_choice"]
     names += [f"augmented_{arm}-seed{config['seeds'][0]}" for arm in augmented]
+    names += [f"ablation_{question}" for question in ABLATIONS.questions]
     return collect("<paper>/figures/{figure}.{form}", figure=names, form=forms)
 
 

@@ -288,6 +288,43 @@ rule make_table2:
         "../scripts/make_table2.py"
 
 
+rule make_ablations:
+    input:
+        segmentation=of_ablations("segmentation.tsv"),
+        structure=of_ablations("structure.tsv"),
+        painted=of_ablations("painted.tsv"),
+        weights=main_weights("json"),
+        trunk=lpips_trunk("json"),
+    output:
+        csv=report(
+            "<paper>/tables/ablations.csv",
+            caption="../report/ablations.rst",
+            category="4 Segmentation: Figure 7, Table 2",
+            subcategory="What drives it",
+            labels={"file": "table of ablations"},
+        ),
+        md="<paper>/tables/ablations.md",
+        tex="<paper>/tables/ablations.tex",
+        png=ablation_pictures(),
+        pdf=ablation_files("pdf"),
+        record="<provenance>/records/make_ablations.json",
+    log:
+        "<logs>/make_ablations.log",
+    benchmark:
+        "<benchmarks>/make_ablations.tsv"
+    conda:
+        "../envs/ctstyle.yaml"
+    threads: 1
+    params:
+        facts=run_facts(),
+        small=ABLATIONS.scale,
+        asked=ABLATIONS.frame.to_dict("records"),
+        slices=lookup("slices", within=config),
+        code=fingerprint("make_ablations"),
+    script:
+        "../scripts/make_ablations.py"
+
+
 rule print_paper_tables:
     output:
         table1=report(

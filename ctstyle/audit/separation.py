@@ -10,6 +10,7 @@ from ctstyle.audit.finding import UNVERIFIED, WARNING, Finding, some
 
 SPLIT = "styles/split.tsv"
 GENERATED = {"augmented/*/seed*.tsv": "train", "transfer/*/seed*/test.tsv": "test", "comparison/*/test.tsv": "test"}
+GENERATED |= {"ablations/*/painted.tsv": "train", "ablations/*/structure.tsv": "test"}
 """Tables of generated slices, and the side that their content belongs to."""
 TRANSDUCTIVE = "augmented/transductive/seed*.tsv"
 """The one exception: generated slices whose style may be lent by unlabelled slices of a test scan ..."""

@@ -1,5 +1,6 @@
 """Labelled slices in other grey scales: content slices with masks from the source style, painted in target styles."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -25,12 +26,14 @@ Painter = Callable[[np.ndarray, np.ndarray, Sequence[str], np.random.Generator],
 class AugmentSettings:
     """How many slices are made and how contents meet styles.
 
-    `per_content` outputs per content slice and target style; `pairing` draws the style slice among those of the nearest
-    vertebral level (`level`) or among all of the style (`random`); `alpha` blends from the content's own style (0) to
-    the target's (1); `batch` slices are painted at a time.
+    `per_content` outputs per content slice and other style, below 1 for a part of the slices; `targets` paints towards
+    the first so many of the other styles alone, as many slices as towards all of them (None: all); `pairing` draws the
+    style slice among those of the nearest vertebral level (`level`) or among all of the style (`random`); `alpha`
+    blends from the content's own style (0) to the target's (1); `batch` slices are painted at a time.
     """
 
-    per_content: int = 1
+    per_content: float = 1
+    targets: int | None = None
     pairing: str = "level"
     alpha: float = 1.0
     batch: int = 16
@@ -92,6 +95,27 @@ def lent_slices(archive: Archive, *, source: str = "s1") -> tuple[Slices, Slices
     return content, Slices(hu=lent.hu(), labels=np.zeros((0, *content.hu.shape[1:]), np.uint8), rows=rows)
 
 
+def choose_pairs(content: pd.DataFrame, style: pd.DataFrame, settings: AugmentSettings, *, seed: int) -> pd.DataFrame:
+    """The pairs to be painted, as `pair_slices` gives them, for slices with the columns `level` and `style`.
+
+    There are per_content x content slices x styles of them, rounded, however few styles `targets` leaves: what is
+    compared then is their variety alone. Where that is no whole number of rounds, the last round's pairs are drawn from
+    `seed`, styles in turn; a smaller number takes a part of a larger one's within one round. Raises NothingToPair.
+    """
+    styles = sorted(set(style["style"]))
+    kept = np.flatnonzero(style["style"].isin(styles[: settings.targets]))
+    places = len(content) * len(styles[: settings.targets])
+    count = max(1, round(settings.per_content * len(content) * len(styles)))
+    rounds = math.ceil(count / max(places, 1))
+    pairs = pair_slices(content, style.iloc[kept], pairing=settings.pairing, per_content=rounds, seed=seed)
+    pairs["style"] = kept[pairs["style"]]
+    if len(pairs) == count:
+        return pairs
+    shuffled = pairs.sample(frac=1, random_state=np.random.default_rng([seed, 2]))
+    in_turn = shuffled.groupby("target_style").cumcount().sort_values(kind="stable")
+    return pairs.loc[sorted(in_turn.index[:count])].reset_index(drop=True)
+
+
 def network_painter(model: Model, window: Window, *, alpha: float) -> Painter:
     """A painter around a trained model; a generator encodes each slice once, however many pairs it is in."""
     known = Encodings(model, window) if isinstance(model, Generator) else None
@@ -122,7 +146,7 @@ def generate(
     The slices come clipped to the window, as int16 HU. Controls that have no structure on purpose are made with
     `guarded=False`. All randomness comes from `seed`. Raises NothingToPair.
     """
-    pairs = pair_slices(content.rows, style.rows, pairing=settings.pairing, per_content=settings.per_content, seed=seed)
+    pairs = choose_pairs(content.rows, style.rows, settings, seed=seed)
     hu, labels, rows = [], [], []
     for number, start in enumerate(range(0, len(pairs), settings.batch)):
         batch = pairs.iloc[start : start + settings.batch]

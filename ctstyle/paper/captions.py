@@ -187,6 +187,37 @@ def lists_notes(facts: RunFacts, table: Table, compared: ComparedFacts) -> Notes
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class AblationFacts:
+    """The scale of the ablations, from their config section."""
+
+    size_px: int
+    warm_up_steps: int
+    steps: int
+    segment_steps: int
+
+
+def ablations_notes(facts: RunFacts, table: Table, small: AblationFacts) -> Notes:
+    """Title and notes of the table of ablations."""
+    patients = sorted(set(table.frame["patients"]))
+    return Notes(
+        "What drives it: one setting changed at a time",
+        (
+            _who(facts),
+            f"Small chains: slices of {small.size_px} px, decoder warm-up {small.warm_up_steps} steps, "
+            f"{small.steps} steps of style transfer, {small.segment_steps} steps for every U-Net; encoder "
+            f"{facts.encoder} with {facts.weights_name}. All else is as in the run.",
+            "Means over seeds, and the gain of each seed over the U-Net without augmentation of the same seed; test "
+            f"patients: {', '.join(map(str, patients))}. There is no interval: differences as large as those between "
+            "seeds say nothing, and nothing is claimed beyond this scale.",
+            "Accepted: slices that passed the guard, of those painted. Where it accepts none the U-Net is the one "
+            "without augmentation. Settings of slices, target styles and alpha share one generator. HU error without "
+            "augmentation: that of slices left as they are.",
+        ),
+        number="Table of ablations",
+    )
+
+
 def costs_notes(table: Table) -> Notes:
     """Title and notes of the table of costs."""
     return Notes(

@@ -41,6 +41,8 @@ MEASURES: dict[str, Measure] = {
     "miou_gain": Measure("MIoU gain, points", "higher", 1, signed=True),
     "foreground_iou_gain": Measure("Foreground IoU gain", "higher", 1, signed=True),
     "dice_gain": Measure("Dice gain, points", "higher", 1, signed=True),
+    "iou_out_of_style": Measure("Foreground IoU out of style, %", "higher", 1),
+    "iou_in_style": Measure("Foreground IoU in style, %", "higher", 1),
     "rotation_accuracy": Measure("Held-out rotation accuracy, %", "higher", 0),
     "level_accuracy": Measure("Held-out level accuracy, %", "higher", 0),
     "entropy_4": Measure("Entropy, stride 4", None, 3),

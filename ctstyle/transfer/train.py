@@ -34,6 +34,9 @@ MODELS = ("ours", "adain")
 
 CONTENT_TARGETS = ("x", "adain")
 
+POINTS = ("body", "slice")
+"""Where the contextual loss takes its feature positions: inside the content's body mask, or in the whole slice."""
+
 LAYERS = ("registry", "deep", "selected")
 
 SMOOTHINGS = ("none", "softmax")
@@ -70,7 +73,8 @@ class TransferSettings:
     X (the paper), adain with the restyled maps of X. `identity_weight` adds the L1 distance of D(E(X)) to X, so that
     what the warm-up learnt is kept; `spatial_weight` adds CoBi's spatial term to the contextual distance. `schedule` is
     one of SCHEDULES, `statistics` one of STATISTICS: channel means and deviations inside the body, or of whole slices
-    (the paper); `smoothing` softmax smooths the deep taps inside the losses (`features.scaled_maps`).
+    (the paper); `points` one of POINTS, for the positions that the contextual loss compares; `smoothing` softmax
+    smooths the deep taps inside the losses (`features.scaled_maps`).
     """
 
     steps: int = 200
@@ -83,6 +87,7 @@ class TransferSettings:
     style_taps: tuple[str, ...] | None = None
     style_tap_weights: tuple[float, ...] = (10.0, 3.0, 1.0, 1.0)
     statistics: str = "body"
+    points: str = "body"
     smoothing: str = "none"
     bandwidth: float = 0.5
     content_target: str = "x"
@@ -317,7 +322,7 @@ class _Losses:
         return contextual_content_loss(
             made,
             maps,
-            masks,
+            masks if self.settings.points == "body" else torch.ones_like(masks),
             rng,
             layers=self.layers,
             bandwidth=self.settings.bandwidth,
@@ -385,6 +390,7 @@ def _check(start: Generator, model: str, settings: TransferSettings, material: M
         ("schedule", settings.schedule, " | ".join(SCHEDULES), settings.schedule in SCHEDULES),
         ("smoothing", settings.smoothing, " | ".join(SMOOTHINGS), settings.smoothing in SMOOTHINGS),
         ("statistics", settings.statistics, " | ".join(STATISTICS), settings.statistics in STATISTICS),
+        ("points", settings.points, " | ".join(POINTS), settings.points in POINTS),
         ("body masks", bodies.shape, content.shape, bodies.shape == content.shape),
         ("body masks of the style slices", style_bodies.shape, style.shape, style_bodies.shape == style.shape),
         ("style names", len(material.style_names), len(style), len(material.style_names) == len(style)),

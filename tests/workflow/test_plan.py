@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import yaml
 
 CONFIGS = ["config/config.yaml", "config/paper.yaml", "tests/config/tiny.yaml"]
 EVERY_RULE = {
@@ -82,6 +83,52 @@ def test_exports_are_planned_where_they_are_asked_for(workflow, tmp_path):
         assert f"output: results/exports/{archive}-seed0.zip" in alone
 
 
+ABLATIONS = {
+    "slices": [0.5, 1],
+    "targets": [2, 3],
+    "alpha": [0.5, 1],
+    "style_weight": [10, 50],
+    "bandwidth": [0.25, 0.5],
+    "content_target": ["x", "adain"],
+    "tap_depth": [4, 8, "deep"],
+    "points": ["body", "everywhere"],
+}
+
+
+def _ablated(workflow, path, **values):
+    """The outputs of the jobs that the ablations need, by the name of their file."""
+    path.write_text(yaml.safe_dump({"cohorts": ["phantom"], "ablations": values}))
+    done = workflow.run("--dry-run", "make_ablations", "--configfile", path)
+    assert done.returncode == 0, done.stdout
+    made = re.findall(r"results/ablations/[^,\s]+", " ".join(re.findall(r"output: .*", done.stdout)))
+    made += re.findall(r"results/paper/figures/ablation_\w+\.png", done.stdout)
+    return set(made), done.stdout
+
+
+def test_all_ablations_share_what_they_can_and_a_value_adds_its_own_jobs_alone(workflow, tmp_path):
+    made, plan = _ablated(workflow, tmp_path / "eight.yaml", **ABLATIONS)
+    # base and nine other points, seven of them with a generator of their own; the plain U-Net
+    jobs = {rule: plan.count(f"rule {rule}:") for rule in ("warm_up_ablated", "train_ablated", "measure_ablation")}
+    assert jobs == {"warm_up_ablated": 2, "train_ablated": 7, "measure_ablation": 11}
+    assert {f"results/paper/figures/ablation_{question}.png" for question in ABLATIONS} <= made
+    assert "rule train_transfer:" not in plan and "rule train_unet:" not in plan
+    longer = ABLATIONS | {"bandwidth": [0.25, 0.5, 1], "alpha": [0.25, 0.5, 1]}
+    more, _ = _ablated(workflow, tmp_path / "more.yaml", **longer)
+    added = {path.rpartition("/")[0] for path in more - made}
+    assert made < more and added == {f"results/ablations/ours/{point}/seed0" for point in ("bandwidth-1", "alpha-0.25")}
+    assert "results/ablations/ours/alpha-0.25/seed0/generator.safetensors" not in more
+
+
+@pytest.mark.parametrize("config", ["config/study.yaml", "tests/config/tiny.yaml"])
+def test_the_study_and_the_tiny_run_have_ablations(workflow, root, config):
+    rules = {"warm_up_ablated", "train_ablated", "measure_ablation", "make_ablations"}
+    assert workflow.planned("--configfile", root / config) >= rules
+
+
+def test_no_ablation_is_planned_where_none_is_asked_for(workflow):
+    assert not workflow.planned("--config", "cohorts=[phantom]") & {"make_ablations", "measure_ablation"}
+
+
 def test_an_export_that_nothing_asks_for_says_so(workflow):
     done = workflow.run("--dry-run", "export", "--config", "cohorts=[phantom]")
     assert done.returncode != 0 and "exports: nothing is asked for. Set `exports: formats`" in done.stdout
@@ -106,6 +153,8 @@ def test_an_export_that_nothing_asks_for_says_so(workflow):
         ("comparison: {encoders: [resnet18]}", "comparison: encoders: 0: .*found 'resnet18', expected one of vgg19"),
         ("transfer: {training: {content_taps: []}}", "transfer: training: content_taps: .*at least 1 entries"),
         ("encoders: {main: {name: resnet50, weights: hed}}", "resnet50 with hed.*`weights: domain`"),
+        ("ablations: {targets: [4]}", "more target styles than there are.*found 4.*at most 3"),
+        ("ablations: {tap_depth: [2]}", "ablations: tap_depth: 0: .*found 2, expected one of 4, 8, 16, deep"),
         ("slices: {size_px: 272}", "272 x 272 px: a cascade that doubles cannot reach this size"),
         ("cohorts: [spine_mets]\nspine_mets: {patients: ['1']}", "spine_mets: patients: unknown patients.*'1'"),
         (

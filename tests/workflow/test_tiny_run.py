@@ -16,8 +16,9 @@ from ctstyle.paper.document.printed_table import read_printed_table
 from tests.runs import Workflow
 
 TABLES = ["table1", "table2", "table3", "table1_printed", "table2_printed", "taps", "sweep", "lists"]
-TABLES += ["claims", "errata", "costs"]
+TABLES += ["claims", "errata", "costs", "ablations"]
 FIGURES = [f"figure{number}" for number in range(1, 10)] + ["style_space", "training", "sweep", "layer_choice"]
+FIGURES += ["ablation_bandwidth"]
 TIMED = {"costs.csv", "costs.md", "costs.tex", "costs.lineage.json", "paper.pdf", "paper.typ"}
 TIMED |= {"claims.md", "claims.tex", "claims.lineage.json"}
 """What tells seconds, or carries the lineage of a table that does; everything else has the same bytes in every run."""

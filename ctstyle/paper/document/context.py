@@ -15,6 +15,7 @@ from ctstyle.paper.document.printed_table import PrintedTable
 from ctstyle.paper.measures import MEASURES, MODEL_LABELS
 from ctstyle.paper.write import ABSENT, Cell
 from ctstyle.segment.arms import ARM_LABELS
+from ctstyle.transfer.ablations import QUESTIONS
 from ctstyle.transfer.guards import DISTANCE_GUARD, VARIANCE_GUARD
 
 LOSSES = {
@@ -55,6 +56,7 @@ def constants() -> dict[str, Any]:
         "weights": WEIGHTS,
         "model_labels": MODEL_LABELS,
         "arm_labels": ARM_LABELS,
+        "ablations": {name: question.title for name, question in QUESTIONS.items()},
     }
 
 

@@ -196,6 +196,15 @@ def test_test_content_in_augmentation_is_found_in_the_table_itself(run, ask):
     assert "not on the train side" in of(ask(TABLE)[1], "separation")[EXTRA_ROWS]
 
 
+@pytest.mark.parametrize("table, content, side", [("painted", "c", "train"), ("structure", "a", "test")])
+def test_slices_of_the_ablations_have_their_sides_too(run, ask, table, content, side):
+    path = f"results/ablations/ours/base/seed0/{table}.tsv"
+    run.job(
+        "measure", {"seed": "0"}, {path: f"index\tcontent_scan\tstyle_scan\tkind\n0\t{content}\tb\t\n"}, [SPLIT_NAME]
+    )
+    assert f"not on the {side} side" in of(ask(path)[1], "separation")[path]
+
+
 def transductive(run, *, lent: str, scored: str, scan: str = "c") -> None:
     """Jobs of a transductive arm: which slice of the test scan c lends its style, and at which mm c is scored."""
     run.job("cut_scan", {"scan": "c"}, {"results/slices/c.tsv": "index\tposition_mm\n0\t0\n1\t40\n"}, [SERIES])

@@ -13,6 +13,7 @@ from ctstyle.augment.controls import by_rank, histogram_painter, noise_painter
 from ctstyle.augment.generate import (
     AugmentSettings,
     Slices,
+    choose_pairs,
     generate,
     lent_slices,
     network_painter,
@@ -26,7 +27,7 @@ from ctstyle.slices.archive import Archive
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window
 from ctstyle.styles.run import open_run
-from ctstyle.transfer.pairs import NothingToPair
+from ctstyle.transfer.pairs import NothingToPair, pair_slices
 from tests.synthetic_run import write_run, write_split
 
 WINDOW = Window(-250, 750)
@@ -123,6 +124,56 @@ def test_a_seed_repeats_and_another_seed_pairs_anew():
     assert np.array_equal(one.hu, two.hu) and one.rows.equals(two.rows)
     assert one.rows["style_index"].tolist() != three.rows["style_index"].tolist()
     assert not np.array_equal(one.hu, three.hu)
+
+
+def places(count: int, styles: dict[str, int]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of `count` content slices and of so many slices of each style."""
+    style = [{"level": 20 + k, "style": name} for name, number in styles.items() for k in range(number)]
+    return pd.DataFrame({"level": range(20, 20 + count), "style": "s1"}), pd.DataFrame(style)
+
+
+@pytest.mark.parametrize("per_content, expected", [(0.25, 9), (0.5, 18), (1, 36), (1.5, 54), (2, 72), (0.001, 1)])
+def test_so_many_slices_are_painted_and_the_styles_have_equal_shares(per_content, expected):
+    content, style = places(12, {"s2": 5, "s3": 4, "s4": 7})
+    pairs = choose_pairs(content, style, AugmentSettings(per_content=per_content), seed=3)
+    assert len(pairs) == expected
+    shares = pairs["target_style"].value_counts()
+    assert shares.max() - shares.min() <= 1 or expected == 1
+    assert (style["style"].to_numpy()[pairs["style"]] == pairs["target_style"]).all()
+    assert pairs["content"].value_counts().max() <= max(1, 2 * per_content) * 3
+
+
+def test_fewer_slices_are_a_part_of_more_and_another_seed_takes_others():
+    content, style = places(12, {"s2": 5, "s3": 4})
+    few, more, all_of_them, other = (
+        choose_pairs(content, style, AugmentSettings(per_content=share), seed=seed)
+        for share, seed in ((0.25, 0), (0.5, 0), (1, 0), (0.25, 1))
+    )
+    known = [set(map(tuple, pairs.to_numpy())) for pairs in (few, more, all_of_them, other)]
+    assert known[0] < known[1] < known[2] and known[0] != known[3]
+    pd.testing.assert_frame_equal(all_of_them, pair_slices(content, style, seed=0))
+
+
+@pytest.mark.parametrize("targets, expected", [(1, {"s2"}), (2, {"s2", "s3"}), (3, {"s2", "s3", "s4"})])
+def test_fewer_targets_have_as_many_slices(targets, expected):
+    content, style = places(7, {"s4": 3, "s2": 3, "s3": 3})
+    pairs = choose_pairs(content, style, AugmentSettings(targets=targets), seed=0)
+    assert len(pairs) == 21 and set(pairs["target_style"]) == expected
+    assert set(style["style"].to_numpy()[pairs["style"]]) == expected
+    made = generate(
+        lambda c, s, names, rng: c,
+        slices(3, style="s1"),
+        Slices(
+            *(np.concatenate([trunks(2)[k]] * 2) for k in (0, 1)),
+            places(0, {"s2": 2, "s3": 2})[1].assign(scan="a", index=0),
+        ),
+        AugmentSettings(targets=min(targets, 2), per_content=0.5),
+        window=WINDOW,
+        model="m",
+        seed=0,
+        guarded=False,
+    )
+    assert len(made.hu) == 3 and set(made.rows["target_style"]) == expected & {"s2", "s3"}
 
 
 def test_contents_and_styles_come_from_training_patients_alone():

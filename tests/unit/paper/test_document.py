@@ -196,6 +196,23 @@ def test_numbers_follow_config_and_facts(parts):
     assert "0.377" in text and "5077 steps of style transfer" in text and "213 steps" not in text
 
 
+def test_ablations_have_a_section_where_they_were_made(parts, tmp_path):
+    assert "What drives it" not in paper_text(parts)
+    write_table(_table2(), tmp_path / "ablations", Notes("One setting at a time"))
+    small = {**parts.config["ablations"], "bandwidth": [0.123, 0.456], "segment_steps": 7013}
+    made = replace(
+        parts,
+        config={**parts.config, "ablations": small},
+        tables={**parts.tables, "ablations": tmp_path / "ablations"},
+        figures={**parts.figures, "ablation_bandwidth": parts.figures["figure4"]},
+    )
+    text = paper_text(made)
+    section = text[text.index("== What drives it") : text.index("== Encoders")]
+    assert "ablation_bandwidth" in section and "One setting at a time" in section
+    assert "Band width: 0.123, 0.456" in section and "7013 steps for every U-Net" in section
+    assert _unexplained(made, text) == ()
+
+
 # Tables and captions
 
 

@@ -14,6 +14,7 @@ CONFIG = {
     "styles": {"k": 4, "features": ["hu_q50", "noise_hu"]},
     "encoders": {"main": {"name": "vgg19", "weights": "hed"}, "choice": {"content_by": "difference"}},
     "comparison": {"weights": "domain", "size_px": 64, "warm_up_steps": 301, "steps": 81, "style_weights": [2, 10]},
+    "ablations": {"size_px": 64, "warm_up_steps": 302, "steps": 82, "segment_steps": 202},
     "transfer": {"warm_up": {"steps": 201}, "training": {"steps": 121, "batch": 8, "style_weight": 10.0}},
     "segment": {"training": {"steps": 401}},
     "metrics": {"lpips_trunk": "hed"},
@@ -22,7 +23,7 @@ CONFIG = {
 TEMPLATES = ("workflow", "table1", "table2", "table1_printed", "table2_printed", "figure4", "figure5", "figure6")
 TEMPLATES += ("figure7", "training_curves", "style_space", "layers", "architecture", "augmented", "encoders", "table3")
 TEMPLATES += ("taps", "sweep", "lists", "layer_choice", "errata", "claims", "costs", "environment", "paper", "viewer")
-TEMPLATES += ("seal",)
+TEMPLATES += ("seal", "ablations")
 WILDCARDS = {"arm": "ours", "figure": "figure8"}
 
 

@@ -123,6 +123,7 @@ def test_training_lowers_its_loss_and_leaves_the_start_alone(start, data, model)
         {"bandwidth": 0.2},
         {"content_target": "adain"},
         {"statistics": "slice"},
+        {"points": "slice"},
         {"smoothing": "softmax"},
         {"identity_weight": 1.0},
         {"spatial_weight": 0.5},
@@ -134,6 +135,15 @@ def test_every_setting_changes_the_result(start, data, change):
     base = weights_of(train(start[0], "ours", SMALL, Material(**data), seed=0)[0])
     other = weights_of(train(start[0], "ours", dataclasses.replace(SMALL, **change), Material(**data), seed=0)[0])
     assert not torch.equal(base, other)
+
+
+def test_points_everywhere_are_those_of_a_body_that_fills_the_slice(start, data):
+    everywhere = dataclasses.replace(SMALL, statistics="slice", points="slice")
+    in_body = dataclasses.replace(SMALL, statistics="slice")
+    filling = dict(data, bodies=np.ones_like(data["bodies"]))
+    made = weights_of(train(start[0], "ours", everywhere, Material(**data), seed=0)[0])
+    assert torch.equal(made, weights_of(train(start[0], "ours", in_body, Material(**filling), seed=0)[0]))
+    assert not torch.equal(made, weights_of(train(start[0], "ours", in_body, Material(**data), seed=0)[0]))
 
 
 def test_interrupted_and_resumed_equals_uninterrupted(start, data, tmp_path):
@@ -208,6 +218,7 @@ def test_wrong_input_is_named(encoder, start, data):
         ("ours", SMALL, {"style_bodies": data["bodies"][:2]}, "body masks of the style"),
         ("ours", dataclasses.replace(SMALL, smoothing="mean"), {}, r"smoothing.*none \| softmax"),
         ("ours", dataclasses.replace(SMALL, statistics="half"), {}, r"statistics.*body \| slice"),
+        ("ours", dataclasses.replace(SMALL, points="air"), {}, r"points.*body \| slice"),
     ):
         with pytest.raises(CTStyleError, match=message):
             train(start[0], model, settings, Material(**{**data, **change}), seed=0)
