@@ -35,7 +35,7 @@ resource_scopes:
 wildcard_constraints:
     seed=r"\d+",
     patient=r"phantom-p\d+",
-    model="ours|adain|contextual|gatys",
+    model="ours|adain|contextual|cyclegan|gatys",
     encoder="vgg16|vgg19|resnet50|resnet101|densenet121|densenet169|densenet201",
     weights="hed|imagenet|file|random|domain",
     size=r"\d+",

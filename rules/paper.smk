@@ -640,6 +640,7 @@ rule draw_training_curves:
 rule make_costs:
     input:
         outputs=of_models("<transfer>/{model}/seed{seed}/test.cost.json", first_seed=True),
+        warm_up=collect(main_warm_up("cost.json"), seed=config["seeds"][:1]),
         trainings=collect("<transfer>/{model}/seed{seed}/cost.json", model=trained_models(), seed=config["seeds"][:1]),
         compared=compared("encoders", "cost.json"),
     output:

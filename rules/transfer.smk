@@ -120,6 +120,33 @@ rule train_contextual:
         "../scripts/train_contextual.py"
 
 
+rule train_cyclegan:
+    input:
+        split="<styles>/split.tsv",
+        slices=all_slices(),
+    output:
+        generator="<transfer>/cyclegan/seed{seed}/generator.safetensors",
+        history="<transfer>/cyclegan/seed{seed}/history.tsv",
+        cost="<transfer>/cyclegan/seed{seed}/cost.json",
+        record="<provenance>/records/train_cyclegan/seed{seed}.json",
+    log:
+        "<logs>/train_cyclegan/seed{seed}.log",
+    benchmark:
+        "<benchmarks>/train_cyclegan/seed{seed}.tsv"
+    conda:
+        "../envs/ctstyle.yaml"
+    threads: config["compute"]["threads"]
+    resources:
+        gpu=lookup("gpu", within=config),
+    params:
+        cyclegan=lookup("transfer/cyclegan", within=config),
+        window_hu=lookup("slices/window_hu", within=config),
+        compute=lookup("compute", within=config),
+        code=fingerprint("train_cyclegan"),
+    script:
+        "../scripts/train_cyclegan.py"
+
+
 rule stylise_test:
     input:
         split="<styles>/split.tsv",
@@ -138,7 +165,7 @@ rule stylise_test:
     benchmark:
         "<benchmarks>/stylise_test/{model}-seed{seed}.tsv"
     wildcard_constraints:
-        model="ours|adain|contextual",
+        model="ours|adain|contextual|cyclegan",
     conda:
         "../envs/ctstyle.yaml"
     threads: 1

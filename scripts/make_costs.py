@@ -12,5 +12,5 @@ if __name__ == "__main__":
         models = {name: {"output": path} for name, path in zip(run.params.models, run.input.outputs)}
         for name, path in zip(run.params.trained, run.input.trainings):
             models[name]["training"] = path
-        table = costs(models, zip(run.params.compared, run.input.compared))
+        table = costs(models, zip(run.params.compared, run.input.compared), run.input.warm_up[0])
         write_table(table, Path(run.output.csv).with_suffix(""), costs_notes(table), lineage=run.fingerprint)

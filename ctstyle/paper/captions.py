@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ctstyle.paper.bootstrap import Bootstrap
-from ctstyle.paper.measures import SILVER_LABELS
+from ctstyle.paper.measures import MODEL_LABELS, SILVER_LABELS
 from ctstyle.paper.tables import Table
 from ctstyle.paper.write import Notes
 
@@ -80,8 +80,7 @@ def table1_notes(facts: RunFacts, table: Table, cis: str) -> Notes:
             f"then {facts.transfer_steps} steps of style transfer; {_seeds(table)}",
             f"LPIPS trunk: {facts.lpips_trunk}. LPIPS values compare within this table only.",
             cis,
-            "Contextual transformation has no style input: one network per target style, no identity check. Gatys: "
-            "optimised pixels, one slice per patient only.",
+            _how_models_differ(table),
             _slices(facts),
             f"Means over patients of the patient's mean over slices; {_interval(facts)}",
             "True target: the same slice of the same patient, scanned in the style of Y. "
@@ -225,6 +224,8 @@ def costs_notes(table: Table) -> Notes:
         (
             "Measured on the machine of this run, with its threads and whatever else ran beside; the one table whose "
             "numbers differ from run to run. Seconds per step: the median. Training: the whole job with its start.",
+            "Ours and AdaIN synthesis start from the decoder's warm-up, which has a row of its own. The training of "
+            "the encoder is not counted.",
             "An optimisation (Gatys) has no training and pays for every slice anew.",
         ),
         number="Table of costs",
@@ -237,6 +238,13 @@ def _trainings(facts: RunFacts, table: Table, compared: ComparedFacts) -> str:
         f"{compared.steps} steps each; {_seeds(table)} One fixed grey window of {facts.window_hu[0]:g} to "
         f"{facts.window_hu[1]:g} HU."
     )
+
+
+def _how_models_differ(table: Table) -> str:
+    """What tells the models of Table 1 from ours, other than the losses."""
+    alone = [MODEL_LABELS[model] for model in ("contextual", "cyclegan") if model in set(table.frame["model"])]
+    said = f"{' and '.join(alone)}: no style input, one network per target style, no identity check. " if alone else ""
+    return said + "Gatys: optimised pixels, one slice per patient only."
 
 
 def _who(facts: RunFacts) -> str:

@@ -36,6 +36,7 @@ LINES = {
     "ours": (OKABE_ITO["blue"], "-"),
     "adain": (OKABE_ITO["vermillion"], "--"),
     "contextual": (OKABE_ITO["purple"], "-."),
+    "cyclegan": (OKABE_ITO["sky"], "--"),
     "gatys": (OKABE_ITO["green"], ":"),
     "noise": (OKABE_ITO["orange"], ":"),
     "histogram": (OKABE_ITO["sky"], "-."),

@@ -25,7 +25,13 @@ from ctstyle.segment.arms import ARM_LABELS, ARMS
 
 TOP, GAP, SCALE_ROOM = 5.5, 1.5, 10.0
 ACQUISITION_COLUMNS = 24
-SHORT_MODELS = {"ours": "Ours", "adain": "AdaIN", "contextual": "Contextual", "gatys": "Gatys"}
+SHORT_MODELS = {
+    "ours": "Ours",
+    "adain": "AdaIN",
+    "contextual": "Contextual",
+    "cyclegan": "CycleGAN",
+    "gatys": "Gatys",
+}
 """Titles of narrow columns; the captions say which method each is."""
 
 

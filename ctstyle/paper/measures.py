@@ -72,6 +72,7 @@ MODEL_LABELS = {
     "ours": "Ours",
     "adain": "AdaIN synthesis",
     "contextual": "Contextual transformation",
+    "cyclegan": "CycleGAN",
     "gatys": "Gatys optimisation",
 }
 LOSS_LABELS = {"adain": "MSE", "ours": "Contextual loss"}

@@ -32,6 +32,7 @@ ARMS: dict[str, Arm] = {
     "ours": Arm(label="U-Net + ours", short="+ ours", added="generator", maker="ours"),
     "adain": Arm(label="U-Net + AdaIN synthesis", short="+ AdaIN", added="generator", maker="adain"),
     "contextual": Arm(label="U-Net + contextual transformation", short="+ CRN", added="generator", maker="contextual"),
+    "cyclegan": Arm(label="U-Net + CycleGAN", short="+ CycleGAN", added="generator", maker="cyclegan"),
     "transductive": Arm(
         label="Transductive: ours, styles of the real scan",
         short="transd.",

@@ -13,14 +13,21 @@ from ctstyle.encoders.network import Encoder
 from ctstyle.errors import CTStyleError
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window
-from ctstyle.transfer import contextual
+from ctstyle.transfer.contextual import ContextualTransformation
+from ctstyle.transfer.cyclegan import CycleGAN
 from ctstyle.transfer.generator import Generator, read_metadata
+from ctstyle.transfer.per_style import NetworkPerStyle
+
+PER_STYLE: dict[str, type[NetworkPerStyle]] = {one.kind: one for one in (ContextualTransformation, CycleGAN)}
+"""The methods with a network for each target style, by the `kind` in their files; every other file is a Generator."""
 
 
 class Model(Protocol):
-    """What carries slices into another grey scale: a Generator, a ContextualTransformation, or Gatys' optimisation."""
+    """What carries slices into another grey scale: a Generator, a network per style, or Gatys' optimisation."""
 
-    encoder: Encoder
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
 
     def generate(
         self,
@@ -38,7 +45,7 @@ class Model(Protocol):
 def load_model(path: Path, encoder: Encoder) -> Model:
     """The trained model of a file, whichever method made it; raises WrongGenerator for another encoder's."""
     kind = read_metadata(path).get("kind")
-    return (contextual.ContextualTransformation if kind == contextual.KIND else Generator).load(path, encoder)
+    return PER_STYLE.get(kind, Generator).load(path, encoder)
 
 
 class Encodings:
@@ -79,7 +86,7 @@ class Encodings:
         fresh = [key for key in slices if key not in known]
         found = {key: known[key] for key in slices if key in known}
         if fresh:
-            made = encode(*_on_device(np.stack([slices[key] for key in fresh]), self.window, self.generator.encoder))
+            made = encode(*_on_device(np.stack([slices[key] for key in fresh]), self.window, self.generator.device))
             found.update(zip(fresh, zip(*made)))
         return found
 
@@ -121,11 +128,11 @@ def stylise(
     for start in range(0, len(content_hu), batch):
         rows = slice(start, start + batch)
         if isinstance(model, Generator):
-            with autocast(model.encoder.mean.device):
+            with autocast(model.device):
                 maps, x_body = known.maps(content_hu[rows])
                 made = model.generate_from_maps(maps, *known.statistics(style_hu[rows]), alpha, content_body=x_body)
         else:
-            (x, x_body), (y, y_body) = (_on_device(hu[rows], window, model.encoder) for hu in (content_hu, style_hu))
+            (x, x_body), (y, y_body) = (_on_device(hu[rows], window, model.device) for hu in (content_hu, style_hu))
             names = list(target_style[rows])
             made = model.generate(x, y, alpha, content_body=x_body, style_body=y_body, target_style=names)
         unit = made[:, 0].double().cpu().numpy()
@@ -135,8 +142,7 @@ def stylise(
     return result
 
 
-def _on_device(hu: np.ndarray, window: Window, encoder: Encoder) -> tuple[Tensor, Tensor]:
+def _on_device(hu: np.ndarray, window: Window, device: torch.device) -> tuple[Tensor, Tensor]:
     """Slices as a model wants them, `[B, 1, H, W]` in [0, 1], and their body masks `[B, H, W]`."""
-    device = encoder.mean.device
     unit = torch.from_numpy(np.asarray(window.to_unit(hu), dtype=np.float32))[:, None]
     return unit.to(device), torch.from_numpy(body_mask(hu, window)).to(device)

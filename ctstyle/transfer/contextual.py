@@ -6,19 +6,16 @@ slices of the target style.
 
 import copy
 import dataclasses
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import safetensors.torch
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ctstyle.accumulate import Accumulation
 from ctstyle.checkpoint import Checkpoint
@@ -30,9 +27,9 @@ from ctstyle.initialise import he_initialise
 from ctstyle.transfer.contextual_loss import contextual_loss
 from ctstyle.transfer.crn import CRN, CRNSettings
 from ctstyle.transfer.features import FeatureCache
-from ctstyle.transfer.generator import WrongGenerator, read_metadata
 from ctstyle.transfer.losses import AT_MOST_POINTS, contextual_content_loss, sample_points
 from ctstyle.transfer.material import Material
+from ctstyle.transfer.per_style import NetworkPerStyle, check_training
 
 KIND = "contextual"
 """The `kind` in the metadata of a saved file."""
@@ -70,101 +67,30 @@ class ContextualSettings:
     crn: CRNSettings = field(default_factory=CRNSettings)
 
 
-class ContextualTransformation(nn.Module):
+class ContextualTransformation(NetworkPerStyle):
     """One trained network for each target style; stands where a `Generator` stands.
 
-    `encoder` is the one the losses were read from: it is not needed to generate, and tells the device.
+    `encoder` is the one the losses were read from; it is not needed to generate.
     """
 
+    kind = KIND
+    method = "contextual transformation"
+
     def __init__(self, encoder: Encoder, networks: Mapping[str, CRN]):
-        super().__init__()
+        super().__init__(networks)
         self.encoder = encoder
-        self.styles = tuple(networks)
-        self.networks = nn.ModuleList(networks.values())
 
-    @property
-    def parameter_count(self) -> int:
-        """Parameters of all its networks together, without the encoder."""
-        return sum(parameter.numel() for parameter in self.networks.parameters())
-
-    def generate(
-        self,
-        content: Tensor,
-        style: Tensor | None = None,
-        alpha: float = 1.0,
-        *,
-        content_body: Tensor | None = None,
-        style_body: Tensor | None = None,
-        target_style: Sequence[str],
-    ) -> Tensor:
-        """`content` `[B, 1, H, W]` in [0, 1] in the style that `target_style` names for each, clamped to [0, 1].
-
-        `style` and the bodies are not looked at: the method has no style input. Raises CTStyleError for `alpha` other
-        than 1, for a style it was not trained for, and for slices of another size than those of the training.
-        """
-        if alpha != 1:
-            raise CTStyleError(
-                "contextual transformation cannot blend with the content's own style",
-                where="alpha",
-                found=alpha,
-                expected="1",
-            )
-        if len(target_style) != len(content):
-            raise CTStyleError(
-                "each slice needs one target style",
-                where="target_style",
-                found=f"{len(target_style)} names for {len(content)} slices",
-                expected="equally many",
-            )
-        unknown = sorted(set(target_style) - set(self.styles))
-        if unknown:
-            raise CTStyleError(
-                "no network was trained for this style",
-                where="target_style",
-                found=", ".join(unknown),
-                expected=" | ".join(self.styles),
-                fix="Train it with this style among its targets.",
-            )
-        made = torch.empty_like(content)
-        for name, network in zip(self.styles, self.networks):
-            rows = [row for row, wanted in enumerate(target_style) if wanted == name]
-            if rows:
-                made[rows] = network(content[rows]).clamp(0, 1)
-        return made
-
-    def save(self, path: Path, **metadata: Any) -> None:
-        """Write all networks (safetensors) with what is needed to load them; `metadata` is any JSON beside it."""
-        kept = {
-            "kind": KIND,
-            "encoder": self.encoder.spec.name,
-            "styles": self.styles,
-            "size_px": self.networks[0].size_px,
-            "crn": dataclasses.asdict(self.networks[0].settings),
-            **metadata,
-        }
-        state = {key: value.detach().cpu().contiguous() for key, value in self.networks.state_dict().items()}
-        safetensors.torch.save_file(state, path, metadata={"ctstyle": json.dumps(kept, sort_keys=True)})
+    def about(self) -> dict[str, Any]:
+        """The encoder, the size of the slices and the settings of the networks."""
+        first = self.networks[0]
+        crn = dataclasses.asdict(first.settings)
+        return {"encoder": self.encoder.spec.name, "size_px": first.size_px, "crn": crn}
 
     @classmethod
-    def load(cls, path: Path, encoder: Encoder) -> "ContextualTransformation":
-        """The networks of `path` on the device of `encoder`; raises WrongGenerator for another kind or encoder."""
-        kept = read_metadata(path)
-        for what, found, expected in (
-            ("this is not the file of a contextual transformation", kept.get("kind"), KIND),
-            ("this model was trained with another encoder", encoder.spec.name, kept["encoder"]),
-        ):
-            if found != expected:
-                raise WrongGenerator(
-                    what,
-                    where=path,
-                    found=found,
-                    expected=expected,
-                    fix="Load it with the encoder it was trained with, or run the rule that trains it.",
-                )
+    def rebuilt(cls, kept: Mapping[str, Any], encoder: Encoder) -> "ContextualTransformation":
+        """A model with untrained networks as the metadata of a file describe them."""
         settings, size_px = CRNSettings(**kept["crn"]), tuple(kept["size_px"])
-        model = cls(encoder, {name: CRN(settings, size_px=size_px) for name in kept["styles"]})
-        model.networks.load_state_dict(safetensors.torch.load_file(path))
-        return place(model, encoder.mean.device).eval()
+        return cls(encoder, {name: CRN(settings, size_px=size_px) for name in kept["styles"]})
 
 
 def train_contextual(
@@ -185,7 +111,15 @@ def train_contextual(
     TrainingDiverged where a loss is not finite.
     """
     content, bodies, style, style_bodies = material.content, material.bodies, material.style, material.style_bodies
-    _check(settings, content, bodies, style, style_bodies, material.style_names, targets)
+    check_training(
+        material,
+        targets,
+        (
+            ("warm_up_steps", settings.warm_up_steps, "at least 0", settings.warm_up_steps >= 0),
+            ("steps", settings.steps, "at least 1", settings.steps >= 1),
+            ("schedule", settings.schedule, " | ".join(SCHEDULES), settings.schedule in SCHEDULES),
+        ),
+    )
     device = encoder.mean.device
     content_taps, style_taps = _taps(encoder, settings)
     made_taps = tuple(dict.fromkeys((*content_taps, *style_taps)))
@@ -338,33 +272,3 @@ def _grey_network(content: np.ndarray, settings: CRNSettings, seed: int) -> CRN:
         network.to_slice.weight *= 0.05
         network.to_slice.bias.fill_(float(content.mean()))
     return network
-
-
-def _check(
-    settings: ContextualSettings,
-    content: np.ndarray,
-    bodies: np.ndarray,
-    style: np.ndarray,
-    style_bodies: np.ndarray,
-    style_names: Sequence[str],
-    targets: Sequence[str],
-) -> None:
-    known = sorted(set(style_names))
-    for where, found, expected, right in (
-        ("content slices", content.shape, "[n, H, W] with n > 0", content.ndim == 3 and len(content) > 0),
-        ("style slices", style.shape, "[m, H, W] with m > 0", style.ndim == 3 and len(style) > 0),
-        ("body masks", bodies.shape, content.shape, bodies.shape == content.shape),
-        ("body masks of the style slices", style_bodies.shape, style.shape, style_bodies.shape == style.shape),
-        ("style names", len(style_names), len(style), len(style_names) == len(style)),
-        (
-            "targets",
-            list(targets),
-            f"at least one of {', '.join(known)}, each once",
-            len(targets) > 0 and len(set(targets)) == len(targets) and set(targets) <= set(known),
-        ),
-        ("warm_up_steps", settings.warm_up_steps, "at least 0", settings.warm_up_steps >= 0),
-        ("steps", settings.steps, "at least 1", settings.steps >= 1),
-        ("schedule", settings.schedule, " | ".join(SCHEDULES), settings.schedule in SCHEDULES),
-    ):
-        if not right:
-            raise CTStyleError("the training cannot start", where=where, found=found, expected=expected)

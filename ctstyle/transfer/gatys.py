@@ -40,6 +40,11 @@ class Gatys:
     settings: GatysSettings
     scales: Mapping[str, float]
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.encoder.mean.device
+
     def generate(
         self,
         content: Tensor,

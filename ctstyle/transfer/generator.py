@@ -34,6 +34,11 @@ class Generator(nn.Module):
         self.encoder, self.decoder, self.adain_tap, self.scale = encoder, decoder, adain_tap, scale
         self.statistics = statistics
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.encoder.mean.device
+
     def encode(self, slices: Tensor) -> Tensor:
         """The scaled maps `[B, C, H/stride, W/stride]` that AdaIN works on, in the slices' own precision."""
         return self.encoder(slices, (self.adain_tap,))[self.adain_tap].to(slices.dtype) / self.scale

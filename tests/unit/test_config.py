@@ -23,6 +23,7 @@ from ctstyle.styles.regions import RegionSettings
 from ctstyle.styles.split import SplitSettings
 from ctstyle.stylize.plan import StylizeSettings
 from ctstyle.transfer.contextual import ContextualSettings
+from ctstyle.transfer.cyclegan import CycleGANSettings
 from ctstyle.transfer.gatys import GatysSettings
 from ctstyle.transfer.train import TransferSettings, WarmUpSettings
 
@@ -41,6 +42,7 @@ SECTIONS = {
     "transfer/warm_up": WarmUpSettings,
     "transfer/training": TransferSettings,
     "transfer/contextual": ContextualSettings,
+    "transfer/cyclegan": CycleGANSettings,
     "transfer/gatys": GatysSettings,
     "augment": AugmentSettings,
     "segment/training": SegmentSettings,

@@ -61,6 +61,19 @@ def test_every_configuration_plans_every_rule(workflow, root, config):
     assert workflow.planned("--configfile", root / config) >= EVERY_RULE
 
 
+def test_cyclegan_is_trained_only_where_it_is_a_model_or_an_arm(workflow, tmp_path):
+    own = tmp_path / "own.yaml"
+    own.write_text("cohorts: [phantom]\n")
+    assert "train_cyclegan" not in workflow.planned("--configfile", own)
+    own.write_text("cohorts: [phantom]\ntransfer: {models: [ours, cyclegan]}\n")
+    as_model = workflow.run("--dry-run", "--configfile", own).stdout
+    assert as_model.count("rule train_cyclegan:") == 1 and "augmented/cyclegan" not in as_model
+    own.write_text("cohorts: [phantom]\nsegment: {arms: [plain, cyclegan, oracle]}\n")
+    as_arm = workflow.run("--dry-run", "--configfile", own).stdout
+    assert as_arm.count("rule train_cyclegan:") == 1 and "metrics/transfer/cyclegan" not in as_arm
+    assert "results/augmented/cyclegan/seed0.hu.npy" in as_arm and "results/segmentation/cyclegan/seed0" in as_arm
+
+
 def test_the_workflow_runs_without_the_real_scan(workflow):
     planned = workflow.planned("--config", "cohorts=[phantom]")
     assert "fetch_lidc0001" not in planned

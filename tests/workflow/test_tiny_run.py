@@ -130,7 +130,7 @@ def test_another_criterion_reruns_exactly_the_trainings_that_use_its_lists(tiny,
 def test_every_method_of_the_paper_made_slices_of_the_same_patients(tiny):
     _, _, results = tiny
     patients = {}
-    for model in ("ours", "adain", "contextual", "gatys"):
+    for model in ("ours", "adain", "contextual", "cyclegan", "gatys"):
         rows = pd.read_csv(results / "transfer" / model / "seed0" / "test.tsv", sep="\t")
         patients[model] = set(rows["patient"])
         hu = np.load(results / "transfer" / model / "seed0" / "test.hu.npy", mmap_mode="r")

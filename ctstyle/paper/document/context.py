@@ -22,6 +22,7 @@ LOSSES = {
     "ours": "contextual content loss",
     "adain": "MSE to the AdaIN target as content loss",
     "contextual": "two contextual losses, no style input, one model per target style",
+    "cyclegan": "adversarial, cycle and identity losses, no style input, two generators per target style",
     "gatys": "content and Gram loss on the pixels of each slice, no training",
 }
 """What each model is trained with, as captions say it."""

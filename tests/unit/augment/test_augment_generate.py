@@ -224,8 +224,8 @@ def test_the_network_painter_speaks_in_the_window_and_passes_alpha():
         return (1 - alpha) * x + alpha * y + 0.1
 
     def painter(generate, alpha):
-        encoder = SimpleNamespace(mean=torch.zeros(1))
-        return network_painter(SimpleNamespace(encoder=encoder, generate=generate), WINDOW, alpha=alpha)
+        model = SimpleNamespace(device=torch.device("cpu"), generate=generate)
+        return network_painter(model, WINDOW, alpha=alpha)
 
     painted = painter(half_way, 0.25)(content, style, ["s2"] * 2, np.random.default_rng(0))
     assert painted[body] == pytest.approx((0.75 * content + 0.25 * style + 100)[body], abs=0.01)

@@ -296,6 +296,15 @@ def test_an_optimisation_has_no_training_and_stands_behind_the_trained_models(sp
     assert line == "| main models | Gatys optimisation | – | – | 3.2500 | 800 |"
 
 
+def test_the_decoder_s_warm_up_has_a_row_before_the_models_that_start_from_it(spent):
+    warm_up = spent("warm-up", steps=1000, seconds_per_step=0.1, seconds=110.0, peak_memory_mb=950.0)
+    output = spent("output", seconds_per_slice=0.02, peak_memory_mb=700.0)
+    frame = costs({"ours": {"output": output}}, [], warm_up).frame
+    assert frame["model"].tolist() == ["warm_up", "ours"]
+    assert frame.loc[0, ["steps", "training_seconds", "peak_memory_mb"]].tolist() == [1000, 110.0, 950.0]
+    assert math.isnan(frame.loc[0, "seconds_per_slice"])
+
+
 def test_trainings_of_the_comparison_are_named_by_encoder_and_loss_and_none_is_best(spent):
     paths = [spent(str(n), steps=80, seconds_per_step=n, seconds=80.0 * n, peak_memory_mb=500.0) for n in (1, 2)]
     plain = {"encoder": "resnet101", "model": "adain", "smoothing": "none"}

@@ -213,6 +213,20 @@ def test_ablations_have_a_section_where_they_were_made(parts, tmp_path):
     assert _unexplained(made, text) == ()
 
 
+def test_cyclegan_is_described_and_cited_only_where_it_takes_part(parts):
+    assert "CycleGAN" not in paper_text(parts)
+    transfer = parts.config["transfer"]
+    cyclegan = {**transfer["cyclegan"], "steps": 4321}
+    with_model = {"transfer": {**transfer, "models": ["ours", "cyclegan"], "cyclegan": cyclegan}}
+    with_arm = {"transfer": {**transfer, "cyclegan": cyclegan}, "segment": {"arms": ["plain", "cyclegan"]}}
+    for changed in (with_model, with_arm):
+        section = {key: {**parts.config[key], **value} for key, value in changed.items()}
+        other = replace(parts, config={**parts.config, **section})
+        text = paper_text(other)
+        assert "CycleGAN* @zhu2017" in text and "4321 steps" in text and _unexplained(other, text) == ()
+    assert "@inproceedings{zhu2017" in LITERATURE.read_text()
+
+
 # Tables and captions
 
 

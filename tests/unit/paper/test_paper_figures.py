@@ -4,13 +4,16 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from PIL import Image
 
 from ctstyle.encoders.choice import TapLists
 from ctstyle.encoders.registry import COMPARED, encoder_spec
 from ctstyle.paper.curves import layer_choice, style_space, sweep_curves, training_curves
+from ctstyle.paper.document.context import LOSSES
 from ctstyle.paper.drawing import LINES, OKABE_ITO, PREDICTION_COLOUR, REFERENCE_COLOUR, Look, save_figure
 from ctstyle.paper.figures import (
+    SHORT_MODELS,
     SegmentationExample,
     TransferExample,
     augmented,
@@ -19,7 +22,7 @@ from ctstyle.paper.figures import (
     figure6,
     figure7,
 )
-from ctstyle.paper.measures import ENCODER_LABELS, PaperInputError
+from ctstyle.paper.measures import ENCODER_LABELS, MODEL_LABELS, PaperInputError
 
 LOOK = Look()
 RNG = np.random.default_rng(0)
@@ -334,6 +337,15 @@ def test_every_arm_has_a_line_of_its_own():
     assert len(panel.get_legend().get_texts()) == 5
     looks = {(line.get_color(), line.get_linestyle()) for line in panel.lines if line.get_linewidth() >= 1}
     assert len(looks) == 5
+
+
+def test_every_model_that_the_config_offers_has_its_names_its_words_and_a_line_of_its_own(root):
+    schema = yaml.safe_load((root / "config" / "schema" / "config.schema.yaml").read_text())
+    offered = schema["properties"]["transfer"]["properties"]["models"]["items"]["enum"]
+    for names in (MODEL_LABELS, SHORT_MODELS, LOSSES):
+        assert list(names) == offered
+    assert len({LINES[model] for model in offered}) == len(offered)
+    assert f'model="{"|".join(offered)}"' in (root / "Snakefile").read_text()
 
 
 def test_palette_is_okabe_and_ito():

@@ -1,0 +1,296 @@
+"""CycleGAN (Zhu, Park, Isola, Efros 2017): an adversarial rival without pairs and without a style input.
+
+For each target style two generators, from the source style and back, and a discriminator for each side. The losses see
+whole slices, as the reference's do; no encoder takes part.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ctstyle.accumulate import Accumulation
+from ctstyle.checkpoint import Checkpoint
+from ctstyle.device import autocast
+from ctstyle.encoders.network import Encoder
+from ctstyle.fit import fit
+from ctstyle.transfer.cyclegan_networks import (
+    DiscriminatorSettings,
+    GeneratorSettings,
+    PatchDiscriminator,
+    ResNetGenerator,
+    adversarial_loss,
+    draw_weights,
+)
+from ctstyle.transfer.material import Material
+from ctstyle.transfer.per_style import NetworkPerStyle, check_training
+
+BETAS = (0.5, 0.999)
+"""Of Adam (the reference)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CycleGANSettings:
+    """Budget and losses: adversarial + cycle_weight * L1(F(G(x)), x) + identity_weight * L1(G(y), y), both ways.
+
+    `steps` are for each target style: the rate stays for `constant_share` of them and then falls linearly to zero.
+    Discriminators see the last `pool` generated slices as well as the new ones. The reference has 200 epochs, batch 1,
+    10 for the cycle and half of that for the identity, a pool of 50.
+    """
+
+    steps: int = 400
+    batch: int = 1
+    learning_rate: float = 2e-4
+    constant_share: float = 0.5
+    cycle_weight: float = 10.0
+    identity_weight: float = 5.0
+    pool: int = 50
+    generator: GeneratorSettings = field(default_factory=GeneratorSettings)
+    discriminator: DiscriminatorSettings = field(default_factory=DiscriminatorSettings)
+
+
+class CycleGAN(NetworkPerStyle):
+    """The trained generators from the source style, one for each target style.
+
+    The way back and the discriminators are needed for the training alone and are not kept.
+    """
+
+    kind = "cyclegan"
+    method = "CycleGAN"
+
+    def about(self) -> dict[str, Any]:
+        """The settings of the generators."""
+        return {"generator": dataclasses.asdict(self.networks[0].settings)}
+
+    @classmethod
+    def rebuilt(cls, kept: Mapping[str, Any], encoder: Encoder) -> "CycleGAN":
+        """A model with untrained generators as the metadata of a file describe them."""
+        settings = GeneratorSettings(**kept["generator"])
+        return cls({name: ResNetGenerator(settings) for name in kept["styles"]})
+
+
+class ImagePool:
+    """The history of generated slices that a discriminator learns from (Shrivastava et al. 2017).
+
+    Until it holds `size` slices it keeps each and hands it on. Then it hands on the new slice or, half of the time, one
+    that it kept, which the new one replaces. Size 0 keeps nothing.
+    """
+
+    def __init__(self, size: int):
+        self.size = size
+        self.kept: list[Tensor] = []
+
+    def exchange(self, slices: Tensor, rng: np.random.Generator) -> Tensor:
+        """As many slices as `slices` `[B, 1, H, W]`, new and old ones, detached."""
+        handed = []
+        for one in slices.detach():
+            if len(self.kept) < self.size:
+                self.kept.append(one.clone())
+            elif self.size and rng.random() < 0.5:
+                place = int(rng.integers(self.size))
+                one, self.kept[place] = self.kept[place].to(one.device), one.clone()
+            handed.append(one)
+        return torch.stack(handed)
+
+    def state_dict(self) -> dict[str, list[Tensor]]:
+        """The kept slices, for a checkpoint."""
+        return {"kept": list(self.kept)}
+
+    def load_state_dict(self, state: Mapping[str, list[Tensor]]) -> None:
+        """Take over the kept slices of a checkpoint."""
+        self.kept = list(state["kept"])
+
+
+def rate_factor(step: int, steps: int, constant_share: float) -> float:
+    """What the learning rate is multiplied by in step `step` (from 0) of `steps`: 1, then linearly down to zero.
+
+    With c constant steps it is 1 - (step + 1 - c) / (steps - c + 1) after them, so that no step has a rate of zero.
+    """
+    constant = round(constant_share * steps)
+    return 1 - max(0, step + 1 - constant) / (steps - constant + 1)
+
+
+def train_cyclegan(
+    settings: CycleGANSettings,
+    material: Material,
+    *,
+    targets: Sequence[str],
+    seed: int,
+    device: torch.device | None = None,
+    checkpoint: Checkpoint | None = None,
+    log_every: int = 20,
+) -> tuple[CycleGAN, pd.DataFrame]:
+    """Train a CycleGAN between the source style and each style of `targets`, one after the other; the CPU by default.
+
+    X are the content slices of `material`, Y its style slices of the target style, drawn apart. Returns the model and
+    the history (`stage`, the style, `step` within it, `loss` of the generators and its parts `adversarial`, `cycle`,
+    `identity` before their weights, and `discriminators`). All styles are one training with one state file. Where a
+    card's memory does not hold a batch, generators and discriminators each run it in parts; a single slice that does
+    not fit raises GPUMemoryExhausted. Raises CTStyleError for slices or settings that do not fit, TrainingDiverged
+    where a loss is not finite.
+    """
+    check_training(
+        material,
+        targets,
+        (
+            ("steps", settings.steps, "at least 1", settings.steps >= 1),
+            ("constant_share", settings.constant_share, "0 to 1", 0 <= settings.constant_share <= 1),
+        ),
+    )
+    device = device or torch.device("cpu")
+    names = np.asarray(material.style_names)
+    groups = [np.flatnonzero(names == name) for name in targets]
+    finished = nn.ModuleList(ResNetGenerator(settings.generator) for _ in targets).to(device)
+    pair = _Pair(settings, device)
+    accumulation = Accumulation("CycleGAN", checkpoint)
+
+    def step(i: int, rng: np.random.Generator) -> Mapping[str, Tensor]:
+        """One step of the generators and one of the discriminators of the style whose turn it is."""
+        turn, place = divmod(i, settings.steps)
+        if place == 0:
+            pair.begin(seed)
+        pair.set_rate(settings.learning_rate * rate_factor(place, settings.steps, settings.constant_share))
+        x = _images(material.content, rng.integers(len(material.content), size=settings.batch), device)
+        y = _images(material.style, rng.choice(groups[turn], size=settings.batch), device)
+        losses = pair.descend(x, y, accumulation, rng)
+        if place == settings.steps - 1:
+            finished[turn].load_state_dict(pair.networks["to_y"].state_dict())
+        return losses
+
+    history = fit(
+        step,
+        parts={"finished": finished, **pair.parts()},
+        steps=settings.steps * len(targets),
+        seed=seed,
+        name="CycleGAN",
+        checkpoint=checkpoint,
+        log_every=log_every,
+    )
+    history["step"] = [*range(1, settings.steps + 1)] * len(targets)
+    history.insert(0, "stage", np.repeat(list(targets), settings.steps))
+    return CycleGAN(dict(zip(targets, finished))).eval(), history
+
+
+class _Pair:
+    """What is trained for one target style: two generators, two discriminators, their optimisers, two pools."""
+
+    def __init__(self, settings: CycleGANSettings, device: torch.device):
+        self.settings, self.device = settings, device
+        self.networks = nn.ModuleDict(
+            {
+                "to_y": ResNetGenerator(settings.generator),
+                "to_x": ResNetGenerator(settings.generator),
+                "judge_y": PatchDiscriminator(settings.discriminator),
+                "judge_x": PatchDiscriminator(settings.discriminator),
+            }
+        ).to(device)
+        self.to_y, self.to_x, self.judge_y, self.judge_x = self.networks.values()
+        self.judges = nn.ModuleList([self.judge_y, self.judge_x])
+        self.optimisers = {
+            name: torch.optim.Adam(chain(*(network.parameters() for network in of)), betas=BETAS)
+            for name, of in (("generators", (self.to_y, self.to_x)), ("discriminators", self.judges))
+        }
+        self.pools = {name: ImagePool(settings.pool) for name in ("made_y", "made_x")}
+
+    def parts(self) -> dict[str, Any]:
+        """All that a resumed training needs."""
+        return {"networks": self.networks, **self.optimisers, **self.pools}
+
+    def begin(self, seed: int) -> None:
+        """Begin anew, as for every target style: weights from `seed`, optimisers and pools empty."""
+        draw_weights(self.networks, torch.Generator().manual_seed(seed))
+        for optimiser in self.optimisers.values():
+            optimiser.state.clear()
+        for pool in self.pools.values():
+            pool.kept.clear()
+
+    def set_rate(self, rate: float) -> None:
+        """The learning rate of the next step."""
+        for optimiser in self.optimisers.values():
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+
+    def descend(self, x: Tensor, y: Tensor, accumulation: Accumulation, rng: np.random.Generator) -> dict[str, Tensor]:
+        """One step down for the generators, then for the discriminators on what the pools hand on; the losses."""
+        self.judges.requires_grad_(False)
+        losses = accumulation.backward(
+            self.optimisers["generators"], len(x), lambda part: self._generate(x[part], y[part]), self._loss(x, y), rng
+        )
+        self.optimisers["generators"].step()
+        old_y, old_x = (pool.exchange(losses.pop(name), rng) for name, pool in self.pools.items())
+        self.judges.requires_grad_(True)
+
+        def judged(part: slice) -> dict[str, Tensor]:
+            """Scores of real and generated slices on both sides."""
+            with autocast(self.device):
+                return _floats(
+                    real_y=self.judge_y(y[part]),
+                    real_x=self.judge_x(x[part]),
+                    old_y=self.judge_y(old_y[part]),
+                    old_x=self.judge_x(old_x[part]),
+                )
+
+        judging = accumulation.backward(
+            self.optimisers["discriminators"],
+            len(x),
+            judged,
+            lambda scores, _: {"loss": discriminator_loss(scores)},
+            rng,
+        )
+        self.optimisers["discriminators"].step()
+        return {**losses, "discriminators": judging["loss"]}
+
+    def _generate(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """All that the generators make of slices of both sides, and the scores of it."""
+        with autocast(self.device):
+            made_y, made_x = self.to_y(x), self.to_x(y)
+            same = {"same_y": self.to_y(y), "same_x": self.to_x(x)} if self.settings.identity_weight else {}
+            return _floats(
+                made_y=made_y,
+                made_x=made_x,
+                again_x=self.to_x(made_y),
+                again_y=self.to_y(made_x),
+                score_y=self.judge_y(made_y),
+                score_x=self.judge_x(made_x),
+                **same,
+            )
+
+    def _loss(self, x: Tensor, y: Tensor) -> Callable[[Mapping[str, Tensor], np.random.Generator], dict[str, Tensor]]:
+        """The generators' loss on what `_generate` made of `x` and `y`; the made slices come along for the pools."""
+
+        def loss_of(made: Mapping[str, Tensor], _: np.random.Generator) -> dict[str, Tensor]:
+            """The weighted sum and its parts."""
+            adversarial = adversarial_loss(made["score_y"], True) + adversarial_loss(made["score_x"], True)
+            cycle = F.l1_loss(made["again_x"], x) + F.l1_loss(made["again_y"], y)
+            parts = {"adversarial": adversarial, "cycle": cycle}
+            loss = adversarial + self.settings.cycle_weight * cycle
+            if self.settings.identity_weight:
+                parts["identity"] = F.l1_loss(made["same_y"], y) + F.l1_loss(made["same_x"], x)
+                loss = loss + self.settings.identity_weight * parts["identity"]
+            return {"loss": loss, **parts, "made_y": made["made_y"], "made_x": made["made_x"]}
+
+        return loss_of
+
+
+def discriminator_loss(scores: Mapping[str, Tensor]) -> Tensor:
+    """Half of (D(real) - 1)^2 + D(generated)^2, summed over both sides (`real_y`, `old_y`, `real_x`, `old_x`)."""
+    sides = [
+        adversarial_loss(scores[f"real_{side}"], True) + adversarial_loss(scores[f"old_{side}"], False) for side in "yx"
+    ]
+    return 0.5 * (sides[0] + sides[1])
+
+
+def _floats(**maps: Tensor) -> dict[str, Tensor]:
+    return {name: values.float() for name, values in maps.items()}
+
+
+def _images(slices: np.ndarray, chosen: np.ndarray, device: torch.device) -> Tensor:
+    """Chosen slices as `[B, 1, H, W]`."""
+    return torch.from_numpy(np.ascontiguousarray(slices[chosen], dtype=np.float32))[:, None].to(device)
