@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from ctstyle.augment.fourier import FourierSettings
 from ctstyle.augment.generated import COLUMNS, Generated
 from ctstyle.augment.guard import GuardSettings, refusal
 from ctstyle.errors import CTStyleError
@@ -26,7 +27,8 @@ class AugmentSettings:
 
     `per_content` outputs per content slice and target style; `pairing` draws the style slice among those of the nearest
     vertebral level (`level`) or among all of the style (`random`); `alpha` blends from the content's own style (0) to
-    the target's (1); `batch` slices are painted at a time.
+    the target's (1); `batch` slices are painted at a time; `guard` and `fourier` belong to the rejection guard and to
+    the arm `fourier`.
     """
 
     per_content: int = 1
@@ -34,6 +36,7 @@ class AugmentSettings:
     alpha: float = 1.0
     batch: int = 16
     guard: GuardSettings = field(default_factory=GuardSettings)
+    fourier: FourierSettings = field(default_factory=FourierSettings)
 
     def __post_init__(self):
         if self.pairing not in PAIRINGS:
@@ -116,8 +119,8 @@ def generate(
 ) -> Generated:
     """Paint every content slice in every style of `style`, keep the content's masks, refuse what the guard refuses.
 
-    The slices come clipped to the window, as int16 HU. Controls that have no structure on purpose are made with
-    `guarded=False`. All randomness comes from `seed`. Raises NothingToPair.
+    The slices come clipped to the window, as int16 HU. Controls that have no structure on purpose, and rivals that were
+    published without a guard, are made with `guarded=False`. All randomness comes from `seed`. Raises NothingToPair.
     """
     pairs = pair_slices(content.rows, style.rows, pairing=settings.pairing, per_content=settings.per_content, seed=seed)
     hu, labels, rows = [], [], []

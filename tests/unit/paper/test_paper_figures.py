@@ -19,7 +19,8 @@ from ctstyle.paper.figures import (
     figure6,
     figure7,
 )
-from ctstyle.paper.measures import ENCODER_LABELS, PaperInputError
+from ctstyle.paper.measures import ENCODER_LABELS, MODEL_LABELS, PaperInputError
+from ctstyle.segment.arms import ARMS
 
 LOOK = Look()
 RNG = np.random.default_rng(0)
@@ -79,6 +80,11 @@ def make_curves():
     arms = {arm: [history("loss")] for arm in ("plain", "ours", "adain", "noise", "oracle")}
     models = {"ours": [history("content", "style")], "adain": [history("content", "style")]}
     return training_curves([history("l1"), history("l1")], models, arms, LOOK)
+
+
+def test_every_arm_and_model_has_a_line_of_its_own():
+    assert set(LINES) == {*ARMS, *MODEL_LABELS}
+    assert len(set(LINES.values())) == len(LINES)
 
 
 def make_encoders():
