@@ -83,17 +83,17 @@ def test_gamma_is_that_of_scikit_image_with_mean_and_deviation_kept(name):
 
 
 def test_each_slice_is_changed_as_often_as_nnu_net_changes_it():
-    images = slices(1, size=8).expand(4000, 1, 8, 8).contiguous()
+    images = slices(1, size=8).expand(1500, 1, 8, 8).contiguous()
     settings = IntensitySettings()
     left = (settings.images(images, np.random.default_rng(0)) == images).all((1, 2, 3)).float().mean()
     untouched = np.prod([1 - getattr(settings, field.name).probability for field in fields(settings)])
-    assert left == pytest.approx(untouched, abs=0.02)
+    assert left == pytest.approx(untouched, abs=0.035)
 
 
 def test_factors_are_below_one_half_of_the_time_whatever_the_range():
     rng = np.random.default_rng(0)
-    drawn = np.array([factor((0.7, 1.5), rng) for _ in range(4000)])
-    assert (drawn < 1).mean() == pytest.approx(0.5, abs=0.03)
+    drawn = np.array([factor((0.7, 1.5), rng) for _ in range(2000)])
+    assert (drawn < 1).mean() == pytest.approx(0.5, abs=0.04)
     assert 0.7 <= drawn.min() < 0.71 and 1.49 < drawn.max() <= 1.5
     assert 0.5 <= min(factor((0.5, 0.9), rng) for _ in range(50)) < 0.9
 
