@@ -28,7 +28,8 @@ class Accumulation:
 
     In parts, each part's outputs are kept and its activations computed again when its gradient is due (Chen et al.
     2016, arXiv 1604.06174). The loss sees the outputs of the whole batch either way, so the gradient is the same
-    whatever the loss, as long as no layer mixes samples (no batch norm). The number of parts is logged and recorded.
+    whatever the loss, as long as no layer mixes samples: no batch norm; MixStyle then finds its mates within a part.
+    The number of parts is logged and recorded.
     """
 
     def __init__(self, name: str, checkpoint: Checkpoint | None = None):

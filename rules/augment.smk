@@ -1,4 +1,4 @@
-"""Labelled slices in other grey scales, made by a generator, and the controls that need none."""
+"""Labelled slices in other grey scales, made by a generator, and the controls and rivals that need none."""
 
 
 rule generate_augmentation:
@@ -24,7 +24,7 @@ rule generate_augmentation:
     resources:
         gpu=lookup("gpu", within=config),
     params:
-        augment=lookup("augment", within=config),
+        augment=augment_of,
         model=model_of,
         lent=lent,
         window_hu=lookup("slices/window_hu", within=config),
@@ -38,21 +38,22 @@ rule make_control:
         split="<styles>/split.tsv",
         slices=all_slices(),
     output:
-        hu="<augmented>/{control}/seed{seed}.hu.npy",
-        labels="<augmented>/{control}/seed{seed}.labels.npy",
-        rows="<augmented>/{control}/seed{seed}.tsv",
-        record="<provenance>/records/make_control/{control}-seed{seed}.json",
+        hu="<augmented>/{arm}/seed{seed}.hu.npy",
+        labels="<augmented>/{arm}/seed{seed}.labels.npy",
+        rows="<augmented>/{arm}/seed{seed}.tsv",
+        record="<provenance>/records/make_control/{arm}-seed{seed}.json",
     log:
-        "<logs>/make_control/{control}-seed{seed}.log",
+        "<logs>/make_control/{arm}-seed{seed}.log",
     benchmark:
-        "<benchmarks>/make_control/{control}-seed{seed}.tsv"
+        "<benchmarks>/make_control/{arm}-seed{seed}.tsv"
     wildcard_constraints:
-        control="|".join(arms_with("painter")),
+        arm="|".join(arms_with("painter")),
     conda:
         "../envs/ctstyle.yaml"
     threads: 1
     params:
-        augment=lookup("augment", within=config),
+        augment=augment_of,
+        model=model_of,
         window_hu=lookup("slices/window_hu", within=config),
         code=fingerprint("make_control"),
     script:

@@ -15,7 +15,7 @@ from ctstyle.encoders.plan import check_weights
 from ctstyle.errors import CTStyleError
 from ctstyle.provenance.code import code_digest
 from ctstyle.provenance.digest import sha256_file
-from ctstyle.segment.arms import ARMS, arms_with, augmented_arms
+from ctstyle.segment.arms import ARMS, archive_of, arms_with, augmented_arms
 from ctstyle.styles.regions import can_lend
 from ctstyle.stylize import plan as stylize_plan
 from ctstyle.transfer import ablations, comparison
@@ -385,13 +385,24 @@ def described(form):
 
 
 def model_of(wildcards):
-    """The transfer model that makes the slices of an arm."""
+    """The transfer model or the painter that makes the slices of an arm."""
     return ARMS[wildcards.arm].maker
 
 
 def lent(wildcards):
     """Whether test scans lend the styles of an arm."""
     return ARMS[wildcards.arm].lent
+
+
+def online_of(wildcards):
+    """The settings of what changes the training batches of an arm anew; none for most."""
+    return config["segment"].get(ARMS[wildcards.arm].online, {})
+
+
+def augment_of(wildcards):
+    """The settings of making an arm's slices, without those of the painters of other arms."""
+    others = {ARMS[arm].maker for arm in arms_with("painter")} - {model_of(wildcards)}
+    return {key: value for key, value in config["augment"].items() if key not in others}
 
 
 def generator_of(wildcards):
@@ -401,9 +412,10 @@ def generator_of(wildcards):
 
 def augmented_of(wildcards):
     """The augmented archive that an arm adds to its training slices; none for those without augmentation."""
-    if wildcards.arm not in augmented_arms():
+    archive = archive_of(wildcards.arm)
+    stem = f"<augmented>/{archive}/seed{wildcards.seed}"
+    if not archive:
         return {}
-    stem = f"<augmented>/{wildcards.arm}/seed{wildcards.seed}"
     return {"hu": f"{stem}.hu.npy", "labels": f"{stem}.labels.npy", "rows": f"{stem}.tsv"}
 
 

@@ -7,6 +7,7 @@ rule score_segmentation:
         slices=all_slices(),
         predictions="<segmentation>/{arm}/seed{seed}/predictions.npy",
         rows="<segmentation>/{arm}/seed{seed}/predictions.tsv",
+        about="<segmentation>/{arm}/seed{seed}/unet.json",
     output:
         scores="<metrics>/segmentation/{arm}-seed{seed}.tsv",
         record="<provenance>/records/score_segmentation/{arm}-seed{seed}.json",

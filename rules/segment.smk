@@ -9,6 +9,7 @@ rule train_unet:
     output:
         unet="<segmentation>/{arm}/seed{seed}/unet.safetensors",
         history="<segmentation>/{arm}/seed{seed}/history.tsv",
+        about="<segmentation>/{arm}/seed{seed}/unet.json",
         record="<provenance>/records/train_unet/{arm}-seed{seed}.json",
     log:
         "<logs>/train_unet/{arm}-seed{seed}.log",
@@ -21,6 +22,7 @@ rule train_unet:
         gpu=lookup("gpu", within=config),
     params:
         segment=lookup("segment/training", within=config),
+        online=online_of,
         window_hu=lookup("slices/window_hu", within=config),
         compute=lookup("compute", within=config),
         code=fingerprint("train_unet"),
@@ -47,7 +49,6 @@ rule predict_test:
     resources:
         gpu=lookup("gpu", within=config),
     params:
-        segment=lookup("segment/training", within=config),
         window_hu=lookup("slices/window_hu", within=config),
         code=fingerprint("predict_test"),
     script:

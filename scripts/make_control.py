@@ -1,4 +1,4 @@
-"""Make the labelled slices of a control arm (rule make_control)."""
+"""Make the labelled slices of a control or rival that needs no training (rule make_control)."""
 
 from pathlib import Path
 
@@ -11,13 +11,13 @@ from ctstyle.styles.run import open_run
 
 if __name__ == "__main__":
     with job(snakemake) as run:
-        window = Window(*run.params.window_hu)
+        settings, window = build(AugmentSettings, run.params.augment), Window(*run.params.window_hu)
         made = generate(
-            PAINTERS[run.wildcards.control](window),
+            PAINTERS[run.params.model](window, settings),
             *training_slices(open_run(run.input.slices, run.input.split)),
-            build(AugmentSettings, run.params.augment),
+            settings,
             window=window,
-            model=run.wildcards.control,
+            model=run.params.model,
             seed=run.seed,
             guarded=False,
         )

@@ -1,5 +1,8 @@
 """Count right and wrong pixels of one arm on every labelled test scan (rule score_segmentation)."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 
 from ctstyle.job import job
@@ -13,5 +16,6 @@ if __name__ == "__main__":
             open_run(run.input.slices, run.input.split),
             arm=run.wildcards.arm,
             seed=run.seed,
+            added_slices=json.loads(Path(run.input.about).read_text())["added_slices"],
         )
         scores.to_csv(run.output.scores, sep="\t", index=False)

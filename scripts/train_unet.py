@@ -1,10 +1,14 @@
 """Train the U-Net of one arm (rule train_unet)."""
 
+import json
+import logging
 from pathlib import Path
 
 from ctstyle.augment.generated import Generated
 from ctstyle.job import job
-from ctstyle.segment.pools import arm_pools, arm_settings, pool
+from ctstyle.segment.arms import ARMS
+from ctstyle.segment.online import online_change
+from ctstyle.segment.pools import arm_pools, arm_settings, pool, pool_sizes
 from ctstyle.segment.train import SegmentSettings, train
 from ctstyle.segment.unet import save_unet
 from ctstyle.settings import build
@@ -17,16 +21,22 @@ if __name__ == "__main__":
         augmented = run.input.get("hu")
         generated = Generated.load(augmented, run.input.labels, run.input.rows) if augmented else None
         validation = labelled(archive.select(side="val", style=SOURCE))
-        settings = arm_settings(run.wildcards.arm, build(SegmentSettings, run.params.segment))
+        arm = run.wildcards.arm
+        settings = arm_settings(arm, build(SegmentSettings, run.params.segment))
+        pools = arm_pools(arm, archive, generated)
+        about = {**pool_sizes(pools), "online": ARMS[arm].online}
+        logging.info("trained on %s", about)
         network, history = train(
-            arm_pools(run.wildcards.arm, archive, generated),
+            pools,
             Window(*run.params.window_hu),
             settings,
             seed=run.seed,
             device=run.device,
+            online=online_change(ARMS[arm].online, run.params.online),
             validation=pool(validation) if len(validation) else None,
             checkpoint=run.checkpoint,
-            name=f"U-Net {run.wildcards.arm}",
+            name=f"U-Net {arm}",
         )
         save_unet(network, settings.unet, Path(run.output.unet))
         history.to_csv(run.output.history, sep="\t", index=False, float_format="%.8g")
+        Path(run.output.about).write_text(json.dumps(about, indent=1) + "\n")

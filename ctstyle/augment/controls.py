@@ -1,15 +1,16 @@
-"""Controls for the augmented arms: what histograms alone are worth, without a trained network.
+"""Controls and rivals of the augmented arms: what histograms and spectra alone are worth, without a trained network.
 
-Both are painters for `generate.generate`, as a style-transfer network is.
+All are painters for `generate.generate`, as a style-transfer network is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy import ndimage
 from skimage.exposure import match_histograms
 
-from ctstyle.augment.generate import Painter
+from ctstyle.augment.fourier import FourierSettings, amplitude_swap
+from ctstyle.augment.generate import AugmentSettings, Painter
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window
 
@@ -54,6 +55,20 @@ def histogram_painter(window: Window) -> Painter:
     return paint
 
 
+def fourier_painter(window: Window, settings: FourierSettings) -> Painter:
+    """Fourier amplitude swap of whole slices in the unit range, as published; air around stays: the arm `fourier`."""
+
+    def paint(
+        content_hu: np.ndarray, style_hu: np.ndarray, target_style: Sequence[str], rng: np.random.Generator
+    ) -> np.ndarray:
+        """The spectra of each pair; nothing is drawn."""
+        swapped = amplitude_swap(window.to_unit(content_hu), window.to_unit(style_hu), settings.beta)
+        air = np.clip(content_hu, window.low, window.high)
+        return np.where(body_mask(content_hu, window), window.to_hu(swapped), air)
+
+    return paint
+
+
 def by_rank(field: np.ndarray, values: np.ndarray) -> np.ndarray:
     """`field` (1-D, no ties) mapped by rank to the distribution of `values` (1-D), interpolating its quantiles."""
     ranks = np.empty(len(field))
@@ -61,5 +76,9 @@ def by_rank(field: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.quantile(values, ranks)
 
 
-PAINTERS = {"noise": noise_painter, "histogram": histogram_painter}
-"""The controls by the name of their arm."""
+PAINTERS: dict[str, Callable[[Window, AugmentSettings], Painter]] = {
+    "noise": lambda window, _: noise_painter(window),
+    "histogram": lambda window, _: histogram_painter(window),
+    "fourier": lambda window, settings: fourier_painter(window, settings.fourier),
+}
+"""How the painter of an arm is made, by the name in its entry."""

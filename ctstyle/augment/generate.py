@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from ctstyle.augment.fourier import FourierSettings
 from ctstyle.augment.generated import COLUMNS, Generated
 from ctstyle.augment.guard import GuardSettings, refusal
 from ctstyle.errors import CTStyleError
@@ -29,7 +30,8 @@ class AugmentSettings:
     `per_content` outputs per content slice and other style, below 1 for a part of the slices; `targets` paints towards
     the first so many of the other styles alone, as many slices as towards all of them (None: all); `pairing` draws the
     style slice among those of the nearest vertebral level (`level`) or among all of the style (`random`); `alpha`
-    blends from the content's own style (0) to the target's (1); `batch` slices are painted at a time.
+    blends from the content's own style (0) to the target's (1); `batch` slices are painted at a time;
+    `guard` and `fourier` belong to the rejection guard and to the arm `fourier`.
     """
 
     per_content: float = 1
@@ -38,6 +40,7 @@ class AugmentSettings:
     alpha: float = 1.0
     batch: int = 16
     guard: GuardSettings = field(default_factory=GuardSettings)
+    fourier: FourierSettings = field(default_factory=FourierSettings)
 
     def __post_init__(self):
         if self.pairing not in PAIRINGS:
@@ -143,8 +146,8 @@ def generate(
 ) -> Generated:
     """Paint every content slice in every style of `style`, keep the content's masks, refuse what the guard refuses.
 
-    The slices come clipped to the window, as int16 HU. Controls that have no structure on purpose are made with
-    `guarded=False`. All randomness comes from `seed`. Raises NothingToPair.
+    The slices come clipped to the window, as int16 HU. Controls that have no structure on purpose, and rivals that were
+    published without a guard, are made with `guarded=False`. All randomness comes from `seed`. Raises NothingToPair.
     """
     pairs = choose_pairs(content.rows, style.rows, settings, seed=seed)
     hu, labels, rows = [], [], []

@@ -104,7 +104,8 @@ def table2_notes(facts: RunFacts, table: Table) -> Notes:
             f"{_interval(facts)} Gains are paired: the same resampled patients in both arms.",
             *_lending(table),
             "In style: the grey scale the plain U-Net was trained on. Oracle: trained on labelled slices of all "
-            "styles, an upper bound. Structureless images: if they gain as much, the gain is not the transfer's.",
+            "styles, an upper bound. Structureless images: if they gain as much, the gain is not the transfer's. "
+            "Rivals need no transfer network; those that change every batch or the U-Net add no slices.",
         ),
         number="Table 2",
     )

@@ -34,15 +34,22 @@ STYLE_MARKERS = ("o", "s", "^", "D", "v", "P")
 LINES = {
     "plain": (OKABE_ITO["black"], "-"),
     "ours": (OKABE_ITO["blue"], "-"),
+    "ours_intensity": (OKABE_ITO["blue"], "--"),
+    "transductive": (OKABE_ITO["blue"], ":"),
     "adain": (OKABE_ITO["vermillion"], "--"),
     "contextual": (OKABE_ITO["purple"], "-."),
     "cyclegan": (OKABE_ITO["sky"], "--"),
     "gatys": (OKABE_ITO["green"], ":"),
+    "intensity": (OKABE_ITO["vermillion"], "-"),
+    "convolution": (OKABE_ITO["purple"], ":"),
+    "mixstyle": (OKABE_ITO["purple"], "--"),
+    "instance": (OKABE_ITO["black"], "-."),
     "noise": (OKABE_ITO["orange"], ":"),
     "histogram": (OKABE_ITO["sky"], "-."),
-    "instance": (OKABE_ITO["black"], "-."),
+    "fourier": (OKABE_ITO["sky"], "--"),
     "oracle": (OKABE_ITO["green"], "--"),
 }
+"""Colour and line of every arm and model, no two alike."""
 
 MM = 1 / 25.4
 RC = {

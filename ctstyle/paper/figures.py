@@ -25,6 +25,8 @@ from ctstyle.segment.arms import ARM_LABELS, ARMS
 
 TOP, GAP, SCALE_ROOM = 5.5, 1.5, 10.0
 ACQUISITION_COLUMNS = 24
+MOST_ARMS = 8
+"""Panels of arms side by side in Figure 7."""
 SHORT_MODELS = {
     "ours": "Ours",
     "adain": "AdaIN",
@@ -211,39 +213,52 @@ def figure7(rows: Sequence[SegmentationExample], look: Look) -> Figure:
     """Figure 7, segmentations: the slice, the reference, and each arm's contour over it with this slice's IoU.
 
     Reference and prediction are contours of two colours; in the prediction panels both are drawn, so that what is
-    missed and what is invented can be seen.
+    missed and what is invented can be seen. More than MOST_ARMS arms are shown in blocks, one below the other, each
+    with all rows.
     """
     require_some("Figure 7", rows, "row")
     arms = in_order({arm for row in rows for arm in row.predictions}, ARM_LABELS)
-    titles = ["Slice", "Reference", *(ARMS[arm].short if arm in ARMS else arm for arm in arms)]
+    blocks = np.array_split(arms, -(-len(arms) // MOST_ARMS)) if arms else [[]]
+    columns = 2 + min(len(arms), MOST_ARMS)
     left = 4.0
-    size = (look.width_mm - left - SCALE_ROOM - (len(titles) - 1) * GAP) / len(titles)
+    size = (look.width_mm - left - SCALE_ROOM - (columns - 1) * GAP) / columns
     height, width = require_slices("Figure 7", slice=rows[0].hu)
     tall = size * height / width
     pitch = tall + 4.5
+    deep = TOP + len(rows) * pitch
+    for row in rows:
+        require_slices(f"Figure 7, {row.label}", slice=row.hu, reference=row.reference, **row.predictions)
     with drawing():
-        sheet = Sheet(look, TOP + len(rows) * pitch + 4)
-        _titles(sheet, titles, left, size)
-        for i, row in enumerate(rows):
-            top = TOP + i * pitch
-            require_slices(f"Figure 7, {row.label}", slice=row.hu, reference=row.reference, **row.predictions)
-            _side_label(sheet, row.label, top + tall / 2)
-            sheet.slice(left, top, size, row.hu, marks=True)
-            axes = sheet.slice(left + size + GAP, top, size, row.hu)
-            _contour(axes, row.reference, REFERENCE_COLOUR)
-            for column, arm in enumerate(arms, start=2):
-                place = left + column * (size + GAP)
-                if arm not in row.predictions:
-                    sheet.empty(place, top, size, tall, "not run")
-                    continue
-                axes = sheet.slice(place, top, size, row.hu)
-                _contour(axes, row.reference, REFERENCE_COLOUR)
-                _contour(axes, row.predictions[arm], PREDICTION_COLOUR)
-                below = iou_text(row.predictions[arm], row.reference)
-                sheet.text(place + size / 2, top + tall + 0.6, below, ha="center", fontsize=5.5)
-            sheet.grey_scale(look.width_mm - SCALE_ROOM + 1.5, top + 2, tall - 3)
-        _key(sheet, left, TOP + len(rows) * pitch)
+        sheet = Sheet(look, len(blocks) * deep + 4)
+        for number, block in enumerate(blocks):
+            titles = ["Slice", "Reference", *(ARMS[arm].short if arm in ARMS else arm for arm in block)]
+            _titles(sheet, titles, left, size, bottom=number * deep + TOP - 1.2)
+            for i, row in enumerate(rows):
+                _segmentations(sheet, row, block, left=left, top=number * deep + TOP + i * pitch, size=size)
+        _key(sheet, left, len(blocks) * deep)
     return sheet.figure
+
+
+def _segmentations(
+    sheet: Sheet, row: SegmentationExample, arms: Sequence[str], *, left: float, top: float, size: float
+) -> None:
+    """One row of Figure 7: the slice, the reference, and a panel per arm."""
+    tall = size * row.hu.shape[0] / row.hu.shape[1]
+    _side_label(sheet, row.label, top + tall / 2)
+    sheet.slice(left, top, size, row.hu, marks=True)
+    axes = sheet.slice(left + size + GAP, top, size, row.hu)
+    _contour(axes, row.reference, REFERENCE_COLOUR)
+    for column, arm in enumerate(arms, start=2):
+        place = left + column * (size + GAP)
+        if arm not in row.predictions:
+            sheet.empty(place, top, size, tall, "not run")
+            continue
+        axes = sheet.slice(place, top, size, row.hu)
+        _contour(axes, row.reference, REFERENCE_COLOUR)
+        _contour(axes, row.predictions[arm], PREDICTION_COLOUR)
+        below = iou_text(row.predictions[arm], row.reference)
+        sheet.text(place + size / 2, top + tall + 0.6, below, ha="center", fontsize=5.5)
+    sheet.grey_scale(left + (2 + len(arms)) * (size + GAP), top + 2, tall - 3)
 
 
 def augmented(rows: Mapping[str, Sequence[tuple[np.ndarray, np.ndarray]]], look: Look) -> Figure:

@@ -16,6 +16,7 @@ import pandas as pd
 from ctstyle.paper.errata import CLAIMED_GAIN, claimed_gain
 from ctstyle.paper.measures import MEASURES, PaperInputError
 from ctstyle.paper.printed import printed_table2
+from ctstyle.segment.arms import ARMS
 
 Verdict = Literal["reproduced", "mixed", "not reproduced", "not testable here"]
 REPRODUCED, MIXED, NOT_REPRODUCED, NOT_TESTABLE = VERDICTS = (
@@ -161,11 +162,10 @@ def augmentation_helps(inputs: ClaimInputs) -> Judgement:
     )
     if any(pd.isna(low) for low in lows):
         return _untested(f"the gains have no intervals ({gains})")
-    controls = {"noise": "structureless images", "histogram": "histogram matching", "instance": "instance norm alone"}
     beside = [
-        f"{label} {found.loc[arm, 'pa_gain']:+.1f} and {found.loc[arm, 'miou_gain']:+.1f}"
-        for arm, label in controls.items()
-        if arm in arms
+        f"{arm.label.partition(': ')[2]} {found.loc[name, 'pa_gain']:+.1f} and {found.loc[name, 'miou_gain']:+.1f}"
+        for name, arm in ARMS.items()
+        if name in arms and arm.role in ("control", "rival")
     ]
     aside = f"Controls and rivals for nothing, same two gains: {', '.join(beside)}." if beside else ""
     verdict = _verdict([low > 0 for low in lows])

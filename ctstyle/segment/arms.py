@@ -11,28 +11,50 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:
-    """What an arm adds to the labelled training slices of the source style.
+    """What an arm adds to the labelled training slices of the source style, and what it changes in training.
 
-    `added`: nothing, slices that a `generator` or a `painter` made (`maker` names it), or the `labelled` slices of all
-    other styles. `lent`: the styles of those slices are lent by test scans. `unet`: what its U-Net has other than the
-    others'. `label` is its name in tables, `short` in narrow columns.
+    `added`: nothing, slices that a `generator` or a `painter` made (`maker` names it), the slices made for another arm
+    (`shared`, `maker` names that arm), or the `labelled` slices of all other styles. `lent`: the styles of those slices
+    are lent by test scans. `online`: what changes the grey values of every training batch anew. `unet`: what its U-Net
+    has other than the others'. `label` is its name in tables, `short` in narrow columns.
     """
 
     label: str
     short: str
-    added: Literal["", "generator", "painter", "labelled"] = ""
+    added: Literal["", "generator", "painter", "shared", "labelled"] = ""
     maker: str = ""
     lent: bool = False
+    online: Literal["", "intensity", "convolution", "mixstyle"] = ""
     unet: Mapping[str, Any] = field(default_factory=dict)
     role: Literal["baseline", "augmentation", "rival", "control", "reference"] = "augmentation"
 
 
 ARMS: dict[str, Arm] = {
     "plain": Arm(label="U-Net", short="U-Net", role="baseline"),
-    "ours": Arm(label="U-Net + ours", short="+ ours", added="generator", maker="ours"),
+    # Nothing is added: training itself differs.
+    "intensity": Arm(label="Rival: intensity augmentation", short="intensity", online="intensity", role="rival"),
+    "convolution": Arm(label="Rival: random convolutions", short="rand. conv.", online="convolution", role="rival"),
+    "mixstyle": Arm(label="Rival: MixStyle in the U-Net", short="MixStyle", online="mixstyle", role="rival"),
+    "instance": Arm(
+        label="Rival: U-Net with instance norm", short="inst. norm", unet={"norm": "instance"}, role="rival"
+    ),
+    # Slices are added, all made from the same pairs of a content and a style slice.
+    "noise": Arm(
+        label="Control: structureless images", short="+ noise", added="painter", maker="noise", role="control"
+    ),
+    "histogram": Arm(
+        label="Rival: histogram matching", short="+ histogram", added="painter", maker="histogram", role="rival"
+    ),
+    "fourier": Arm(
+        label="Rival: Fourier amplitude swap", short="+ Fourier", added="painter", maker="fourier", role="rival"
+    ),
     "adain": Arm(label="U-Net + AdaIN synthesis", short="+ AdaIN", added="generator", maker="adain"),
     "contextual": Arm(label="U-Net + contextual transformation", short="+ CRN", added="generator", maker="contextual"),
     "cyclegan": Arm(label="U-Net + CycleGAN", short="+ CycleGAN", added="generator", maker="cyclegan"),
+    "ours": Arm(label="U-Net + ours", short="+ ours", added="generator", maker="ours"),
+    "ours_intensity": Arm(
+        label="U-Net + ours + intensity", short="+ ours + int.", added="shared", maker="ours", online="intensity"
+    ),
     "transductive": Arm(
         label="Transductive: ours, styles of the real scan",
         short="transd.",
@@ -40,15 +62,6 @@ ARMS: dict[str, Arm] = {
         maker="ours",
         lent=True,
         role="reference",
-    ),
-    "noise": Arm(
-        label="Control: structureless images", short="+ noise", added="painter", maker="noise", role="control"
-    ),
-    "histogram": Arm(
-        label="Control: histogram matching", short="+ histogram", added="painter", maker="histogram", role="control"
-    ),
-    "instance": Arm(
-        label="Rival: U-Net with instance norm", short="inst. norm", unet={"norm": "instance"}, role="rival"
     ),
     "oracle": Arm(label="Oracle: all styles labelled", short="Oracle", added="labelled", role="reference"),
 }
@@ -64,3 +77,10 @@ def arms_with(added: str) -> list[str]:
 def augmented_arms() -> list[str]:
     """The arms with an archive of made slices."""
     return [name for name, arm in ARMS.items() if arm.added in ("generator", "painter")]
+
+
+def archive_of(name: str) -> str:
+    """The arm whose archive of made slices an arm is trained with: its own, another's, or "" for none."""
+    if ARMS[name].added == "shared":
+        return ARMS[name].maker
+    return name if name in augmented_arms() else ""

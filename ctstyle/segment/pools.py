@@ -30,7 +30,7 @@ def arm_pools(arm: str, archive: Archive, generated: Generated | None) -> list[P
     """The pools of an arm; a batch takes equal shares of each.
 
     All have the labelled training slices of the source style; an arm that adds `labelled` ones those of all other
-    styles, an arm with a generator or a painter the slices `generated` for it (`arms.ARMS`). Raises NoAugmentation
+    styles, an arm with an archive of made slices (`arms.archive_of`) those `generated` ones. Raises NoAugmentation
     where none was accepted.
     """
     training = labelled(archive.select(side="train"))
@@ -50,3 +50,9 @@ def arm_pools(arm: str, archive: Archive, generated: Generated | None) -> list[P
             fix="Train the transfer for longer, or look at `augment: guard`.",
         )
     return [source, Pool(generated.hu, generated.labels)]
+
+
+def pool_sizes(pools: list[Pool]) -> dict[str, int]:
+    """How many slices an arm is trained on: those of the source style, and those its arm adds (made or labelled)."""
+    source, *added = (len(pool.hu) for pool in pools)
+    return {"source_slices": source, "added_slices": sum(added)}

@@ -1,4 +1,4 @@
-"""Training of a segmentation U-Net on labelled slices; every arm differs in its slices alone."""
+"""Training of a segmentation U-Net on labelled slices; arms differ in their slices and in what changes a batch."""
 
 import math
 from collections.abc import Sequence
@@ -18,6 +18,7 @@ from ctstyle.errors import CTStyleError
 from ctstyle.fit import fit
 from ctstyle.metrics.segmentation import confusion, require_same_shape, scores
 from ctstyle.segment.geometry import GeometrySettings, random_grid, transform
+from ctstyle.segment.online import Online
 from ctstyle.segment.predict import predict
 from ctstyle.segment.unet import UNetSettings, build_unet, require_size
 from ctstyle.slices.window import Window
@@ -33,7 +34,8 @@ class NoTrainingSlices(CTStyleError):
 class SegmentSettings:
     """How every arm's U-Net is trained: steps, batch, AdamW rate and its schedule, the network and the geometry.
 
-    There is no intensity augmentation: grey-scale variety is what the arms are compared by.
+    There is no intensity augmentation: grey-scale variety is what the arms are compared by, and an arm that has it says
+    so in its entry (`arms.Arm.online`).
     """
 
     steps: int = 400
@@ -73,6 +75,7 @@ def train(
     *,
     seed: int,
     device: torch.device | str = "cpu",
+    online: Online | None = None,
     validation: Pool | None = None,
     checkpoint: Checkpoint | None = None,
     name: str = "unet",
@@ -82,7 +85,9 @@ def train(
     Each batch takes equal shares of all pools: the plain arm has one pool, an augmented arm the same source slices and
     the generated ones, half and half, so all arms take the same number of optimiser steps on batches of one size.
     Loss: cross entropy + Dice over the batch (MONAI DiceCELoss). The network of one `seed` starts from the same weights
-    in every arm. `validation` slices are scored (foreground IoU) every `validate_every` steps and choose nothing.
+    in every arm, and arms of as many pools draw the same slices of the first and move them alike; `online` changes the
+    grey values of each batch after that. `validation` slices are scored (foreground IoU) every `validate_every` steps
+    and choose nothing.
 
     Raises NoTrainingSlices for an empty pool or no foreground, UNetError for slices of a size that does not fit,
     and what `fit` raises.
@@ -92,6 +97,7 @@ def train(
     network = build_unet(settings.unet, seed=seed).to(device, memory_format=torch.channels_last).train()
     optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     accumulation = Accumulation(name, checkpoint)
+    online = online or Online()
     criterion = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
 
     def step(i: int, rng: np.random.Generator) -> dict[str, Tensor | float]:
@@ -99,6 +105,7 @@ def train(
         for group in optimiser.param_groups:
             group["lr"] = rate(i, settings)
         images, labels = sample(pools, window, settings, rng)
+        images = online.images(images, rng)
         images, labels = images.to(device, memory_format=torch.channels_last), labels.to(device)
 
         def forward(part: slice) -> dict[str, Tensor]:
@@ -122,14 +129,15 @@ def train(
                 result["validation_iou"] = iou
         return result
 
-    history = fit(
-        step,
-        parts={"network": network, "optimiser": optimiser},
-        steps=settings.steps,
-        seed=seed,
-        name=name,
-        checkpoint=checkpoint,
-    )
+    with online.within(network):
+        history = fit(
+            step,
+            parts={"network": network, "optimiser": optimiser},
+            steps=settings.steps,
+            seed=seed,
+            name=name,
+            checkpoint=checkpoint,
+        )
     return network.eval(), history
 
 

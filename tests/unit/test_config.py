@@ -16,6 +16,8 @@ from ctstyle.encoders.domain import DomainSettings
 from ctstyle.encoders.layers import LayerSettings
 from ctstyle.metrics.classifier import ClassifierSettings
 from ctstyle.paper.bootstrap import Bootstrap
+from ctstyle.segment.arms import ARMS
+from ctstyle.segment.online import ConvolutionSettings, IntensitySettings, MixStyleSettings
 from ctstyle.segment.train import SegmentSettings
 from ctstyle.slices.cut import SliceSettings
 from ctstyle.styles.cluster import ClusterSettings
@@ -46,10 +48,13 @@ SECTIONS = {
     "transfer/gatys": GatysSettings,
     "augment": AugmentSettings,
     "segment/training": SegmentSettings,
+    "segment/intensity": IntensitySettings,
+    "segment/convolution": ConvolutionSettings,
+    "segment/mixstyle": MixStyleSettings,
     "metrics/classifier": ClassifierSettings,
     "paper/bootstrap": Bootstrap,
 }
-CONFIGS = ["config/config.yaml", "config/paper.yaml", "tests/config/tiny.yaml"]
+CONFIGS = ["config/config.yaml", "config/paper.yaml", "config/study.yaml", "tests/config/tiny.yaml"]
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +125,11 @@ def test_config_files_pass_the_schema(root, schema, path):
     quick = yaml.safe_load((root / "config" / "config.yaml").read_text())
     own = yaml.safe_load((root / path).read_text())
     settings.check(settings.with_defaults(_merged(quick, own), schema), schema)
+
+
+def test_the_study_has_every_arm_and_more_than_one_seed(root):
+    study = yaml.safe_load((root / "config" / "study.yaml").read_text())
+    assert study["segment"]["arms"] == list(ARMS) and len(study["seeds"]) == 3
 
 
 def _merged(below, above):

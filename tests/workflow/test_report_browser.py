@@ -14,7 +14,7 @@ CATEGORIES = {
     "1 Method": 3,
     "2 Grey scales": 2,
     "3 Style transfer": 4,
-    "4 Segmentation": 10,
+    "4 Segmentation": 8,
     "5 Encoders and layers": 10,
     "6 Claims and errata": 2,
     "7 Training curves": 3,

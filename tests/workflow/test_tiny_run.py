@@ -2,6 +2,7 @@
 
 import html
 import os
+import re
 import shutil
 import zipfile
 
@@ -55,7 +56,7 @@ def test_every_table_and_figure_is_there_in_every_form(tiny):
 def test_table_2_scores_every_arm_in_every_domain_and_on_the_real_scan(tiny):
     _, _, results = tiny
     table = pd.read_csv(results / "paper" / "tables" / "table2.csv")
-    arms = {"plain", "ours", "adain", "contextual", "transductive", "noise", "instance", "oracle"}
+    arms = {"plain", "mixstyle", "fourier", "ours", "ours_intensity", "transductive", "oracle"}
     assert all(set(rows["arm"]) == arms for _, rows in table.groupby("domain"))
     assert any("lidc0001" in domain for domain in table["domain"])
     assert table["foreground_iou"].between(0, 100).all()
@@ -114,6 +115,54 @@ def test_a_key_reruns_what_depends_on_it_and_nothing_else(tiny, root, tmp_path):
     assert intervals == {"make_table1", "make_table2", "make_table3", "make_sweep", "make_claims", *PRINTED}
     exported = workflow.planned(*_with(tmp_path, root, exports__labels="levels"))
     assert exported == {"export_augmented", *PRINTED}
+
+
+def test_settings_of_a_rival_rerun_that_rival_alone(tiny, root, tmp_path):
+    workflow, _, _ = tiny
+    changes = {
+        "segment__mixstyle": ({"levels": 1}, {"mixstyle"}),
+        "segment__intensity": ({"gamma": {"probability": 0.5}}, {"ours_intensity"}),
+        "augment__fourier": ({"beta": 0.1}, {"fourier"}),
+    }
+    for path, (section, arms) in changes.items():
+        dry = workflow.run("--dry-run", *_with(tmp_path, root, **{path: section})).stdout
+        trained = re.findall(r"^rule train_unet:\n(?:.*\n)*?    wildcards: arm=(\w+)", dry, flags=re.MULTILINE)
+        assert set(trained) == arms and len(trained) == 1, path
+        made = re.findall(r"^rule (make_control|generate_augmentation|train_transfer):", dry, flags=re.MULTILINE)
+        assert made == (["make_control"] if path == "augment__fourier" else []), path
+
+
+def test_an_arm_taken_out_of_the_config_leaves_the_tables_and_nothing_else_runs(tiny, root, tmp_path):
+    workflow, _, results = tiny
+    arguments = _with(
+        tmp_path, root, segment__arms=["plain", "mixstyle", "ours", "ours_intensity", "transductive", "oracle"]
+    )
+    printing = {"make_table2", "make_claims", "draw_figure7", "draw_training_curves", "write_viewer", *PRINTED}
+    assert workflow.planned(*arguments) == printing
+    other = Workflow(root, tmp_path / "other")
+    shutil.copytree(workflow.folder, other.folder)
+    done = other.run(*arguments, "results/tiny/paper/tables/table2.csv")
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert re.findall(r"^(?:local)?rule (\w+):", done.stdout, flags=re.MULTILINE) == ["make_table2"]
+    table, before = (
+        pd.read_csv(folder / "paper" / "tables" / "table2.csv") for folder in (other.folder / "results/tiny", results)
+    )
+    assert "fourier" in set(before["arm"]) and "fourier" not in set(table["arm"])
+    assert table.equals(before[before["arm"] != "fourier"].reset_index(drop=True))
+
+
+def test_metrics_tell_how_many_slices_an_arm_added(tiny):
+    _, _, results = tiny
+    added = {
+        path.name.removesuffix("-seed0.tsv"): set(pd.read_csv(path, sep="\t")["added_slices"])
+        for path in results.glob("metrics/segmentation/*-seed0.tsv")
+    }
+    accepted = {
+        arm: {int(pd.read_csv(results / "augmented" / arm / "seed0.tsv", sep="\t")["accepted"].sum())}
+        for arm in ("ours", "fourier", "transductive")
+    }
+    assert added.items() >= (accepted | {"plain": {0}, "mixstyle": {0}, "ours_intensity": accepted["ours"]}).items()
+    assert min(added["fourier"]) >= min(added["ours"]) > 0 and min(added["oracle"]) > 0
 
 
 def test_another_criterion_reruns_exactly_the_trainings_that_use_its_lists(tiny, root, tmp_path):

@@ -9,7 +9,7 @@ import torch
 from scipy import ndimage, stats
 from skimage.exposure import match_histograms
 
-from ctstyle.augment.controls import by_rank, histogram_painter, noise_painter
+from ctstyle.augment.controls import PAINTERS, by_rank, histogram_painter, noise_painter
 from ctstyle.augment.generate import (
     AugmentSettings,
     Slices,
@@ -259,6 +259,19 @@ def test_histogram_matching_is_that_of_scikit_image_inside_the_body():
     expected = match_histograms(content[0][body].astype(float), style[0][style_body].astype(float))
     assert painted[body] == pytest.approx(expected)
     assert (painted[~body] == content[0][~body]).all()
+
+
+@pytest.mark.parametrize("name", PAINTERS)
+def test_controls_and_rivals_are_made_from_the_pairs_that_ours_is_offered(name):
+    content, style = slices(5, style="s1"), slices(3, style="s2", shift=120, seed=9)
+    settings, pairs = AugmentSettings(batch=2, pairing="random"), ["content_index", "style_index", "target_style"]
+    ours = generate(shift_to_style, content, style, settings, window=WINDOW, model="ours", seed=4)
+    painter = PAINTERS[name](WINDOW, settings)
+    arguments = {"window": WINDOW, "model": name, "guarded": False}
+    rival, same, other = (generate(painter, content, style, settings, seed=seed, **arguments) for seed in (4, 4, 5))
+    assert rival.rows[pairs].equals(ours.rows[pairs]) and rival.rows["accepted"].all() and len(rival.hu) == 5
+    assert np.array_equal(rival.hu, same.hu) and not np.array_equal(rival.hu, other.hu)
+    assert not np.array_equal(rival.hu, content.hu)
 
 
 def test_unknown_pairing_is_refused():

@@ -128,9 +128,10 @@ def test_counts_are_pooled_per_scan_in_scan_order():
     table = pd.DataFrame(
         {"scan": ["b", "a", "b"], "patient": "p", "cohort": "c", "style": "s2", "domain": "out_of_style"}
     )
-    frame = segmentation_frame(predictions, labels, table, arm="plain", seed=3)
+    frame = segmentation_frame(predictions, labels, table, arm="plain", seed=3, added_slices=7)
     assert list(frame.columns) == SEGMENTATION_COLUMNS
     assert list(frame["scan"]) == ["a", "b"] and list(frame["slices"]) == [1, 2]
+    assert list(frame["added_slices"]) == [7, 7]
     assert frame.loc[1, ["tp", "fp", "fn", "tn"]].tolist() == [12, 0, 4, 16]
 
 
@@ -158,13 +159,13 @@ def test_an_arm_is_scored_on_the_masked_test_scans():
     predictions[0, 0] = 0
     predictions[3:6] = 1
     predictions[6:8, :2] = 0
-    frame = score_arm(predictions, archive, arm="ours", seed=2)
+    frame = score_arm(predictions, archive, arm="ours", seed=2, added_slices=5)
     assert frame[["scan", "domain", "slices", "fp", "fn"]].to_numpy().tolist() == [
         ["b", "out_of_style", 3, 0, 4],
         ["d", "real", 2, 0, 8],  # its first slice lends its style
     ]
     with pytest.raises(ShapeMismatch, match="arm ours"):
-        score_arm(predictions[1:], archive, arm="ours", seed=2)
+        score_arm(predictions[1:], archive, arm="ours", seed=2, added_slices=5)
 
 
 def test_slices_are_found_by_scan_and_index():

@@ -23,6 +23,7 @@ from ctstyle.paper.figures import (
     figure7,
 )
 from ctstyle.paper.measures import ENCODER_LABELS, MODEL_LABELS, PaperInputError
+from ctstyle.segment.arms import ARMS
 
 LOOK = Look()
 RNG = np.random.default_rng(0)
@@ -74,6 +75,23 @@ def make_figure7():
     return figure7([row], LOOK)
 
 
+def test_figure7_has_every_arm_once_in_blocks_that_stay_on_the_page():
+    reference, prediction = masks()
+    rows = [
+        SegmentationExample(
+            hu=slice_hu(), reference=reference, predictions=dict.fromkeys(ARMS, prediction), label=f"s{number}"
+        )
+        for number in range(5)
+    ]
+    figure = figure7(rows, LOOK)
+    said = texts(figure)
+    assert len(ARMS) > 8 and all(said.count(arm.short) == 1 for arm in ARMS.values())
+    assert said.count("Slice") == 2 and len(pictures(figure)) == 5 * (len(ARMS) + 2 * 2)
+    boxes = [axes.get_position() for axes in figure.axes]
+    assert min(box.y0 for box in boxes) >= 0 and max(box.x1 for box in boxes) <= 1
+    assert figure.get_size_inches()[1] * 25.4 < 215, "it fits on a page with its caption"
+
+
 def history(*losses, steps=40):
     return pd.DataFrame({"step": range(1, steps + 1)} | {name: np.linspace(2, 1, steps) for name in losses})
 
@@ -82,6 +100,11 @@ def make_curves():
     arms = {arm: [history("loss")] for arm in ("plain", "ours", "adain", "noise", "oracle")}
     models = {"ours": [history("content", "style")], "adain": [history("content", "style")]}
     return training_curves([history("l1"), history("l1")], models, arms, LOOK)
+
+
+def test_every_arm_and_model_has_a_line_of_its_own():
+    assert set(LINES) == {*ARMS, *MODEL_LABELS}
+    assert len(set(LINES.values())) == len(LINES)
 
 
 def make_encoders():

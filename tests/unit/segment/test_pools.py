@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 import yaml
 
+from ctstyle.augment.controls import PAINTERS
 from ctstyle.augment.generated import COLUMNS, Generated
-from ctstyle.segment.arms import ARMS, augmented_arms
-from ctstyle.segment.pools import NoAugmentation, arm_pools, arm_settings
+from ctstyle.segment.arms import ARMS, archive_of, augmented_arms
+from ctstyle.segment.online import ONLINE
+from ctstyle.segment.pools import NoAugmentation, arm_pools, arm_settings, pool_sizes
 from ctstyle.segment.train import SegmentSettings
 from ctstyle.styles.run import labelled, open_run
 from tests.synthetic_run import write_run, write_split
@@ -43,6 +45,15 @@ def test_an_augmented_arm_adds_what_was_generated_for_it(run):
     assert len(source.hu) == 12 and (added.hu == 7).all() and len(added.hu) == 5
 
 
+def test_an_arm_may_share_the_slices_of_another(run):
+    assert archive_of("ours_intensity") == archive_of("ours") == "ours"
+    assert archive_of("plain") == archive_of("oracle") == archive_of("intensity") == ""
+    pools = arm_pools("ours_intensity", run, _generated(5))
+    assert (pools[1].hu == 7).all() and pool_sizes(pools) == {"source_slices": 12, "added_slices": 5}
+    assert pool_sizes(arm_pools("intensity", run, None)) == {"source_slices": 12, "added_slices": 0}
+    assert pool_sizes(arm_pools("oracle", run, None))["added_slices"] > 0
+
+
 def test_an_arm_without_an_accepted_slice_says_why(run):
     with pytest.raises(NoAugmentation, match=r"arm ours.*structure lost"):
         arm_pools("ours", run, _generated(0))
@@ -60,6 +71,20 @@ def test_the_rival_differs_from_plain_in_its_norm_alone(run):
     assert replace(rival, unet=settings.unet) == settings == arm_settings("ours", settings)
     (plain,), (same,) = arm_pools("plain", run, None), arm_pools("instance", run, None)
     assert np.array_equal(plain.hu, same.hu)
+
+
+def test_every_arm_names_what_exists(root):
+    schema = yaml.safe_load((root / "config" / "schema" / "config.schema.yaml").read_text())["properties"]
+    for name, arm in ARMS.items():
+        assert arm.online in ONLINE and (not arm.online or arm.online in schema["segment"]["properties"]), name
+        assert arm.added != "painter" or arm.maker in PAINTERS, name
+        assert arm.added != "generator" or arm.maker in schema["transfer"]["properties"]["models"]["items"]["enum"], (
+            name
+        )
+        assert arm.added != "shared" or arm.maker in augmented_arms(), name
+        replace(SegmentSettings().unet, **arm.unet)
+    for column in ("label", "short"):
+        assert len({getattr(arm, column) for arm in ARMS.values()}) == len(ARMS)
 
 
 def test_the_config_offers_every_arm_and_exports_every_archive(root):

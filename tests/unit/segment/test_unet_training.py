@@ -1,6 +1,7 @@
 """U-Net training: it learns, repeats itself, resumes, mixes its pools by half, and refuses what cannot be learnt."""
 
 import math
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ import torch
 from ctstyle.fit import step_rng
 from ctstyle.metrics.segmentation import confusion, scores
 from ctstyle.segment.geometry import GeometrySettings
+from ctstyle.segment.online import ONLINE, IntensitySettings, MixStyleSettings
+from ctstyle.segment.online.intensity import Change
 from ctstyle.segment.predict import predict
 from ctstyle.segment.train import NoTrainingSlices, Pool, SegmentSettings, rate, sample, train
 from ctstyle.segment.unet import UNetError, UNetSettings
@@ -56,13 +59,32 @@ def test_the_same_seed_gives_the_same_network_and_another_seed_another():
     assert torch.equal(one, two) and not torch.equal(one, three)
 
 
-def test_interrupted_and_resumed_equals_uninterrupted(tmp_path):
-    settings = SegmentSettings(steps=6, batch=4, unet=SMALL)
-    whole, history = train([pool()], WINDOW, settings, seed=1)
-    resumed, rows = killed_and_resumed(
-        lambda checkpoint: train([pool()], WINDOW, settings, seed=1, checkpoint=checkpoint), tmp_path, stop=3
-    )
+@pytest.mark.parametrize("name", ONLINE)
+def test_interrupted_and_resumed_equals_uninterrupted_whatever_changes_the_batches(tmp_path, name):
+    settings, online = SegmentSettings(steps=6, batch=4, unet=SMALL), ONLINE[name]()
+
+    def run(seed, checkpoint=None):
+        return train([pool()], WINDOW, settings, seed=seed, online=online, checkpoint=checkpoint)
+
+    whole, history = run(1)
+    resumed, rows = killed_and_resumed(lambda checkpoint: run(1, checkpoint), tmp_path, stop=3)
     assert torch.equal(weights(resumed), weights(whole)) and rows.equals(history)
+    assert not torch.equal(weights(run(2)[0]), weights(whole))
+
+
+def test_a_change_comes_on_top_of_the_same_slices_moved_alike():
+    settings = SegmentSettings(steps=3, batch=4, unet=SMALL)
+    never = Change(0.0, (1.0, 1.0))
+    off = {
+        "intensity": IntensitySettings(**{field.name: never for field in fields(IntensitySettings)}),
+        "mixstyle": MixStyleSettings(probability=0.0),
+    }
+    plain = weights(train([pool()], WINDOW, settings, seed=1)[0])
+    for name, change in off.items():
+        assert torch.equal(weights(train([pool()], WINDOW, settings, seed=1, online=change)[0]), plain), name
+    for name in ("intensity", "convolution", "mixstyle"):
+        other = weights(train([pool()], WINDOW, settings, seed=1, online=ONLINE[name]())[0])
+        assert not torch.equal(other, plain), name
 
 
 def test_two_pools_share_each_batch_by_half():
