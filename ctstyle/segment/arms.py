@@ -63,3 +63,22 @@ def arms_with(added: str) -> list[str]:
 def augmented_arms() -> list[str]:
     """The arms with an archive of made slices."""
     return [name for name, arm in ARMS.items() if arm.added in ("generator", "painter")]
+
+
+def is_reference(arm: str) -> bool:
+    """Whether an arm shows a bound and is no candidate: it has labels or scans that a user would not have."""
+    return ARMS[arm].role == "reference"
+
+
+def is_cheap(arm: str) -> bool:
+    """Whether an arm can be had without a trained generator."""
+    return ARMS[arm].added != "generator"
+
+
+def rival_arms() -> list[str]:
+    """The arms that a method with a generator must beat: rivals, and whatever changes the plain U-Net at no cost."""
+    return [
+        name
+        for name, arm in ARMS.items()
+        if arm.role == "rival" or (is_cheap(name) and arm.role not in ("baseline", "reference"))
+    ]

@@ -15,7 +15,7 @@ from ctstyle.cohorts.verse import VerseSettings
 from ctstyle.encoders.domain import DomainSettings
 from ctstyle.encoders.layers import LayerSettings
 from ctstyle.metrics.classifier import ClassifierSettings
-from ctstyle.paper.bootstrap import Bootstrap
+from ctstyle.paper.intervals import Intervals
 from ctstyle.segment.train import SegmentSettings
 from ctstyle.slices.cut import SliceSettings
 from ctstyle.styles.cluster import ClusterSettings
@@ -45,7 +45,7 @@ SECTIONS = {
     "augment": AugmentSettings,
     "segment/training": SegmentSettings,
     "metrics/classifier": ClassifierSettings,
-    "paper/bootstrap": Bootstrap,
+    "paper/intervals": Intervals,
 }
 CONFIGS = ["config/config.yaml", "config/paper.yaml", "tests/config/tiny.yaml"]
 

@@ -109,7 +109,7 @@ def test_a_key_reruns_what_depends_on_it_and_nothing_else(tiny, root, tmp_path):
     transfer = workflow.planned(*_with(tmp_path, root, transfer__training__style_weight=3.0))
     assert transfer >= TRANSFER | SEGMENTATION
     assert not transfer & (MAKING_SLICES | {"warm_up_decoder", "describe_layers", "train_domain_encoder"})
-    intervals = workflow.planned(*_with(tmp_path, root, paper__bootstrap__seed=5))
+    intervals = workflow.planned(*_with(tmp_path, root, paper__intervals__seed=5))
     assert intervals == {"make_table1", "make_table2", "make_table3", "make_sweep", "make_claims", *PRINTED}
     exported = workflow.planned(*_with(tmp_path, root, exports__labels="levels"))
     assert exported == {"export_augmented", *PRINTED}

@@ -17,7 +17,7 @@ CONFIG = {
     "transfer": {"warm_up": {"steps": 201}, "training": {"steps": 121, "batch": 8, "style_weight": 10.0}},
     "segment": {"training": {"steps": 401}},
     "metrics": {"lpips_trunk": "hed"},
-    "paper": {"bootstrap": {"replicates": 2001, "seed": 5, "confidence": 0.95}},
+    "paper": {"margin_points": 4, "intervals": {"replicates": 2001, "seed": 5, "confidence": 0.95}},
 }
 TEMPLATES = ("workflow", "table1", "table2", "table1_printed", "table2_printed", "figure4", "figure5", "figure6")
 TEMPLATES += ("figure7", "training_curves", "style_space", "layers", "architecture", "augmented", "encoders", "table3")
