@@ -16,6 +16,7 @@ from ctstyle.paper.rank_plot import rank_plot, ranks_of
 from ctstyle.paper.significance import best_rival, harm, significance
 from ctstyle.paper.tables import table2
 from ctstyle.paper.write import to_csv
+from ctstyle.segment.arms import ARM_LABELS
 
 DRAW = Intervals(replicates=200)
 MARGIN = 3
@@ -71,18 +72,20 @@ def test_a_clear_winner_is_named_with_effect_interval_and_cost():
     said = first_line(page({"ours": (0, 24, 1), "histogram": (0, 12, 0), "instance": (0, 5, 0)}))
     assert said.startswith("Use U-Net + ours: +24.") or said.startswith("Use U-Net + ours: +23.")
     assert "111 s of training" in said and "in style non-inferior (margin 3 points)" in said
-    assert "It leads the best cheap arm, Control: histogram matching: +1" in said and "[+" in said
+    assert f"It leads the best cheap arm, {ARM_LABELS['histogram']}: +1" in said and "[+" in said
 
 
 def test_a_cheap_rival_that_is_as_good_is_preferred():
     said = first_line(page({"ours": (0, 20.1, 0), "instance": (0, 20, 0)}, noise=1.0))
-    assert said.startswith("No arm with a trained generator beats Rival: U-Net with instance norm here. Use Rival")
+    assert said.startswith(
+        f"No arm with a trained generator beats {ARM_LABELS['instance']} here. Use {ARM_LABELS['instance']}"
+    )
     assert "no generator to train" in said and "The best of those is U-Net + ours: its lead is" in said
 
 
 def test_a_cheap_rival_that_is_better_is_preferred():
     said = first_line(page({"ours": (0, 10, 0), "instance": (0, 20, 0)}))
-    assert said.startswith("No arm with a trained generator beats Rival") and "lead is −" in said
+    assert said.startswith(f"No arm with a trained generator beats {ARM_LABELS['instance']}") and "lead is −" in said
 
 
 def test_no_arm_helps():
@@ -92,7 +95,7 @@ def test_no_arm_helps():
 
 def test_harm_in_style_excludes_an_arm():
     text = page({"ours": (-8, 24, 0), "instance": (0, 12, 0)})
-    assert first_line(text).startswith("No arm with a trained generator beats Rival")
+    assert first_line(text).startswith(f"No arm with a trained generator beats {ARM_LABELS['instance']}")
     assert "Left out for harm in style: U-Net + ours." in first_line(text)
     alone = first_line(page({"ours": (-8, 24, 0), "instance": (-9, 12, 0)}))
     assert alone.startswith("No arm can be recommended") and "more than 3 points in style" in alone

@@ -134,6 +134,7 @@ def test_the_true_gain_is_that_of_a_large_sample():
 def test_coverage_is_seeded_and_the_simulated_truth_is_held():
     low, high = coverage_range(MANY, seeds=3, patients=12)
     assert (low, high) == coverage_range(MANY, seeds=3, patients=12)
+    assert (low, high) != coverage_range(Intervals(replicates=4000, seed=1), seeds=3, patients=12)
     assert 0.91 < low <= high < 0.99
     population = POPULATIONS["trainings differ"]
     narrow = coverage(population, Intervals(replicates=4000, confidence=0.5), seeds=3, patients=12)
