@@ -153,9 +153,9 @@ def recommendation(
     said = []
     if made.outcome == "withheld":
         outside = tests[(tests["kind"] == OUT_OF_STYLE) & (tests["against"] == "plain")]
-        reasons = "; ".join(dict.fromkeys(outside["reason"])) if len(outside) else "no scan is out of style"
+        reasons = "; ".join(dict.fromkeys(outside["reason"])) or "no arm was compared out of style"
         best = max(candidates, key=lambda one: one.gain, default=None)
-        said.append(f"Withheld: this run cannot say which arm to use ({reasons or 'no intervals'}).")
+        said.append(f"Withheld: this run cannot say which arm to use ({reasons}).")
         if best:
             said.append(
                 f"The largest mean gain out of style has {_name(best.arm)}: {_points(best.gain)}, without an interval."

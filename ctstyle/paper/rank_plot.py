@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 from ctstyle.paper.domains import OUT_OF_STYLE, Domain
 from ctstyle.paper.drawing import Look, Sheet, drawing
 from ctstyle.paper.intervals import Intervals
-from ctstyle.paper.measures import PaperInputError
 from ctstyle.paper.ranks import Ranks, rank
 from ctstyle.paper.significance import MEASURE, candidates
 from ctstyle.segment.arms import ARM_LABELS
@@ -26,13 +25,14 @@ def ranks_of(domain: Domain, intervals: Intervals) -> Ranks:
 def rank_plot(scored: Sequence[Domain], intervals: Intervals, look: Look) -> Figure:
     """Every arm at its mean rank out of style; bars join arms that Nemenyi's critical difference cannot tell apart.
 
-    Raises PaperInputError where no scan is out of style.
+    A figure that says so where no scan is out of style.
     """
     outside = [domain for domain in scored if domain.kind == OUT_OF_STYLE]
     if not outside:
-        raise PaperInputError(
-            "no scan is out of style", where="figure of ranks", found="0 scans", expected="at least one"
-        )
+        with drawing():
+            sheet = Sheet(look, 10)
+            sheet.text(look.width_mm / 2, 3, "No test scan is out of style: there is nothing to rank.", ha="center")
+        return sheet.figure
     (domain,) = outside
     ranks = ranks_of(domain, intervals)
     order, k = np.argsort(ranks.mean, kind="stable"), len(ranks.arms)

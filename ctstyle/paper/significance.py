@@ -69,6 +69,16 @@ def significance(domains: Sequence[Domain], intervals: Intervals, margin: float)
     for domain in domains:
         if domain.kind == IN_STYLE:
             rows += _harm(domain, intervals, margin)
+    if not rows:
+        about = {"comparison": "Nothing to compare", "method": ARM_LABELS["plain"], "arm": "plain", "against": "plain"}
+        about |= {
+            "domain": "",
+            "kind": "",
+            "cohort": "",
+            "verdict": WITHHELD,
+            "reason": "no other arm, or no such scan",
+        }
+        rows = [about | domains[0].size()]
     columns = ["comparison", "method", "verdict", "arm", "against", "domain", "kind", "cohort"]
     columns += ["seeds", "patients", "scans", "slices", "difference", "difference_low", "difference_high"]
     frame = pd.DataFrame(rows, columns=[*columns, "p", "p_holm", "needed", "reason"])

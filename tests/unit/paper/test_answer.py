@@ -112,6 +112,21 @@ def test_one_seed_or_too_few_patients_withhold_the_answer(how, reason):
     assert "[" not in text
 
 
+@pytest.mark.parametrize("kept", ["in_style", "out_of_style", "real"])
+def test_a_run_of_one_kind_of_scans_has_its_pages(kept):
+    frames = [frame[frame["domain"] == kept] for frame in of_run({"ours": (0, 24, 1)})]
+    scored = domains(frames, "test")
+    made = significance(scored, DRAW, MARGIN)
+    assert len(made.frame) and rank_plot(scored, DRAW, Look())
+    read = [pd.read_csv(io.StringIO(to_csv(table))) for table in (table2(scored, DRAW), made)]
+    said = first_line(answer(*read, COSTS, margin_points=MARGIN, facts=FACTS))
+    assert said.startswith("Use U-Net + ours" if kept == "out_of_style" else "Withheld")
+
+
+def test_the_plain_arm_alone_has_its_pages_too():
+    assert first_line(page({})) == "Withheld: this run cannot say which arm to use (no arm was compared out of style)."
+
+
 def test_references_are_no_candidates():
     text = page({"ours": (0, 5, 0), "oracle": (0, 50, 3), "transductive": (0, 40, 2)})
     assert first_line(text).startswith("Use U-Net + ours")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from benchmarks.coverage import bca, percentile
 from ctstyle.paper.coverage import POPULATIONS, Population, coverage, coverage_range, draw, foreground_iou, true_gain
 from ctstyle.paper.intervals import (
     IntervalError,
@@ -91,6 +92,16 @@ def test_one_seed_and_a_mean_come_near_scipys_bca():
     width = theirs.high - theirs.low
     assert made.low == pytest.approx(theirs.low, abs=0.05 * width)
     assert made.high == pytest.approx(theirs.high, abs=0.05 * width)
+
+
+def test_the_bca_that_ours_was_held_against_is_scipys():
+    """The candidate of benchmarks/coverage.py: one seed, a mean, skewed values."""
+    values = np.random.default_rng(10).gamma(1, 2, (1, 15))
+    drawn = np.random.default_rng(0).multinomial(15, np.full(15, 1 / 15), 40000) @ values[0] / 15
+    rng = np.random.default_rng(1)
+    theirs = stats.bootstrap((values[0],), np.mean, method="BCa", n_resamples=40000, rng=rng).confidence_interval
+    assert bca(drawn, values.mean(), values) == pytest.approx((theirs.low, theirs.high), rel=0.02)
+    assert percentile(drawn)[0] != pytest.approx(theirs.low, rel=0.02)
 
 
 @pytest.mark.parametrize(
