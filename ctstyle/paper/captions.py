@@ -173,7 +173,7 @@ def table3_notes(facts: RunFacts, table: Table, compared: ComparedFacts) -> Note
             "Entropy of the activations at the content tap of each stride, as a share of its greatest value; low means "
             "few large peaks. Parameters: up to the deepest tap that a loss reads. Seconds per step: table of costs.",
             f"Wasserstein-1 before any transfer: {table.frame['wasserstein_content_hu'].iloc[0]:.1f} HU.",
-            _interval(facts),
+            f"{_sizes(table)} {_interval(facts)}",
             *_withheld(table, "loss"),
         ),
         number="Table 3",
@@ -204,7 +204,7 @@ def sweep_notes(facts: RunFacts, table: Table, compared: ComparedFacts) -> Notes
             f"Encoder {facts.encoder} with {facts.weights_name}.",
             "The two content losses have different scales, so one style weight does not mean the same for both: "
             "compare them where their style distances meet.",
-            _interval(facts),
+            f"{_sizes(table)} {_interval(facts)}",
             *_withheld(table, "loss"),
         ),
         number="Table of style weights",
@@ -221,7 +221,7 @@ def lists_notes(facts: RunFacts, table: Table, compared: ComparedFacts) -> Notes
             f"Encoder {facts.encoder} with {facts.weights_name}. Selected: at each level the tap with the highest "
             "style score for the style loss; at strides 4 and 8 the tap with the highest "
             f"{compared.criterion} for the content loss.",
-            _interval(facts),
+            f"{_sizes(table)} {_interval(facts)}",
             *_withheld(table, "loss"),
         ),
         number="Table of layer lists",
@@ -298,6 +298,15 @@ def _coverage(facts: RunFacts, table: Table) -> tuple[str, ...]:
             "trainings alike; docs/statistics.md)."
         )
     return tuple(said)
+
+
+def _sizes(table: Table) -> str:
+    """Patients, slices and seeds behind every row, from the least to the most."""
+    said = []
+    for unit in ("patients", "slices", "seeds"):
+        ends = sorted({int(table.frame[unit].min()), int(table.frame[unit].max())})
+        said.append(f"{unit} {' to '.join(map(str, ends))}")
+    return f"In each row: {', '.join(said)};"
 
 
 def _withheld(table: Table, group: str) -> tuple[str, ...]:

@@ -95,7 +95,7 @@ def table1(
         row="method",
         group="check",
         printed=TRANSFER_ROWS,
-        counts=("patients", "slices"),
+        counts=("patients", "slices", "seeds"),
         measures_as_rows=True,
         void=("cis", "style_hit") if near_chance else (),
     )

@@ -11,6 +11,7 @@ import torchvision
 from ctstyle.encoders.choice import TapLists
 from ctstyle.encoders.network import parameters_to
 from ctstyle.encoders.registry import ENCODERS, UnknownEncoder, encoder_spec
+from ctstyle.paper.captions import ComparedFacts, RunFacts, sweep_notes
 from ctstyle.paper.comparison import (
     KEPT_AND_REACHED,
     ComparedEncoder,
@@ -220,6 +221,32 @@ def test_the_sweep_is_sorted_by_number_and_has_no_winner():
     ]
     assert table.frame["gradient_ssim"].tolist() == pytest.approx([0.4, 0.3, 0.2, 0.1])
     assert "**" not in to_markdown(table, Notes("t")).split("\n", 1)[1]
+
+
+def test_notes_print_patients_slices_and_seeds_and_why_there_is_no_interval():
+    frames = [
+        scores({"p1": [0.1, 0.2], "p2": [0.3]}, model=model, style_weight=weight, seed=seed)
+        for model, weight in (("ours", 10), ("adain", 10))
+        for seed in (0, 1)
+    ]
+    facts = RunFacts(
+        encoder="vgg19",
+        weights_name="W",
+        lpips_trunk="T",
+        warm_up_steps=1,
+        transfer_steps=1,
+        segmentation_steps=1,
+        size_px=64,
+        spacing_mm=2.0,
+        window_hu=(-250, 750),
+        cohorts=("phantom",),
+        seeds=2,
+        intervals=DRAW,
+    )
+    compared = ComparedFacts(weights="domain", size_px=64, warm_up_steps=1, steps=1, criterion="content score")
+    said = " ".join(sweep_notes(facts, sweep(frames, DRAW), compared).sentences)
+    assert "In each row: patients 2, slices 3, seeds 2;" in said
+    assert "Intervals withheld: 2 patients, 3 are needed." in said
 
 
 def test_the_sweep_reads_weights_that_came_as_texts():
