@@ -16,6 +16,7 @@ from ctstyle.errors import CTStyleError
 from ctstyle.provenance.code import code_digest
 from ctstyle.provenance.digest import sha256_file
 from ctstyle.segment.arms import ARMS, archive_of, arms_with, augmented_arms
+from ctstyle.segment.seeds import lending_seed, unet_seeds
 from ctstyle.styles.regions import can_lend
 from ctstyle.stylize import plan as stylize_plan
 from ctstyle.transfer import ablations, comparison
@@ -41,6 +42,7 @@ try:
     check_weights(config["encoders"])
     if "contextual" in config["transfer"]["models"]:
         module_sizes((config["slices"]["size_px"],) * 2, config["transfer"]["contextual"]["crn"]["smallest_px"])
+    UNET_SEEDS = unet_seeds(config["segment"]["seeds"], config["seeds"])
     SCANS = list_scans(config)
     ASKED = stylize_plan.asked(config)
     COMPARED = comparison.trainings(
@@ -228,7 +230,7 @@ def final_files():
     tables = paper_tables(["csv", "md", "tex"])
     lineages = collect("<paper>/tables/{table}.lineage.json", table=table_names())
     bundles = of_seeds("<transfer>/ours/seed{seed}.bundle.safetensors")
-    pages = ["<paper>/environment.html", "<paper>/viewer.html"]
+    pages = ["<paper>/environment.html", "<paper>/viewer.html", "<paper>/answer.md"]
     pictures = [*paper_figures(["png", "pdf"]), *described("layers.png")]
     return [*tables, *lineages, *pictures, *pages, *bundles, *exported_files()]
 
@@ -241,7 +243,7 @@ def workflow_files():
 def table_names():
     """The tables of the paper."""
     tables = ["table1", "table1_printed", "table2", "table2_printed", "table3", "taps", "sweep", "lists"]
-    return [*tables, "claims", "errata", "costs", *(["ablations"] if ABLATIONS.questions else [])]
+    return [*tables, "tests", "claims", "errata", "costs", *(["ablations"] if ABLATIONS.questions else [])]
 
 
 def main_weights(suffix):
@@ -331,7 +333,7 @@ def paper_figures(forms):
     """Every figure of the paper."""
     numbered = [f"figure{number}" for number in range(1, 10)]
     augmented = [arm for arm in config["segment"]["arms"] if arm in augmented_arms()]
-    names = [*numbered, "style_space", "training", "sweep", "layer_choice"]
+    names = [*numbered, "ranks", "style_space", "training", "sweep", "layer_choice"]
     names += [f"augmented_{arm}-seed{config['seeds'][0]}" for arm in augmented]
     names += [f"ablation_{question}" for question in ABLATIONS.questions]
     return collect("<paper>/figures/{figure}.{form}", figure=names, form=forms)
@@ -413,9 +415,9 @@ def generator_of(wildcards):
 def augmented_of(wildcards):
     """The augmented archive that an arm adds to its training slices; none for those without augmentation."""
     archive = archive_of(wildcards.arm)
-    stem = f"<augmented>/{archive}/seed{wildcards.seed}"
     if not archive:
         return {}
+    stem = f"<augmented>/{archive}/seed{lending_seed(int(wildcards.seed), UNET_SEEDS, config['seeds'])}"
     return {"hu": f"{stem}.hu.npy", "labels": f"{stem}.labels.npy", "rows": f"{stem}.tsv"}
 
 
@@ -455,8 +457,8 @@ def of_models(pattern, first_seed=False):
 
 
 def of_arms(pattern, first_seed=False):
-    """A pattern for every arm of Table 2, and for every seed (in the order of the seeds within an arm)."""
-    seeds = config["seeds"][:1] if first_seed else config["seeds"]
+    """A pattern for every arm of Table 2, and for every seed of a U-Net (in the order of the seeds within an arm)."""
+    seeds = UNET_SEEDS[:1] if first_seed else UNET_SEEDS
     return collect(pattern, arm=config["segment"]["arms"], seed=seeds)
 
 
@@ -482,6 +484,7 @@ def run_facts():
         "spacing_mm": slices["spacing_mm"],
         "window_hu": slices["window_hu"],
         "cohorts": config["cohorts"],
+        "seeds": len(config["seeds"]),
     }
 
 

@@ -192,7 +192,7 @@ rule make_table1:
     params:
         facts=run_facts(),
         models=lookup("transfer/models", within=config),
-        bootstrap=lookup("paper/bootstrap", within=config),
+        intervals=lookup("paper/intervals", within=config),
         code=fingerprint("make_table1"),
     script:
         "../scripts/make_table1.py"
@@ -272,6 +272,23 @@ rule make_table2:
         ),
         md="<paper>/tables/table2.md",
         tex="<paper>/tables/table2.tex",
+        tests=report(
+            "<paper>/tables/tests.csv",
+            caption="../report/tests.rst",
+            category="4 Segmentation: Figure 7, Table 2",
+            subcategory="Tables",
+            labels={"file": "tests, harm in style, patients needed"},
+        ),
+        tests_md="<paper>/tables/tests.md",
+        tests_tex="<paper>/tables/tests.tex",
+        png=report(
+            "<paper>/figures/ranks.png",
+            caption="../report/ranks.rst",
+            category="4 Segmentation: Figure 7, Table 2",
+            subcategory="Figures",
+            labels={"file": "ranks of the arms"},
+        ),
+        pdf="<paper>/figures/ranks.pdf",
         record="<provenance>/records/make_table2.json",
     log:
         "<logs>/make_table2.log",
@@ -282,7 +299,9 @@ rule make_table2:
     threads: 1
     params:
         facts=run_facts(),
-        bootstrap=lookup("paper/bootstrap", within=config),
+        intervals=lookup("paper/intervals", within=config),
+        margin_points=lookup("paper/margin_points", within=config),
+        slices=lookup("slices", within=config),
         code=fingerprint("make_table2"),
     script:
         "../scripts/make_table2.py"
@@ -462,7 +481,7 @@ rule make_table3:
         facts=run_facts(),
         compared=compared_facts(),
         stride=lookup("transfer/warm_up/stride", within=config),
-        bootstrap=lookup("paper/bootstrap", within=config),
+        intervals=lookup("paper/intervals", within=config),
         code=fingerprint("make_table3"),
     script:
         "../scripts/make_table3.py"
@@ -513,7 +532,7 @@ rule make_sweep:
     params:
         facts=run_facts(),
         compared=compared_facts(),
-        bootstrap=lookup("paper/bootstrap", within=config),
+        intervals=lookup("paper/intervals", within=config),
         slices=lookup("slices", within=config),
         code=fingerprint("make_sweep"),
     script:
@@ -670,6 +689,35 @@ rule make_costs:
         "../scripts/make_costs.py"
 
 
+rule write_answer:
+    input:
+        table2="<paper>/tables/table2.csv",
+        tests="<paper>/tables/tests.csv",
+        costs="<paper>/tables/costs.csv",
+    output:
+        answer=report(
+            "<paper>/answer.md",
+            caption="../report/answer.rst",
+            category="8 The paper",
+            subcategory="Documents",
+            labels={"file": "is it worth it?"},
+        ),
+        record="<provenance>/records/write_answer.json",
+    log:
+        "<logs>/write_answer.log",
+    benchmark:
+        "<benchmarks>/write_answer.tsv"
+    conda:
+        "../envs/ctstyle.yaml"
+    threads: 1
+    params:
+        facts=run_facts(),
+        margin_points=lookup("paper/margin_points", within=config),
+        code=fingerprint("write_answer"),
+    script:
+        "../scripts/write_answer.py"
+
+
 rule print_environment:
     output:
         html=report(
@@ -699,6 +747,7 @@ rule print_paper:
         tables=paper_tables(["csv", "md"]),
         figures=paper_figures(["png"]),
         layers=main_weights("layers.png"),
+        answer="<paper>/answer.md",
         root="<provenance>/root.json",
         weights=main_weights("json"),
         trunk=lpips_trunk("json"),

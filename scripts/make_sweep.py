@@ -13,9 +13,9 @@ from ctstyle.settings import build
 
 if __name__ == "__main__":
     with job(snakemake) as run:
-        facts = run_facts(run.params.facts, run.params.bootstrap, weights=run.input.weights, trunk=run.input.trunk)
+        facts = run_facts(run.params.facts, run.params.intervals, weights=run.input.weights, trunk=run.input.trunk)
         compared = build(captions.ComparedFacts, run.params.compared)
-        sweep = comparison.sweep(read_frames(run.input.sweep), facts.bootstrap)
+        sweep = comparison.sweep(read_frames(run.input.sweep), facts.intervals)
         write_table(
             sweep,
             Path(run.output.csv).with_suffix(""),
@@ -23,7 +23,7 @@ if __name__ == "__main__":
             lineage=run.fingerprint,
         )
         selected = TapLists.load(Path(run.input.taps))
-        lists = comparison.lists(read_frames(run.input.lists), facts.encoder, selected, facts.bootstrap)
+        lists = comparison.lists(read_frames(run.input.lists), facts.encoder, selected, facts.intervals)
         write_table(
             lists,
             Path(run.output.lists).with_suffix(""),

@@ -10,14 +10,14 @@ from ctstyle.settings import build
 
 if __name__ == "__main__":
     with job(snakemake) as run:
-        facts = run_facts(run.params.facts, run.params.bootstrap, weights=run.input.weights, trunk=run.input.trunk)
+        facts = run_facts(run.params.facts, run.params.intervals, weights=run.input.weights, trunk=run.input.trunk)
         compared = build(captions.ComparedFacts, run.params.compared)
         layers = read_frames(run.input.layers)
         table = comparison.table3(
             read_frames(run.input.scores),
             encoders=comparison.read_encoders(run.input.about, stride=run.params.stride),
             layers=layers,
-            bootstrap=facts.bootstrap,
+            intervals=facts.intervals,
         )
         write_table(
             table,

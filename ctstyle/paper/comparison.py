@@ -11,9 +11,9 @@ import pandas as pd
 from ctstyle.encoders.choice import TapLists
 from ctstyle.encoders.network import parameters_to
 from ctstyle.encoders.registry import encoder_spec
-from ctstyle.paper.bootstrap import Bootstrap, mean_over_patients
+from ctstyle.paper.intervals import Intervals, mean_over_patients, withheld
 from ctstyle.paper.measures import ENCODER_LABELS, LOSS_LABELS, PaperInputError, in_order, loss_label
-from ctstyle.paper.tables import Table, cells
+from ctstyle.paper.tables import Table, by_seed_and_patient, cells
 from ctstyle.transfer.decoder import Decoder
 
 KEPT_AND_REACHED = ("gradient_ssim", "edge_f1", "wasserstein_generated_hu", "ssim_target", "hu_error_target")
@@ -22,11 +22,11 @@ LEVELS = (4, 8, 16)
 """Strides of the deep content taps."""
 
 
-def by_training(scores: Iterable[pd.DataFrame], names: Iterable[str], bootstrap: Bootstrap) -> pd.DataFrame:
-    """One row per training: its `names`, and mean and interval over patients of KEPT_AND_REACHED.
+def by_training(scores: Iterable[pd.DataFrame], names: Iterable[str], intervals: Intervals) -> pd.DataFrame:
+    """One row per training: its `names`, and mean and interval over seeds and patients of KEPT_AND_REACHED.
 
-    `scores` are frames of rule score_compared, one per training and seed; a patient's value is its mean over slices and
-    seeds. Raises PaperInputError where no slice was carried into another style.
+    `scores` are frames of rule score_compared, one per training and seed; the column `withheld` says why there is no
+    interval. Raises PaperInputError where no slice was carried into another style.
     """
     slices = pd.concat(scores, ignore_index=True)
     slices = slices[slices["kind"] == "transfer"]
@@ -40,9 +40,9 @@ def by_training(scores: Iterable[pd.DataFrame], names: Iterable[str], bootstrap:
             "slices": int(len(of_training) // of_training["seed"].nunique()),
             "wasserstein_content_hu": of_training.groupby("patient")["wasserstein_content_hu"].mean().mean(),
         }
-        by_patient = of_training.groupby("patient", sort=True)[list(KEPT_AND_REACHED)].mean()
-        for measure in KEPT_AND_REACHED:
-            row |= cells(measure, mean_over_patients(by_patient[measure].to_numpy(), bootstrap))
+        row["withheld"] = withheld(seeds=row["seeds"], patients=row["patients"])
+        for measure, values in by_seed_and_patient(of_training, KEPT_AND_REACHED).items():
+            row |= cells(measure, mean_over_patients(values, intervals))
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -82,10 +82,10 @@ def table3(
     *,
     encoders: Mapping[str, ComparedEncoder],
     layers: Iterable[pd.DataFrame],
-    bootstrap: Bootstrap,
+    intervals: Intervals,
 ) -> Table:
     """Table 3: every encoder under both losses; `layers` are the frames of `layers.tsv`."""
-    frame = by_training(scores, ("encoder", "model", "smoothing"), bootstrap)
+    frame = by_training(scores, ("encoder", "model", "smoothing"), intervals)
     order = {name: number for number, name in enumerate(in_order(set(frame["encoder"]), ENCODER_LABELS))}
     frame = frame.assign(order=frame["encoder"].map(order)).sort_values(["model", "smoothing", "order"], kind="stable")
     frame = frame.drop(columns="order").reset_index(drop=True)
@@ -105,9 +105,9 @@ def table3(
     return Table(frame=frame, row="network", group="loss", printed=(*KEPT_AND_REACHED, *known))
 
 
-def sweep(scores: Iterable[pd.DataFrame], bootstrap: Bootstrap) -> Table:
+def sweep(scores: Iterable[pd.DataFrame], intervals: Intervals) -> Table:
     """Content kept and style reached by both losses at each style weight (claim A at matched style distance)."""
-    frame = by_training(scores, ("model", "style_weight"), bootstrap)
+    frame = by_training(scores, ("model", "style_weight"), intervals)
     frame.insert(0, "loss", frame["model"].map(LOSS_LABELS))
     frame = frame.assign(style_weight=frame["style_weight"].astype(float))
     frame = frame.sort_values(["model", "style_weight"], kind="stable").reset_index(drop=True)
@@ -115,11 +115,11 @@ def sweep(scores: Iterable[pd.DataFrame], bootstrap: Bootstrap) -> Table:
     return Table(frame=frame, row="weight", group="loss", printed=KEPT_AND_REACHED, contest=False)
 
 
-def lists(scores: Iterable[pd.DataFrame], encoder: str, selected: TapLists, bootstrap: Bootstrap) -> Table:
+def lists(scores: Iterable[pd.DataFrame], encoder: str, selected: TapLists, intervals: Intervals) -> Table:
     """The same training of `encoder` with the registry's and with the `selected` layer lists (claim H)."""
     spec = encoder_spec(encoder)
     registry = TapLists(content_taps=spec.content_taps, style_taps=spec.style_taps)
-    frame = by_training(scores, ("layers",), bootstrap)
+    frame = by_training(scores, ("layers",), intervals)
     frame.insert(0, "loss", LOSS_LABELS["ours"])
     frame.insert(1, "lists", [f"{layers} lists" for layers in frame["layers"]])
     chosen = [{"registry": registry, "selected": selected}[layers] for layers in frame["layers"]]

@@ -125,7 +125,9 @@ def sweep_curves(frame: pd.DataFrame, look: Look) -> Figure:
         axes.set(xlabel="style distance: Wasserstein-1 of G to Y, HU (lower: style reached)")
         axes.set(ylabel="content kept: gradient SSIM of G and X")
         axes.legend(loc="lower right")
-        sheet.text(120, 8, "numbers: style weight\nbars: interval over patients", fontsize=6, linespacing=1.5)
+        known = frame["gradient_ssim_low"].notna().any()
+        bars = "bars: interval over seeds and patients" if known else "intervals withheld: see the table"
+        sheet.text(120, 8, f"numbers: style weight\n{bars}", fontsize=6, linespacing=1.5)
     return sheet.figure
 
 

@@ -13,11 +13,11 @@ from ctstyle.paper.measures import PaperInputError
 from ctstyle.settings import build
 
 
-def read_frames(paths: Iterable[Path | str]) -> list[pd.DataFrame]:
+def read_frames(paths: Iterable[Path | str], *, separator: str = "\t") -> list[pd.DataFrame]:
     """The TSV tables of a run; an empty text cell stays an empty text, an empty number becomes NaN."""
     frames = []
     for path in paths:
-        frame = pd.read_csv(path, sep="\t")
+        frame = pd.read_csv(path, sep=separator)
         text = frame.select_dtypes(include=["object", "string"]).columns
         frames.append(frame.astype(dict.fromkeys(text, object)).fillna(dict.fromkeys(text, "")))
     return frames
@@ -50,11 +50,11 @@ def look(slices: Mapping[str, Any]) -> Look:
 
 
 def run_facts(
-    facts: Mapping[str, Any], bootstrap: Mapping[str, Any], *, weights: Path | str, trunk: Path | str
+    facts: Mapping[str, Any], intervals: Mapping[str, Any], *, weights: Path | str, trunk: Path | str
 ) -> RunFacts:
     """The facts of a run, with the true names that stand in the JSON files beside the encoder's and LPIPS' weights."""
     names = {"weights_name": _true_name(weights), "lpips_trunk": _true_name(trunk)}
-    return build(RunFacts, {**facts, **names, "bootstrap": dict(bootstrap)})
+    return build(RunFacts, {**facts, **names, "intervals": dict(intervals)})
 
 
 def _true_name(path: Path | str) -> str:

@@ -47,7 +47,8 @@ CRITERIA = (
     "A: reproduced where, at every style distance (Wasserstein-1, HU) both sweeps reach, the contextual loss leads "
     f"MSE by more than {CONTENT_MARGIN:g} in gradient SSIM; not reproduced where the mean lead is not above that.",
     "B: the paper's grey scales are private, so their order cannot be tested; the order of this run is printed.",
-    "C: reproduced where the intervals of the gains in PA and in MIoU out of style both lie above 0; mixed where one.",
+    "C: reproduced where the intervals of the gains in PA and in MIoU out of style both lie above 0; mixed where one; "
+    "not testable where they are withheld.",
     "D: reproduced where VGG19 is best under the contextual loss in HU error to the true target and in gradient SSIM; "
     "mixed where in one of the two.",
     "E: reproduced where the mean distance to every target style falls, not reproduced where it falls for none.",
@@ -143,10 +144,10 @@ def order_of_styles(inputs: ClaimInputs) -> Judgement:
 
 
 def augmentation_helps(inputs: ClaimInputs) -> Judgement:
-    """C: gains of `ours` over the plain U-Net in all out-of-style scans, with their intervals over patients.
+    """C: gains of `ours` over the plain U-Net in all out-of-style scans, with their intervals over seeds and patients.
 
     Reproduced where both lower ends (PA, MIoU) lie above 0, mixed where one does, not reproduced where neither does;
-    not testable without intervals (one patient).
+    not testable where the intervals are withheld (too few patients or one seed).
     """
     found = _out_of_style(inputs.table2)
     if isinstance(found, Judgement):

@@ -211,7 +211,7 @@ def _legend(table: Table) -> str:
     if table.no_contest:
         parts[0] += f" ({', '.join(table.no_contest)} not in the contest)"
     if with_interval:
-        parts.append("brackets: interval over patients, none where there is one patient")
+        parts.append("brackets: interval over seeds and patients, withheld where the notes say so")
     if table.void:
         parts.append("in parentheses: void, because the classifier is near chance")
     parts.append(f"{ABSENT}: not measured or not defined")

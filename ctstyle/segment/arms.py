@@ -84,3 +84,22 @@ def archive_of(name: str) -> str:
     if ARMS[name].added == "shared":
         return ARMS[name].maker
     return name if name in augmented_arms() else ""
+
+
+def is_reference(arm: str) -> bool:
+    """Whether an arm shows a bound and is no candidate: it has labels or scans that a user would not have."""
+    return ARMS[arm].role == "reference"
+
+
+def is_cheap(arm: str) -> bool:
+    """Whether an arm can be had without a trained generator."""
+    return ARMS[arm].added not in ("generator", "shared")
+
+
+def rival_arms() -> list[str]:
+    """The arms that a method with a generator must beat: rivals, and whatever changes the plain U-Net at no cost."""
+    return [
+        name
+        for name, arm in ARMS.items()
+        if arm.role == "rival" or (is_cheap(name) and arm.role not in ("baseline", "reference"))
+    ]

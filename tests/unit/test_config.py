@@ -15,7 +15,7 @@ from ctstyle.cohorts.verse import VerseSettings
 from ctstyle.encoders.domain import DomainSettings
 from ctstyle.encoders.layers import LayerSettings
 from ctstyle.metrics.classifier import ClassifierSettings
-from ctstyle.paper.bootstrap import Bootstrap
+from ctstyle.paper.intervals import Intervals
 from ctstyle.segment.arms import ARMS
 from ctstyle.segment.online import ConvolutionSettings, IntensitySettings, MixStyleSettings
 from ctstyle.segment.train import SegmentSettings
@@ -52,7 +52,7 @@ SECTIONS = {
     "segment/convolution": ConvolutionSettings,
     "segment/mixstyle": MixStyleSettings,
     "metrics/classifier": ClassifierSettings,
-    "paper/bootstrap": Bootstrap,
+    "paper/intervals": Intervals,
 }
 CONFIGS = ["config/config.yaml", "config/paper.yaml", "config/study.yaml", "tests/config/tiny.yaml"]
 

@@ -46,7 +46,7 @@ metrics:
   lpips_trunk: hed
   classifier: {{weights: scratch, steps: 20, batch: 4, size_px: 80}}
 paper:
-  bootstrap: {{replicates: 100}}
+  intervals: {{replicates: 100}}
 """
 
 

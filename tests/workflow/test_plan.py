@@ -46,6 +46,7 @@ EVERY_RULE = {
     "make_claims",
     "print_errata",
     "make_costs",
+    "write_answer",
     "print_environment",
     "print_paper",
     "write_viewer",
@@ -82,6 +83,21 @@ def test_the_workflow_runs_without_the_real_scan(workflow):
 
 def test_a_sagittal_run_plans_the_same_rules(workflow):
     assert workflow.planned("--config", "slices={orientation: sagittal}") >= EVERY_RULE
+
+
+def test_more_seeds_of_unets_train_no_more_generators(workflow, tmp_path):
+    own = tmp_path / "own.yaml"
+    own.write_text(
+        "cohorts: [phantom]\nsegment: {arms: [plain, ours], seeds: [0, 5, 7]}\nexports: {formats: [nnunet]}\n"
+    )
+    dry = workflow.run("--dry-run", "--configfile", own).stdout
+    jobs = re.split(r"^(?:local)?rule ", dry, flags=re.MULTILINE)
+    trained = [block for block in jobs if block.startswith("train_unet:")]
+    of_ours = [block for block in trained if "wildcards: arm=ours" in block]
+    assert len(trained) == 3 + 3 + 1 and len(of_ours) == 3, dry  # the oracle of the generators' seed judges them
+    assert all("augmented/ours/seed0.hu.npy" in block for block in of_ours)
+    assert dry.count("rule train_transfer:") == 2 and dry.count("rule generate_augmentation:") == 1
+    assert dry.count("rule export_augmented:") == 1
 
 
 def test_exports_are_planned_where_they_are_asked_for(workflow, tmp_path):
@@ -162,6 +178,8 @@ def test_an_export_that_nothing_asks_for_says_so(workflow):
         ("cohorts: [sheet]", "the cohort `sheet` needs a table of scans.*Set `sheet:"),
         ("encoders: {main: {name: vgg91}}", "encoders: main: name: .*found 'vgg91', expected one of vgg19"),
         ("segment: {arms: [oracle]}", "segment: arms"),
+        ("seeds: [3]\nsegment: {seeds: [0, 3]}", r"segment: seeds.*begins with \[3\] .*`segment: {seeds: null}`"),
+        ("paper: {margin_points: 0}", "paper: margin_points: .*found 0"),
         ("exports: {formats: [nifti]}", "exports: formats: 0: .*found 'nifti', expected one of nnunet, monai, dicom"),
         ("comparison: {encoders: [resnet18]}", "comparison: encoders: 0: .*found 'resnet18', expected one of vgg19"),
         ("transfer: {training: {content_taps: []}}", "transfer: training: content_taps: .*at least 1 entries"),

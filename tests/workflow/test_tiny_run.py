@@ -17,11 +17,11 @@ from ctstyle.paper.document.printed_table import read_printed_table
 from tests.runs import Workflow
 
 TABLES = ["table1", "table2", "table3", "table1_printed", "table2_printed", "taps", "sweep", "lists"]
-TABLES += ["claims", "errata", "costs", "ablations"]
-FIGURES = [f"figure{number}" for number in range(1, 10)] + ["style_space", "training", "sweep", "layer_choice"]
+TABLES += ["tests", "claims", "errata", "costs", "ablations"]
+FIGURES = [f"figure{number}" for number in range(1, 10)] + ["ranks", "style_space", "training", "sweep", "layer_choice"]
 FIGURES += ["ablation_bandwidth"]
 TIMED = {"costs.csv", "costs.md", "costs.tex", "costs.lineage.json", "paper.pdf", "paper.typ"}
-TIMED |= {"claims.md", "claims.tex", "claims.lineage.json"}
+TIMED |= {"claims.md", "claims.tex", "claims.lineage.json", "answer.md"}
 """What tells seconds, or carries the lineage of a table that does; everything else has the same bytes in every run."""
 SEGMENTATION = {"train_unet", "predict_test", "score_segmentation", "make_table2", "draw_figure7"}
 PRINTED = {"print_environment", "print_paper", "list_sources", "trace_table", "write_crate", "seal", "all"}
@@ -60,6 +60,24 @@ def test_table_2_scores_every_arm_in_every_domain_and_on_the_real_scan(tiny):
     assert all(set(rows["arm"]) == arms for _, rows in table.groupby("domain"))
     assert any("lidc0001" in domain for domain in table["domain"])
     assert table["foreground_iou"].between(0, 100).all()
+
+
+def test_one_patient_and_one_seed_withhold_intervals_tests_and_the_answer(tiny):
+    _, _, results = tiny
+    folder = results / "paper"
+    for name in ("table1", "table2", "table3", "sweep"):
+        table = pd.read_csv(folder / "tables" / f"{name}.csv")
+        assert table.filter(regex="_(low|high)$").isna().all(axis=None)
+        assert (
+            "Intervals withheld: 1 patient, 3 are needed; 1 seed, 2 are needed."
+            in (folder / "tables" / f"{name}.md").read_text()
+        )
+    tests = pd.read_csv(folder / "tables" / "tests.csv")
+    assert (tests["verdict"] == "withheld").all() and tests["reason"].notna().all() and tests["p"].isna().all()
+    answer = (folder / "answer.md").read_text()
+    assert "Withheld: this run cannot say" in answer and "lidc0001" in answer and "[" not in answer
+    assert "The gains have no intervals" in (folder / "tables" / "claims.md").read_text()
+    assert "= Is it worth it?" in (folder / "paper.typ").read_text()
 
 
 def test_no_patient_is_on_two_sides_and_styles_come_from_training_patients(tiny):
@@ -111,8 +129,18 @@ def test_a_key_reruns_what_depends_on_it_and_nothing_else(tiny, root, tmp_path):
     transfer = workflow.planned(*_with(tmp_path, root, transfer__training__style_weight=3.0))
     assert transfer >= TRANSFER | SEGMENTATION
     assert not transfer & (MAKING_SLICES | {"warm_up_decoder", "describe_layers", "train_domain_encoder"})
-    intervals = workflow.planned(*_with(tmp_path, root, paper__bootstrap__seed=5))
-    assert intervals == {"make_table1", "make_table2", "make_table3", "make_sweep", "make_claims", *PRINTED}
+    intervals = workflow.planned(*_with(tmp_path, root, paper__intervals__seed=5))
+    assert intervals == {
+        "make_table1",
+        "make_table2",
+        "make_table3",
+        "make_sweep",
+        "make_claims",
+        "write_answer",
+        *PRINTED,
+    }
+    margin = workflow.planned(*_with(tmp_path, root, paper__margin_points=4))
+    assert margin == {"make_table2", "make_claims", "write_answer", *PRINTED}
     exported = workflow.planned(*_with(tmp_path, root, exports__labels="levels"))
     assert exported == {"export_augmented", *PRINTED}
 
@@ -210,7 +238,7 @@ def test_every_number_of_the_paper_is_in_a_table_the_config_or_the_environment(t
     cells = [stem.with_suffix(".md").read_text() for stem in stems]
     source = (folder / "paper.typ").read_text()
     text = source[source.rindex("#front(") :]
-    origins = (config, cells, page, constants(), derived(config, printed))
+    origins = (config, cells, page, constants(), derived(config, printed), (folder / "answer.md").read_text())
     assert unexplained_numbers(text, *origins) == ()
     assert unexplained_numbers(text + " Of 6143 patients.", *origins) == ("6143",)
 

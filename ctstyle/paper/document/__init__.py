@@ -15,7 +15,7 @@ import typst
 from jinja2 import Environment, StrictUndefined, UndefinedError
 
 from ctstyle.paper.document.context import constants, derived, installed_versions, true_name
-from ctstyle.paper.document.markup import Typst, bibliography_call, escape, figure_call, table_call
+from ctstyle.paper.document.markup import Typst, bibliography_call, escape, figure_call, page, table_call
 from ctstyle.paper.document.printed_table import PaperError, PrintedTable, read_printed_table
 
 HERE = Path(__file__).parent.parent
@@ -37,13 +37,15 @@ class PaperParts:
     the run: encoder, weights_name and lpips_trunk (true names), warm_up_steps, transfer_steps, segmentation_steps,
     size_px, spacing_mm, window_hu, and versions (name to version) and commit where known. `tables` maps a table's name
     to its stem, `figures` a figure's name to its PNG; a figure `<which>.layers` shows the layers of the weights
-    <which>. `root_digest` is the digest of the run's lineage, empty where there is none.
+    <which>. `answer` is the text of `answer.md` and
+    `root_digest` the digest of the run's lineage, both empty where there is none.
     """
 
     config: Mapping[str, Any]
     facts: Mapping[str, Any]
     tables: Mapping[str, Path]
     figures: Mapping[str, Path] = field(default_factory=dict)
+    answer: str = ""
     root_digest: str = ""
 
 
@@ -55,6 +57,7 @@ def read_parts(
     trunk: Path | str,
     config: Mapping[str, Any],
     facts: Mapping[str, Any],
+    answer: str = "",
     root_digest: str = "",
 ) -> PaperParts:
     """The parts from a run's files; a table's or figure's name is its file's name without the last suffix.
@@ -69,6 +72,7 @@ def read_parts(
         facts={"versions": installed_versions(), **facts, **names},
         tables={stem.name: stem for stem in stems},
         figures={Path(path).stem: Path(path) for path in figures},
+        answer=answer,
         root_digest=root_digest,
     )
 
@@ -107,6 +111,7 @@ def paper_text(parts: PaperParts, template: str | None = None) -> str:
         "tables": tables,
         "figures": parts.figures,
         "root_digest": parts.root_digest,
+        "answer": page(parts.answer),
         "constants": constants(),
         "table": _table_placer(tables, placed),
         "table_of": table_call,

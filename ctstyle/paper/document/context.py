@@ -76,15 +76,16 @@ def derived(config: Mapping[str, Any], tables: Mapping[str, PrintedTable]) -> di
     main, transfer = config["encoders"]["main"], config["transfer"]
     spec, training = encoder_spec(main["name"]), transfer["training"]
     low, high = config["slices"]["window_hu"]
-    seeds = len(config["seeds"])
+    seeds, unets = len(config["seeds"]), config["segment"]["seeds"] or config["seeds"]
     lists = transfer.get("layers", "registry")
     models = [f"{MODEL_LABELS.get(model, model)} ({LOSSES.get(model, model)})" for model in transfer["models"]]
     made = {
         "seeds": "one seed" if seeds == 1 else f"{seeds} seeds",
         "one_seed": seeds == 1,
+        "unet_seeds": f"{len(unets)} seeds" if len(unets) > seeds else "",
         "encoders": len(COMPARED),
         "window_width": high - low,
-        "confidence": 100 * config["paper"]["bootstrap"]["confidence"],
+        "confidence": 100 * config["paper"]["intervals"]["confidence"],
         "models": models,
         "losses": f"Models and losses: {'; '.join(models)}; style weight {shown(training['style_weight'])}.",
         "arms": [ARM_LABELS.get(arm, arm) for arm in config["segment"]["arms"]],

@@ -63,6 +63,17 @@ def figure_call(name: str, number: str, caption: str, *, floats: bool = True) ->
     return Typst(f"#paper-figure({path}, {_string(number)}{place})[\n{caption.strip()}\n]\n")
 
 
+def page(markdown: str) -> Typst:
+    """A page of our own writer (a title, headings of level 2, paragraphs, lists) as Typst without its title."""
+    lines = []
+    for line in markdown.splitlines():
+        if line.startswith("# "):
+            continue
+        mark = next((mark for mark in ("## ", "- ") if line.startswith(mark)), "")
+        lines.append({"## ": "== ", "- ": "- ", "": ""}[mark] + escape(line.removeprefix(mark)))
+    return Typst("\n".join(lines).strip())
+
+
 def bibliography_call(bibtex: str) -> Typst:
     """The list of references, its BibTeX inside the source, between the marks that `numbers.prose` knows."""
     return Typst(f"{REFERENCES[0]}\n#bibliography(bytes(```bib\n{bibtex}```.text))\n{REFERENCES[1]}\n")

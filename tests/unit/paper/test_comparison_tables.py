@@ -11,7 +11,7 @@ import torchvision
 from ctstyle.encoders.choice import TapLists
 from ctstyle.encoders.network import parameters_to
 from ctstyle.encoders.registry import ENCODERS, UnknownEncoder, encoder_spec
-from ctstyle.paper.bootstrap import Bootstrap
+from ctstyle.paper.captions import ComparedFacts, RunFacts, sweep_notes
 from ctstyle.paper.comparison import (
     KEPT_AND_REACHED,
     ComparedEncoder,
@@ -23,10 +23,11 @@ from ctstyle.paper.comparison import (
     taps,
 )
 from ctstyle.paper.costs import costs
+from ctstyle.paper.intervals import Intervals
 from ctstyle.paper.measures import PaperInputError
 from ctstyle.paper.write import Notes, printed_cells, to_markdown
 
-DRAW = Bootstrap(replicates=200)
+DRAW = Intervals(replicates=200)
 VGG_TAPS = ("relu3_2", "relu4_2", "relu5_2")
 
 
@@ -70,7 +71,7 @@ def test_a_training_is_judged_by_the_mean_over_patients_of_their_means():
     (row,) = by_training([*of_seeds, same], ["name"], DRAW).to_dict("records")
     for measure in KEPT_AND_REACHED:
         assert row[measure] == pytest.approx((0.5 + 0.8) / 2)  # the mean over slices would be 0.6
-        assert row[f"{measure}_low"] == pytest.approx(0.5) and row[f"{measure}_high"] == pytest.approx(0.8)
+        assert math.isnan(row[f"{measure}_low"]) and row["withheld"] == "2 patients, 3 are needed"
     assert row["wasserstein_content_hu"] == pytest.approx((15 + 50) / 2)
     assert (row["name"], row["seeds"], row["patients"], row["slices"]) == ("a", 2, 2, 3)
 
@@ -105,7 +106,7 @@ def made3():
         "densenet121": about(weights="domain", parameters=2_345_678, decoder_parameters=553_921),
         "vgg19": about(heldout_accuracy={"rotation": 0.75, "level": 0.5}),
     }
-    return table3(frames, encoders=encoders, layers=layers, bootstrap=DRAW)
+    return table3(frames, encoders=encoders, layers=layers, intervals=DRAW)
 
 
 def test_table_3_groups_the_losses_and_orders_the_encoders_within(made3):
@@ -222,6 +223,32 @@ def test_the_sweep_is_sorted_by_number_and_has_no_winner():
     assert "**" not in to_markdown(table, Notes("t")).split("\n", 1)[1]
 
 
+def test_notes_print_patients_slices_and_seeds_and_why_there_is_no_interval():
+    frames = [
+        scores({"p1": [0.1, 0.2], "p2": [0.3]}, model=model, style_weight=weight, seed=seed)
+        for model, weight in (("ours", 10), ("adain", 10))
+        for seed in (0, 1)
+    ]
+    facts = RunFacts(
+        encoder="vgg19",
+        weights_name="W",
+        lpips_trunk="T",
+        warm_up_steps=1,
+        transfer_steps=1,
+        segmentation_steps=1,
+        size_px=64,
+        spacing_mm=2.0,
+        window_hu=(-250, 750),
+        cohorts=("phantom",),
+        seeds=2,
+        intervals=DRAW,
+    )
+    compared = ComparedFacts(weights="domain", size_px=64, warm_up_steps=1, steps=1, criterion="content score")
+    said = " ".join(sweep_notes(facts, sweep(frames, DRAW), compared).sentences)
+    assert "In each row: patients 2, slices 3, seeds 2;" in said
+    assert "Intervals withheld: 2 patients, 3 are needed." in said
+
+
 def test_the_sweep_reads_weights_that_came_as_texts():
     frames = [scores({"p1": [0.1]}, model="ours", style_weight=weight) for weight in ("10.0", "3.0")]
     assert sweep(frames, DRAW).frame["style_weight"].tolist() == [3.0, 10.0]
@@ -238,7 +265,7 @@ def test_the_lists_name_the_taps_they_train_with():
     assert rows.loc["selected lists", "style_taps"] == "relu1_2, relu2_2, relu3_3, relu4_1"
     assert rows["edge_f1"].to_dict() == pytest.approx({"registry lists": 0.4, "selected lists": 0.6})
     (line,) = [line for line in to_markdown(table, Notes("t")).splitlines() if "selected lists" in line]
-    assert "relu3_4, relu4_4" in line and "**0.600 [0.600, 0.600]**" in line
+    assert "relu3_4, relu4_4" in line and "**0.600**" in line
 
 
 def test_the_table_of_taps_has_every_tap_of_every_description():

@@ -309,9 +309,21 @@ def test_lineage_and_commit_stand_only_where_there_are_any(parts):
 
 
 def test_several_seeds_are_not_called_one(parts):
-    text = prose(paper_text(replace(parts, config={**parts.config, "seeds": [4, 5, 6]})))
-    assert "3 seeds (4, 5, 6)" in text and "One seed" not in text
-    assert "one seed (0)" in prose(paper_text(parts))
+    segment = {**parts.config["segment"], "seeds": None}
+    text = prose(paper_text(replace(parts, config={**parts.config, "seeds": [4, 5, 6], "segment": segment})))
+    assert "3 seeds (4, 5, 6)." in text and "One seed" not in text
+    text = prose(paper_text(parts))
+    assert "one seed (0), and U-Nets of 2 seeds (0, 1)." in text and "U-Nets have 2 seeds" in text
+
+
+def test_the_answer_is_a_section_and_its_numbers_have_an_origin(parts):
+    answer = "# Is it worth it?\n\nUse U-Net + ours: +24.0 [−1.0, 2.0].\n\n## The arms\n\n- one_arm, #2\n"
+    text = paper_text(replace(parts, answer=answer))
+    section = text.split("= Is it worth it?\n")[1].split("= Claims")[0]
+    assert r"Use U-Net + ours: +24.0 \[−1.0, 2.0\]." in section and "\n== The arms\n" in section
+    assert "\n- one\\_arm, \\#2\n" in section
+    assert "Is it worth it" not in paper_text(parts)
+    write_paper(replace(parts, answer=answer), parts.figures["figure4"].with_name("answered.pdf"))
 
 
 def test_every_citation_is_in_the_literature_and_the_reverse():

@@ -4,20 +4,21 @@ import csv
 import io
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import bootstrap as scipy_bootstrap
 
-from ctstyle.paper.bootstrap import Bootstrap, BootstrapError, mean_over_patients, resamples
 from ctstyle.paper.captions import RunFacts, cis_note, table1_notes, table2_notes
+from ctstyle.paper.domains import domains
+from ctstyle.paper.intervals import Intervals
 from ctstyle.paper.measures import MEASURES, TRANSFER_ROWS, PaperInputError
 from ctstyle.paper.printed import is_possible_for_two_classes, printed_table1, printed_table2
 from ctstyle.paper.tables import Table, table1, table2
 from ctstyle.paper.write import Notes, latex, printed_cells, to_csv, to_latex, to_markdown, write_table
 
-DRAW = Bootstrap(replicates=500, seed=3)
+DRAW = Intervals(replicates=300, seed=3)
 FACTS = RunFacts(
     encoder="vgg19",
     weights_name="VGG16 convolutions of HED_1",
@@ -29,7 +30,8 @@ FACTS = RunFacts(
     spacing_mm=2.0,
     window_hu=(-250, 750),
     cohorts=("phantom", "lidc0001"),
-    bootstrap=DRAW,
+    seeds=1,
+    intervals=DRAW,
 )
 CIS_SAID = "CIS: a classifier that was told 100 % of the grey_scales."
 CLASSIFIER = {
@@ -72,6 +74,11 @@ def counts(arm, scan, tp, fp, fn, tn, *, patient=None, domain="in_style", style=
     return row | {"domain": domain, "slices": 3, "tp": tp, "fp": fp, "fn": fn, "tn": tn}
 
 
+def made_of(*frames: pd.DataFrame) -> Table:
+    """Table 2 of frames with counts."""
+    return table2(domains(frames, "Table 2"), DRAW)
+
+
 @pytest.fixture
 def made1():
     ours = transfer_frame({"p1": [0.1, 0.3], "p2": [0.8]})
@@ -99,7 +106,7 @@ def made2():
     ]
     better = [row | {"arm": "ours", "tp": row["tp"] + 5, "tn": row["tn"] - 5} for row in rows]
     oracle = [row | {"arm": "oracle", "tp": row["tp"] + row["fn"], "fn": 0} for row in rows]
-    return table2([pd.DataFrame(rows), pd.DataFrame(better), pd.DataFrame(oracle)], DRAW)
+    return made_of(pd.DataFrame(rows), pd.DataFrame(better), pd.DataFrame(oracle))
 
 
 def row_of(table: Table, **where) -> pd.Series:
@@ -120,7 +127,6 @@ def test_cis_and_style_hits_are_patient_means_of_the_generated_outputs(made1):
     assert ours["cis"] == pytest.approx((0.2 + 0.8) / 2)  # the mean over content slices would be 0.4
     assert ours["style_hit"] == pytest.approx((0.5 + 0.25) / 2)
     assert (adain["cis"], adain["style_hit"]) == pytest.approx((0.05, 0.5))
-    assert (adain["cis_low"], adain["cis_high"]) == pytest.approx((0.05, 0.05))  # two patients, no spread
     assert (ours["patients"], ours["slices"]) == (2, 3)  # content slices are no generated slices
     assert np.isnan(row_of(made1, model="ours", check="X to X")["cis"])
 
@@ -185,51 +191,79 @@ def test_gain_is_the_difference_in_points(made2):
 
 
 def test_gains_are_paired():
-    """Patients differ widely, the gain does not: so its interval is narrow although the arms' are wide."""
+    """Patients and seeds differ widely, the gain does not: its interval is narrow although the arms' are wide."""
     rng = np.random.default_rng(0)
-    rows = [counts("plain", f"p{i}", tp, 0, 100 - tp, 900) for i, tp in enumerate(rng.integers(10, 80, 12))]
+    level = rng.integers(10, 50, 12)
+    rows = [
+        counts("plain", f"p{i}", tp + 15 * seed, 0, 100 - tp - 15 * seed, 900, seed=seed)
+        for seed in range(3)
+        for i, tp in enumerate(level)
+    ]
     better = [row | {"arm": "ours", "tp": row["tp"] + 10, "fn": row["fn"] - 10} for row in rows]
-    made = row_of(table2([pd.DataFrame(rows + better)], DRAW), arm="ours")
+    made = row_of(made_of(pd.DataFrame(rows + better)), arm="ours")
     assert made["foreground_iou_high"] - made["foreground_iou_low"] > 10
     assert made["foreground_iou_gain_high"] - made["foreground_iou_gain_low"] < 1e-9
     assert made["foreground_iou_gain"] == pytest.approx(10)
 
 
+def test_intervals_stay_within_a_percentage():
+    rows = [
+        counts("plain", f"p{i}", tp, 0, 100 - tp, 900, seed=seed) for seed in (0, 1) for i, tp in enumerate((1, 2, 99))
+    ]
+    row = row_of(made_of(pd.DataFrame(rows)), arm="plain")
+    assert row["foreground_iou_low"] == 0 and row["foreground_iou_high"] == 100
+
+
 def test_score_is_the_mean_over_seeds():
     rows = [counts("plain", "a", 10, 0, 90, 100, seed=0), counts("plain", "a", 50, 0, 50, 100, seed=1)]
-    (row,) = table2([pd.DataFrame(rows)], DRAW).frame.to_dict("records")
+    (row,) = made_of(pd.DataFrame(rows)).frame.to_dict("records")
     assert row["foreground_iou"] == pytest.approx(30) and row["seeds"] == 2
 
 
-def test_interval_holds_the_mean_is_seeded_and_ignores_the_order(made1):
-    values = np.random.default_rng(1).lognormal(size=9)
-    first, again = mean_over_patients(values, DRAW), mean_over_patients(values, DRAW)
-    assert first == again
-    assert first.low < first.value < first.high
-    assert mean_over_patients(values, Bootstrap(replicates=500, seed=4)).low != first.low
-    frame = transfer_frame({f"p{i}": [value] for i, value in enumerate(values)})
-    shuffled = table1({"ours": [frame.sample(frac=1, random_state=0)]}, {}, {}, DRAW)
-    pd.testing.assert_frame_equal(shuffled.frame, table1({"ours": [frame]}, {}, {}, DRAW).frame)
+def test_table_1_ignores_the_order_of_rows_and_holds_its_means():
+    values = np.random.default_rng(1).lognormal(size=(2, 9))
+    frames = [transfer_frame({f"p{i}": [value] for i, value in enumerate(of_seed)}) for of_seed in values]
+    made = table1({"ours": frames}, {}, {}, DRAW)
+    shuffled = table1({"ours": [frame.sample(frac=1, random_state=0) for frame in frames]}, {}, {}, DRAW)
+    pd.testing.assert_frame_equal(shuffled.frame, made.frame)
+    (row,) = made.frame.to_dict("records")
+    assert row["edge_f1_low"] < row["edge_f1"] < row["edge_f1_high"] and row["withheld"] == ""
 
 
-def test_interval_agrees_with_scipy():
-    values = np.random.default_rng(2).normal(5, 2, 20)
-    ours = mean_over_patients(values, Bootstrap(replicates=20000))
+@pytest.mark.parametrize(
+    ("seeds", "patients", "said"),
+    [(1, 6, "1 seed, 2 are needed"), (2, 2, "2 patients, 3 are needed"), (1, 1, "1 patient, 3 are needed; 1 seed")],
+)
+def test_withheld_intervals_have_their_reason_in_table_and_notes(seeds, patients, said):
     rng = np.random.default_rng(0)
-    theirs = scipy_bootstrap((values,), np.mean, n_resamples=20000, method="percentile", rng=rng).confidence_interval
-    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.03)
+    frames = [transfer_frame({f"p{i}": [rng.random()] for i in range(patients)}) for _ in range(seeds)]
+    made = table1({"ours": frames}, {}, {}, DRAW)
+    assert made.frame["edge_f1_low"].isna().all() and said in made.frame["withheld"][0]
+    assert f"Intervals withheld: {said}" in " ".join(table1_notes(FACTS, made, CIS_SAID).sentences)
+    rows = [counts("plain", f"p{i}", 10 + i, 5, 5, 80, seed=seed) for seed in range(seeds) for i in range(patients)]
+    made = made_of(pd.DataFrame(rows))
+    assert made.frame["dice_high"].isna().all() and said in made.frame["withheld"][0]
+    assert f"Intervals withheld: {said}" in " ".join(table2_notes(FACTS, made).sentences)
 
 
-def test_resamples_draw_whole_patients_with_replacement():
-    drawn = resamples(7, DRAW)
-    assert drawn.shape == (500, 7) and (drawn.sum(1) == 7).all()
-    assert drawn.mean(0) == pytest.approx(np.ones(7), abs=0.15) and drawn.max() > 2
+def test_the_notes_of_table_2_print_the_coverage_for_the_sizes_at_hand():
+    rows = [counts("plain", f"p{i}", 10 + i, 5, 5, 80, seed=seed) for seed in (0, 1) for i in range(4)]
+    alone = counts("plain", "lidc0001", 10, 10, 10, 70, domain="real", cohort="lidc0001", style="s4")
+    rows += [alone | {"seed": seed} for seed in (0, 1)]
+    said = " ".join(table2_notes(FACTS, made_of(pd.DataFrame(rows))).sentences)
+    found = re.findall(
+        r"simulations with (\d+) patients and (\d+) seeds they covered the truth in (\d+) to (\d+) %", said
+    )
+    assert [pair[:2] for pair in found] == [("4", "2")] and all(85 < int(share) <= 100 for share in found[0][2:])
+    assert "Intervals withheld in Real scan: lidc0001 (silver labels): 1 patient, 3 are needed." in said
 
 
-@pytest.mark.parametrize("settings", [{"replicates": 10}, {"confidence": 1.0}, {"confidence": 0.2}])
-def test_a_bootstrap_without_meaning_is_refused(settings):
-    with pytest.raises(BootstrapError, match=next(iter(settings))):
-        Bootstrap(**settings)
+def test_notes_tell_seeds_of_generators_from_seeds_of_unets(made2):
+    made2.frame["seeds"] = 3
+    said = {seeds: " ".join(table2_notes(replace(FACTS, seeds=seeds), made2).sentences) for seeds in (1, 2, 3)}
+    assert "U-Nets of 3 seeds, generators of one seed: they share their generator" in said[1]
+    assert "generators of 2 seeds: they take the generators in turn" in said[2]
+    assert "generators of 3 seeds." in said[3]
 
 
 def test_faulty_metrics_are_refused():
@@ -245,10 +279,10 @@ def test_faulty_metrics_are_refused():
     with pytest.raises(PaperInputError, match="no generated test slice"):
         table1({"ours": [frame[:0]]}, {}, {}, DRAW)
     with pytest.raises(PaperInputError, match="arm named plain"):
-        table2([pd.DataFrame([counts("ours", "a", 1, 1, 1, 1)])], DRAW)
+        made_of(pd.DataFrame([counts("ours", "a", 1, 1, 1, 1)]))
     uneven = [counts("plain", "a", 1, 1, 1, 1), counts("plain", "b", 1, 1, 1, 1), counts("ours", "a", 1, 1, 1, 1)]
     with pytest.raises(PaperInputError, match=r"arm ours.*other arms"):
-        table2([pd.DataFrame(uneven)], DRAW)
+        made_of(pd.DataFrame(uneven))
 
 
 def bold_in(markdown: str, measure: str) -> list[int]:
@@ -327,7 +361,7 @@ def test_markdown_is_one_rectangle_and_says_what_was_run(made2):
     text = to_markdown(made2, table2_notes(FACTS, made2))
     table = [line for line in text.splitlines() if line.startswith("|")]
     assert len(table) == len(made2.frame) + 2 and len({line.count("|") for line in table}) == 1
-    for said in ("simulated", "silver labels", "one seed", "401 optimiser steps", "vgg19", "HED_1", "500 resamples"):
+    for said in ("simulated", "silver labels", "one seed", "401 optimiser steps", "vgg19", "HED_1", "jackknife"):
         assert said in text, said
 
 

