@@ -55,8 +55,9 @@ CRITERIA = (
     "F: reproduced where ours leads AdaIN synthesis and contextual transformation out of style by at least "
     f"{CLAIMED_GAIN[0]:g} points of PA and of MIoU; not reproduced where it leads none by that in either.",
     "G: reproduced where ours is faster than optimisation (Gatys) per slice, and than a GAN (CycleGAN, all target "
-    "styles) in training, with ours' decoder warm-up, and per slice; memory is told and not judged. Seconds differ "
-    "from run to run, so only their order of magnitude is printed.",
+    "styles) in training, with ours' decoder warm-up, and per slice; memory is told and not judged. How many "
+    "steps both trainings have is a choice of the config, and with it the order of the two. Seconds differ from run to "
+    "run, so only their order of magnitude is printed.",
     "H: reproduced where no measure of the two layer lists differs by more than "
     + ", ".join(f"{limit:g} ({MEASURES[name].heading})" for name, limit in TOLERANCES.items())
     + "; else not reproduced.",
