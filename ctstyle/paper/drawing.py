@@ -38,7 +38,7 @@ LINES = {
     "transductive": (OKABE_ITO["blue"], ":"),
     "adain": (OKABE_ITO["vermillion"], "--"),
     "contextual": (OKABE_ITO["purple"], "-."),
-    "cyclegan": (OKABE_ITO["sky"], "--"),
+    "cyclegan": (OKABE_ITO["green"], "-."),
     "gatys": (OKABE_ITO["green"], ":"),
     "intensity": (OKABE_ITO["vermillion"], "-"),
     "convolution": (OKABE_ITO["purple"], ":"),

@@ -13,7 +13,7 @@ from ctstyle.augment.guard import counts
 from ctstyle.checkpoint import Checkpoint
 from ctstyle.metrics.arms import score_arm
 from ctstyle.metrics.evaluate import slice_lookup, transfer_frame
-from ctstyle.segment.pools import arm_pools, arm_settings
+from ctstyle.segment.pools import arm_pools, arm_settings, pool_sizes
 from ctstyle.segment.predict import predict
 from ctstyle.segment.train import SegmentSettings, train
 from ctstyle.slices.archive import Archive
@@ -93,7 +93,7 @@ def measure(
         carried, rows, lookup=slice_lookup(archive), window=window, perceptual=None, segmenter=None
     )
     return Measured(
-        segmentation=score_arm(found, archive, arm=arm, seed=seed),
+        segmentation=score_arm(found, archive, arm=arm, seed=seed, added_slices=pool_sizes(pools)["added_slices"]),
         structure=structure.assign(arm=arm, seed=seed),
         painted=(pd.DataFrame(columns=COLUMNS) if made is None else made.rows).assign(arm=arm, seed=seed),
         history=history,

@@ -51,8 +51,11 @@ class Decoder(nn.Module):
         layers = iter(self.layers[:-1])
         for layer in layers:
             maps = convolve_doubled(maps, next(layers)) if isinstance(layer, nn.Upsample) else layer(maps)
+        last = self.layers[-1]
+        if maps.dtype == last.weight.dtype:
+            return last(maps)
         with torch.autocast(maps.device.type, enabled=False):
-            return self.layers[-1](maps.to(self.layers[-1].weight.dtype))
+            return last(maps.to(last.weight.dtype))
 
 
 def convolve_doubled(maps: Tensor, convolution: nn.Conv2d) -> Tensor:

@@ -233,8 +233,8 @@ def test_the_best_rival_is_the_best_mean_that_does_no_harm():
 def test_candidates_read_back_from_the_csv():
     scored = domains(of_run({"ours": (0, 24, 0), "instance": (0, 12, 0)}), "test")
     made = pd.read_csv(io.StringIO(to_csv(significance(scored, DRAW, MARGIN))))
-    ours, cheap = read_candidates(made)
-    assert (ours.arm, ours.cheap, cheap.arm, cheap.cheap) == ("ours", False, "instance", True)
+    cheap, ours = read_candidates(made)
+    assert (cheap.arm, cheap.cheap, ours.arm, ours.cheap) == ("instance", True, "ours", False)
     assert ours.lead[0] == pytest.approx(ours.gain - cheap.gain, abs=1e-4) and np.isnan(cheap.lead[0])
 
 
@@ -244,7 +244,7 @@ def test_candidates_read_back_from_the_csv():
 def test_ranks_follow_the_scores_and_leave_references_out():
     scored = domains(of_run({"ours": (0, 24, 0), "instance": (0, 12, 0), "oracle": (0, 40, 0)}), "test")
     ranks = ranks_of(next(one for one in scored if one.kind == "out_of_style"), DRAW)
-    assert ranks.arms == ("plain", "ours", "instance") and ranks.mean.tolist() == [3, 1, 2]
+    assert ranks.arms == ("plain", "instance", "ours") and ranks.mean.tolist() == [3, 2, 1]
     shown = [text.get_text() for axes in rank_plot(scored, DRAW, Look()).axes for text in axes.texts]
     assert any(text.startswith("U-Net + ours  1.00") for text in shown) and not any("Oracle" in text for text in shown)
     assert any("Friedman p" in text and "8 patients" in text for text in shown)

@@ -41,7 +41,7 @@ def perfect(x, y, alpha, *, content_body, style_body, target_style):
 
 
 def chain(archive, *, model=True, seed=0, guard=OPEN, **augment):
-    network = SimpleNamespace(encoder=SimpleNamespace(mean=torch.zeros(1)), generate=perfect) if model else None
+    network = SimpleNamespace(device=torch.device("cpu"), generate=perfect) if model else None
     settings = AugmentSettings(guard=guard, **augment)
     arm = "ours" if model else "plain"
     return measure(archive, network, arm=arm, augment=settings, segment=SEGMENT, window=WINDOW, seed=seed)
