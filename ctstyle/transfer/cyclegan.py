@@ -41,8 +41,8 @@ class CycleGANSettings:
     """Budget and losses: adversarial + cycle_weight * L1(F(G(x)), x) + identity_weight * L1(G(y), y), both ways.
 
     `steps` are for each target style: the rate stays for `constant_share` of them and then falls linearly to zero.
-    Discriminators see the last `pool` generated slices as well as the new ones. The reference has 200 epochs, batch 1,
-    10 for the cycle and half of that for the identity, a pool of 50.
+    Each discriminator sees new generated slices and some out of a history of `pool` (`ImagePool`). The reference has
+    200 epochs, batch 1, 10 for the cycle and half of that for the identity, a pool of 50.
     """
 
     steps: int = 400
@@ -59,7 +59,8 @@ class CycleGANSettings:
 class CycleGAN(NetworkPerStyle):
     """The trained generators from the source style, one for each target style.
 
-    The way back and the discriminators are needed for the training alone and are not kept.
+    The way back and the discriminators are needed for the training alone and are not kept: the file has 45 MB a style
+    at the reference's size.
     """
 
     kind = "cyclegan"
