@@ -101,7 +101,7 @@ def factors(quick: Mapping[str, Any], paper: Mapping[str, Any], slices: float) -
         "train_classifier": ratio("metrics", "classifier", "steps") * ratio("metrics", "classifier", "batch") * pixels,
         "optimise_gatys": ratio("transfer", "gatys", "steps") * pixels,
         **dict.fromkeys(
-            ("gather_slices", "find_styles", "generate_augmentation", "make_control", "stylise_test", "predict_test"),
+            ("gather_slices", "find_styles", "generate_augmentation", "make_control", "stylise_test"),
             pixels * slices,
         ),
         **dict.fromkeys(("score_segmentation", "score_transfer", "score_compared", "score_cis"), pixels * slices),

@@ -1,4 +1,7 @@
-"""The U-Net of every arm: trained for the same number of steps, applied to the same test slices."""
+"""The U-Net of every arm: trained for the same number of steps, applied to the same test slices.
+
+Both in one job: applying takes seconds, starting a process for it as long, and a training costs minutes.
+"""
 
 
 rule train_unet:
@@ -10,6 +13,8 @@ rule train_unet:
         unet="<segmentation>/{arm}/seed{seed}/unet.safetensors",
         history="<segmentation>/{arm}/seed{seed}/history.tsv",
         about="<segmentation>/{arm}/seed{seed}/unet.json",
+        predictions="<segmentation>/{arm}/seed{seed}/predictions.npy",
+        rows="<segmentation>/{arm}/seed{seed}/predictions.tsv",
         record="<provenance>/records/train_unet/{arm}-seed{seed}.json",
     log:
         "<logs>/train_unet/{arm}-seed{seed}.log",
@@ -28,28 +33,3 @@ rule train_unet:
         code=fingerprint("train_unet"),
     script:
         "../scripts/train_unet.py"
-
-
-rule predict_test:
-    input:
-        split="<styles>/split.tsv",
-        slices=all_slices(),
-        unet="<segmentation>/{arm}/seed{seed}/unet.safetensors",
-    output:
-        predictions="<segmentation>/{arm}/seed{seed}/predictions.npy",
-        rows="<segmentation>/{arm}/seed{seed}/predictions.tsv",
-        record="<provenance>/records/predict_test/{arm}-seed{seed}.json",
-    log:
-        "<logs>/predict_test/{arm}-seed{seed}.log",
-    benchmark:
-        "<benchmarks>/predict_test/{arm}-seed{seed}.tsv"
-    conda:
-        "../envs/ctstyle.yaml"
-    threads: 1
-    resources:
-        gpu=lookup("gpu", within=config),
-    params:
-        window_hu=lookup("slices/window_hu", within=config),
-        code=fingerprint("predict_test"),
-    script:
-        "../scripts/predict_test.py"

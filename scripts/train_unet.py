@@ -1,14 +1,16 @@
-"""Train the U-Net of one arm (rule train_unet)."""
+"""Train the U-Net of one arm and apply it to all test slices (rule train_unet)."""
 
 import json
-import logging
 from pathlib import Path
+
+import numpy as np
 
 from ctstyle.augment.generated import Generated
 from ctstyle.job import job
 from ctstyle.segment.arms import ARMS
 from ctstyle.segment.online import online_change
 from ctstyle.segment.pools import arm_pools, arm_settings, pool, pool_sizes
+from ctstyle.segment.predict import predict
 from ctstyle.segment.train import SegmentSettings, train
 from ctstyle.segment.unet import save_unet
 from ctstyle.settings import build
@@ -17,7 +19,7 @@ from ctstyle.styles.run import SOURCE, labelled, open_run
 
 if __name__ == "__main__":
     with job(snakemake) as run:
-        archive = open_run(run.input.slices, run.input.split)
+        archive, window = open_run(run.input.slices, run.input.split), Window(*run.params.window_hu)
         augmented = run.input.get("hu")
         generated = Generated.load(augmented, run.input.labels, run.input.rows) if augmented else None
         validation = labelled(archive.select(side="val", style=SOURCE))
@@ -25,18 +27,18 @@ if __name__ == "__main__":
         settings = arm_settings(arm, build(SegmentSettings, run.params.segment))
         pools = arm_pools(arm, archive, generated)
         about = {**pool_sizes(pools), "online": ARMS[arm].online}
-        logging.info("trained on %s", about)
         network, history = train(
             pools,
-            Window(*run.params.window_hu),
+            window,
             settings,
-            seed=run.seed,
-            device=run.device,
             online=online_change(ARMS[arm].online, run.params.online),
             validation=pool(validation) if len(validation) else None,
-            checkpoint=run.checkpoint,
             name=f"U-Net {arm}",
+            **{"seed": run.seed, "device": run.device, "checkpoint": run.checkpoint},
         )
         save_unet(network, settings.unet, Path(run.output.unet))
         history.to_csv(run.output.history, sep="\t", index=False, float_format="%.8g")
         Path(run.output.about).write_text(json.dumps(about, indent=1) + "\n")
+        test = archive.select(side="test")
+        np.save(run.output.predictions, predict(network, test.hu(), window, device=run.device))
+        test.rows.to_csv(run.output.rows, sep="\t", index=False)

@@ -23,7 +23,6 @@ EVERY_RULE = {
     "generate_augmentation",
     "make_control",
     "train_unet",
-    "predict_test",
     "score_segmentation",
     "score_transfer",
     "make_table1",

@@ -211,7 +211,7 @@ def transductive(run, *, lent: str, scored: str, scan: str = "c") -> None:
     rows = f"index\tcontent_scan\tstyle_scan\tstyle_index\n0\ta\t{scan}\t{lent}\n"
     run.job("generate", {"arm": "transductive", "seed": "0"}, {LENT_ROWS: rows}, [GENERATOR, SPLIT_NAME])
     rows = f"scan\tposition_mm\tregion\nc\t1\tgap\nc\t{scored}\tscored\nb\t0\tscored\n"
-    run.job("predict_test", {}, {LENT_TESTED: rows}, [LENT_ROWS, SPLIT_NAME])
+    run.job("train_unet", {}, {LENT_TESTED: rows}, [LENT_ROWS, SPLIT_NAME])
     run.seal()
 
 
