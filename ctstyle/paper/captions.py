@@ -105,6 +105,7 @@ def table2_notes(facts: RunFacts, table: Table) -> Notes:
             f"{_unet_seeds(facts, table)}",
             f"Augmented slices: encoder {facts.encoder} with {facts.weights_name}, decoder warm-up "
             f"{facts.warm_up_steps} steps, then {facts.transfer_steps} steps of style transfer.",
+            _added(table),
             _slices(facts),
             "Scores from pixel counts pooled over the scans of a domain; two classes, MIoU counts the background; "
             f"{_interval(facts)} Gains are paired: the same patients and seeds in both arms.",
@@ -117,6 +118,14 @@ def table2_notes(facts: RunFacts, table: Table) -> Notes:
         ),
         number="Table 2",
     )
+
+
+def _added(table: Table) -> str:
+    """How many slices each arm added to the labelled ones of the source style."""
+    each = table.frame.drop_duplicates("arm")
+    with_some = each[each["added_slices"] > 0]
+    said = ", ".join(f"{row.method} {row.added_slices}" for row in with_some.itertuples())
+    return f"Slices added to those of the source style: {said or 'none'}; a batch takes half of each kind."
 
 
 def significance_notes(facts: RunFacts, table: Table, margin_points: float) -> Notes:

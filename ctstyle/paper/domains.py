@@ -13,12 +13,15 @@ from ctstyle.segment.arms import ARM_LABELS
 
 IN_STYLE, OUT_OF_STYLE, STYLE, REAL = KINDS = ("in_style", "out_of_style", "style", "real")
 """Kinds of domains: the source style, all others together, each of them, a real cohort that trains nothing."""
-COLUMNS = ["arm", "seed", "scan", "patient", "cohort", "style", "domain", "slices", *COUNTS]
+COLUMNS = ["arm", "seed", "added_slices", "scan", "patient", "cohort", "style", "domain", "slices", *COUNTS]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Domain:
-    """One group of test scans. `counts[arm]` is int64 `[seeds, patients, 4]` in the order of COUNTS."""
+    """One group of test scans. `counts[arm]` is int64 `[seeds, patients, 4]` in the order of COUNTS.
+
+    `added[arm]` is how many slices the arm added to the training, the mean over its seeds.
+    """
 
     label: str
     kind: str
@@ -26,6 +29,7 @@ class Domain:
     scans: int
     slices: int
     counts: Mapping[str, np.ndarray]
+    added: Mapping[str, int]
 
     @property
     def seeds(self) -> int:
@@ -152,4 +156,5 @@ def _domain(inside: pd.DataFrame, arms: Sequence[str], scans: list[str], *, labe
         totals = rows.groupby(["seed", "patient"], sort=True)[COUNTS].sum()
         cubes[arm] = totals.to_numpy().reshape(len(seeds), patients, len(COUNTS))
     slices = int(inside.loc[inside["arm"] == "plain", "slices"].sum() // len(seeds))
-    return Domain(label=label, scans=len(scans), slices=slices, counts=cubes, **about)
+    added = inside.drop_duplicates(["arm", "seed"]).groupby("arm")["added_slices"].mean().round().astype(int)
+    return Domain(label=label, scans=len(scans), slices=slices, counts=cubes, added=added.to_dict(), **about)

@@ -112,6 +112,7 @@ def table2(scored: Sequence[Domain], intervals: Intervals) -> Table:
     for domain in scored:
         for arm in domain.counts:
             row = {"domain": domain.label, "method": ARM_LABELS.get(arm, arm), "arm": arm} | domain.size()
+            row["added_slices"] = domain.added[arm]
             for measure in SEGMENTATION_MEASURES:
                 value, values = domain.score(arm, measure), domain.pseudo(arm, measure)
                 row |= cells(measure, interval(value, values, intervals, bounds=(0, 100)))

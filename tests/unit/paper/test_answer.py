@@ -43,12 +43,16 @@ def of_run(arms, *, patients=8, seeds=3, noise=0.3, seed=0):
     return [pd.DataFrame(rows)]
 
 
+def _iou(tp):
+    return {"tp": tp, "fp": 100_000 - tp, "fn": 0, "tn": 900_000}
+
+
 def _row(arm, seed, patient, style, domain, iou):
     """Counts whose IoU is `iou` percent."""
     cohort = "lidc0001" if domain == "real" else "phantom"
     about = {"arm": arm, "seed": seed, "scan": f"{patient}-{style}", "patient": patient, "cohort": cohort}
     tp = round(1000 * iou)
-    return about | {"style": style, "domain": domain, "slices": 8, "tp": tp, "fp": 100_000 - tp, "fn": 0, "tn": 900_000}
+    return about | {"style": style, "domain": domain, "slices": 8, "added_slices": 5, **_iou(tp)}
 
 
 def page(arms, **how):

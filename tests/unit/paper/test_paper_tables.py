@@ -71,7 +71,8 @@ def cis_frame(values: dict[str, list[tuple[float, float]]], kind: str = "generat
 
 def counts(arm, scan, tp, fp, fn, tn, *, patient=None, domain="in_style", style="s1", seed=0, cohort="phantom"):
     row = {"arm": arm, "seed": seed, "scan": scan, "patient": patient or scan, "cohort": cohort, "style": style}
-    return row | {"domain": domain, "slices": 3, "tp": tp, "fp": fp, "fn": fn, "tn": tn}
+    added = {"plain": 0, "ours": 240}.get(arm, 96) + seed
+    return row | {"domain": domain, "slices": 3, "added_slices": added, "tp": tp, "fp": fp, "fn": fn, "tn": tn}
 
 
 def made_of(*frames: pd.DataFrame) -> Table:
@@ -264,6 +265,16 @@ def test_notes_tell_seeds_of_generators_from_seeds_of_unets(made2):
     assert "U-Nets of 3 seeds, generators of one seed: they share their generator" in said[1]
     assert "generators of 2 seeds: they take the generators in turn" in said[2]
     assert "generators of 3 seeds." in said[3]
+
+
+def test_the_slices_that_an_arm_added_stand_in_the_table_and_in_its_notes():
+    seeds = [[counts(arm, "a", 10, 10, 20, 60, seed=seed) for arm in ("plain", "ours")] for seed in (0, 4)]
+    for one in seeds:
+        one[0]["added_slices"] = 0
+    made = made_of(*map(pd.DataFrame, seeds))
+    assert made.frame.set_index("arm")["added_slices"].to_dict() == {"plain": 0, "ours": 242}
+    said = " ".join(table2_notes(FACTS, made).sentences)
+    assert "Slices added to those of the source style: U-Net + ours 242; a batch takes half" in said
 
 
 def test_faulty_metrics_are_refused():
