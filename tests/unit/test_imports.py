@@ -44,5 +44,17 @@ def test_tables_figures_sheets_and_audit_import_no_torch():
         pytest.fail(f"{', '.join(sorted(heavy))} imported by {', '.join(culprits) or 'a module'}")
 
 
+def test_patients_are_drawn_and_scanned_without_pandas():
+    code = "\n".join(imports_of(ROOT / "scripts" / f"{name}.py") for name in ("make_patient", "scan_patient"))
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys\nprint('pandas' in sys.modules)"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "False"
+
+
 def test_the_test_would_notice():
     assert "torch" in heavy_after("import ctstyle.encoders.network")

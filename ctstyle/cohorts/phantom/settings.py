@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ctstyle.cohorts.sheet import Scan
+from ctstyle.cohorts.scan import Scan
 from ctstyle.errors import CTStyleError
 
 LICENCE = "CC0-1.0 (simulated)"
