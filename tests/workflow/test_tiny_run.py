@@ -22,7 +22,7 @@ FIGURES = [f"figure{number}" for number in range(1, 10)] + ["ranks", "style_spac
 FIGURES += ["ablation_bandwidth"]
 TIMED = {"costs.csv", "costs.md", "costs.tex", "costs.lineage.json", "paper.pdf", "paper.typ"}
 TIMED |= {"claims.csv", "claims.md", "claims.tex", "claims.lineage.json", "answer.md"}
-"""What tells seconds or which of two was faster, or carries the lineage of it; the rest has the same bytes in every run."""
+"""What tells seconds or which of two was faster, or carries its lineage; the rest has the same bytes in every run."""
 SEGMENTATION = {"train_unet", "score_segmentation", "make_table2", "draw_figure7"}
 PRINTED = {"print_environment", "print_paper", "list_sources", "trace_table", "write_crate", "seal", "all"}
 TRANSFER = {"train_transfer", "stylise_test", "generate_augmentation", "score_transfer", "draw_figure5", "draw_figure6"}
