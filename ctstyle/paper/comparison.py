@@ -12,7 +12,7 @@ from ctstyle.encoders.choice import TapLists
 from ctstyle.encoders.network import parameters_to
 from ctstyle.encoders.registry import encoder_spec
 from ctstyle.paper.intervals import Intervals, mean_over_patients, withheld
-from ctstyle.paper.measures import ENCODER_LABELS, LOSS_LABELS, PaperInputError, in_order, loss_label
+from ctstyle.paper.measures import BOUNDS, ENCODER_LABELS, LOSS_LABELS, PaperInputError, in_order, loss_label
 from ctstyle.paper.tables import Table, by_seed_and_patient, cells
 from ctstyle.transfer.decoder import Decoder
 
@@ -42,7 +42,7 @@ def by_training(scores: Iterable[pd.DataFrame], names: Iterable[str], intervals:
         }
         row["withheld"] = withheld(seeds=row["seeds"], patients=row["patients"])
         for measure, values in by_seed_and_patient(of_training, KEPT_AND_REACHED).items():
-            row |= cells(measure, mean_over_patients(values, intervals))
+            row |= cells(measure, mean_over_patients(values, intervals, bounds=BOUNDS[measure]))
         rows.append(row)
     return pd.DataFrame(rows)
 

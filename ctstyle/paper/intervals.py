@@ -131,7 +131,9 @@ def interval(
     return Estimate(float(value), float(low), float(high))
 
 
-def mean_over_patients(values: np.ndarray, intervals: Intervals) -> Estimate:
+def mean_over_patients(
+    values: np.ndarray, intervals: Intervals, *, bounds: tuple[float, float] = (-np.inf, np.inf)
+) -> Estimate:
     """Mean over patients of their means over seeds; `values` float `[seeds, patients]`, NaN = not measured.
 
     Patients without any value are left out; the interval stands on those measured with every seed.
@@ -140,4 +142,4 @@ def mean_over_patients(values: np.ndarray, intervals: Intervals) -> Estimate:
     if measured.size == 0:
         return Estimate(np.nan)
     complete = measured[:, np.isfinite(measured).all(0)]
-    return interval(float(np.nanmean(measured, axis=0).mean()), complete, intervals)
+    return interval(float(np.nanmean(measured, axis=0).mean()), complete, intervals, bounds=bounds)

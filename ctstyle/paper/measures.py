@@ -1,5 +1,6 @@
 """The columns of the tables: what each is called, which direction is better, and how many digits are printed."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -71,6 +72,15 @@ MEASURES: dict[str, Measure] = {
 TRANSFER_ROWS = (*TRANSFER_MEASURES, "lpips_diversity", "cis", "style_hit")
 """What Table 1 prints."""
 SEGMENTATION_MEASURES = ("pa", "miou", "foreground_iou", "dice")
+
+BOUNDS: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(("lpips_content", "lpips_style", "lpips_diversity", "cis"), (0, math.inf)),
+    **dict.fromkeys(("wasserstein_content_hu", "wasserstein_generated_hu", "hu_error_target"), (0, math.inf)),
+    **dict.fromkeys(("ssim_target", "gradient_ssim"), (-1, 1)),
+    **dict.fromkeys(("edge_f1", "dice_content", "dice_generated", "style_hit"), (0, 1)),
+    **dict.fromkeys(SEGMENTATION_MEASURES, (0, 100)),
+}
+"""Values that measures cannot leave; intervals are cut there."""
 
 MODEL_LABELS = {
     "ours": "Ours",

@@ -14,6 +14,7 @@ from ctstyle.metrics.columns import TRANSFER_MEASURES
 from ctstyle.paper.domains import Domain
 from ctstyle.paper.intervals import Estimate, Intervals, interval, mean_over_patients, withheld
 from ctstyle.paper.measures import (
+    BOUNDS,
     MODEL_LABELS,
     SEGMENTATION_MEASURES,
     TRANSFER_ROWS,
@@ -80,7 +81,7 @@ def table1(
             row["slices"] = int(chosen["lpips_content"].notna().sum() // len(transfer[model]))
             row["withheld"] = withheld(seeds=row["seeds"], patients=row["patients"])
             for measure, values in by_seed_and_patient(chosen, TRANSFER_ROWS).items():
-                row |= cells(measure, mean_over_patients(values, intervals))
+                row |= cells(measure, mean_over_patients(values, intervals, bounds=BOUNDS[measure]))
             rows.append(row)
     if not rows:
         raise PaperInputError(
@@ -115,7 +116,7 @@ def table2(scored: Sequence[Domain], intervals: Intervals) -> Table:
             row["added_slices"] = domain.added[arm]
             for measure in SEGMENTATION_MEASURES:
                 value, values = domain.score(arm, measure), domain.pseudo(arm, measure)
-                row |= cells(measure, interval(value, values, intervals, bounds=(0, 100)))
+                row |= cells(measure, interval(value, values, intervals, bounds=BOUNDS[measure]))
             for measure in SEGMENTATION_MEASURES:
                 gain = lead(domain, arm, "plain", measure, intervals) if arm != "plain" else Estimate(np.nan)
                 row |= cells(f"{measure}_gain", gain)

@@ -213,6 +213,10 @@ def test_intervals_stay_within_a_percentage():
     ]
     row = row_of(made_of(pd.DataFrame(rows)), arm="plain")
     assert row["foreground_iou_low"] == 0 and row["foreground_iou_high"] == 100
+    frames = [transfer_frame({"p1": [0.1], "p2": [0.1], "p3": [0.99]}) for _ in range(2)]
+    (row,) = table1({"ours": frames}, {}, {}, DRAW).frame.to_dict("records")
+    assert (row["dice_content_low"], row["dice_content_high"]) == (0, 1)
+    assert row["gradient_ssim_low"] < 0 and row["lpips_style_low"] == 0 and row["lpips_style_high"] > 1
 
 
 def test_score_is_the_mean_over_seeds():
@@ -228,7 +232,7 @@ def test_table_1_ignores_the_order_of_rows_and_holds_its_means():
     shuffled = table1({"ours": [frame.sample(frac=1, random_state=0) for frame in frames]}, {}, {}, DRAW)
     pd.testing.assert_frame_equal(shuffled.frame, made.frame)
     (row,) = made.frame.to_dict("records")
-    assert row["edge_f1_low"] < row["edge_f1"] < row["edge_f1_high"] and row["withheld"] == ""
+    assert row["lpips_style_low"] < row["lpips_style"] < row["lpips_style_high"] and row["withheld"] == ""
 
 
 @pytest.mark.parametrize(
