@@ -169,7 +169,7 @@ def test_an_arm_taken_out_of_the_config_leaves_the_tables_and_nothing_else_runs(
     assert workflow.planned(*arguments) == printing
     other = Workflow(root, tmp_path / "other")
     shutil.copytree(workflow.folder, other.folder)
-    done = other.run(*arguments, "results/tiny/paper/tables/table2.csv")
+    done = other.run("results/tiny/paper/tables/table2.csv", *arguments)
     assert done.returncode == 0, done.stdout[-3000:]
     assert re.findall(r"^(?:local)?rule (\w+):", done.stdout, flags=re.MULTILINE) == ["make_table2"]
     table, before = (
