@@ -104,7 +104,7 @@ def factors(quick: Mapping[str, Any], paper: Mapping[str, Any], slices: float) -
             ("gather_slices", "find_styles", "generate_augmentation", "make_control", "stylise_test"),
             pixels * slices,
         ),
-        **dict.fromkeys(("score_segmentation", "score_transfer", "score_compared", "score_cis"), pixels * slices),
+        **dict.fromkeys(("score_segmentation", "score_transfer", "score_cis"), pixels * slices),
     }
 
 

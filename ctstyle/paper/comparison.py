@@ -25,7 +25,7 @@ LEVELS = (4, 8, 16)
 def by_training(scores: Iterable[pd.DataFrame], names: Iterable[str], intervals: Intervals) -> pd.DataFrame:
     """One row per training: its `names`, and mean and interval over seeds and patients of KEPT_AND_REACHED.
 
-    `scores` are frames of rule score_compared, one per training and seed; the column `withheld` says why there is no
+    `scores` are frames of rule train_compared, one per training and seed; the column `withheld` says why there is no
     interval. Raises PaperInputError where no slice was carried into another style.
     """
     slices = pd.concat(scores, ignore_index=True)

@@ -33,7 +33,6 @@ EVERY_RULE = {
     "draw_figure7",
     "train_contextual",
     "train_compared",
-    "score_compared",
     "optimise_gatys",
     "train_classifier",
     "score_cis",
