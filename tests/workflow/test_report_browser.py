@@ -14,11 +14,11 @@ CATEGORIES = {
     "1 Method": 3,
     "2 Grey scales": 2,
     "3 Style transfer": 4,
-    "4 Segmentation": 8,
+    "4 Segmentation": 10,
     "5 Encoders and layers": 10,
     "6 Claims and errata": 2,
     "7 Training curves": 3,
-    "8 The paper": 2,
+    "8 The paper": 3,
 }
 """How many results each category of the tiny run has."""
 SUBCATEGORIES = {"Figures", "Tables", "Documents", "Augmented slices", "Outputs of the encoders", "Feature layers"}
