@@ -68,12 +68,14 @@ def rank_plot(scored: Sequence[Domain], intervals: Intervals, look: Look) -> Fig
         for number, (first, last) in enumerate(groups):
             ends = [place(ordered[first]) - 0.8, place(ordered[last]) + 0.8]
             axes.plot(ends, [14.5 + 3 * number] * 2, color="black", linewidth=2, solid_capstyle="butt")
-        axes.text(start, 3, _said(ranks, domain), fontsize=6, va="center")
+        axes.text(1, 3, _said(ranks, domain), fontsize=6, va="center")
     return sheet.figure
 
 
 def _said(ranks: Ranks, domain: Domain) -> str:
-    about = f"{domain.label}: mean rank over {ranks.patients} patients, 1 is best; {domain.seeds} seeds averaged"
+    patients = f"{ranks.patients} patient{'s' * (ranks.patients != 1)}"
+    seeds = "one seed" if domain.seeds == 1 else f"mean of {domain.seeds} seeds"
+    about = f"{domain.label}: mean rank over {patients}, 1 is best; {seeds}"
     if not np.isfinite(ranks.critical):
         return f"{about}; no test with fewer than 3 patients or 3 arms"
     return (

@@ -256,5 +256,11 @@ def test_ranks_follow_the_scores_and_leave_references_out():
 
 def test_the_figure_says_where_there_is_no_test():
     scored = domains(of_run({"ours": (0, 24, 0)}, patients=2), "test")
-    shown = [text.get_text() for axes in rank_plot(scored, DRAW, Look()).axes for text in axes.texts]
-    assert any("no test with fewer than 3" in text for text in shown)
+    figure = rank_plot(scored, DRAW, Look())
+    shown = [text for axes in figure.axes for text in axes.texts]
+    assert any("no test with fewer than 3" in text.get_text() for text in shown)
+    figure.canvas.draw()
+    page = figure.bbox
+    for text in shown:
+        box = text.get_window_extent()
+        assert page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1, text.get_text()
