@@ -1,6 +1,7 @@
 """Methods without a style input: one trained network for each target style, all in one file."""
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -16,7 +17,7 @@ from ctstyle.transfer.generator import WrongGenerator, read_metadata
 from ctstyle.transfer.material import Material
 
 
-class NetworkPerStyle(nn.Module):
+class NetworkPerStyle(nn.Module, ABC):
     """One trained network for each target style; stands where a `Generator` stands.
 
     A method sets `kind`, which the metadata of its files hold, and `method`, which messages call it by, and says how
@@ -41,14 +42,14 @@ class NetworkPerStyle(nn.Module):
         """Parameters of all its networks together."""
         return sum(parameter.numel() for parameter in self.networks.parameters())
 
+    @abstractmethod
     def about(self) -> dict[str, Any]:
         """What `rebuilt` needs, as JSON."""
-        raise NotImplementedError
 
     @classmethod
+    @abstractmethod
     def rebuilt(cls, kept: Mapping[str, Any], encoder: Encoder) -> Self:
         """A model with untrained networks as the metadata of a file describe them."""
-        raise NotImplementedError
 
     def generate(
         self,
