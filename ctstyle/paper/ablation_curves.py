@@ -27,6 +27,7 @@ def ablation_curves(chains: pd.DataFrame, asked: pd.DataFrame, question: str, lo
 
     `chains` is that of `ablations.by_seed`, `asked` the frame of `transfer.ablations.Plan`. The dashed line is the
     plain U-Net, and slices that no network touched; the band is the run's own value. Values stand at equal distances.
+    A panel without a number says so.
     Raises PaperInputError for a question without values.
     """
     about, of_values = QUESTIONS[question], of_question(chains, asked, question)
@@ -77,6 +78,9 @@ def _panel(axes: Axes, chains: pd.DataFrame, measure: str) -> None:
     axes.set_xlim(-0.5, len(values) - 0.5)
     axes.set_xticks(values["place"], values["label"], fontsize=5.5)
     axes.margins(y=0.15)
+    if chains[measure].isna().all():
+        axes.set_yticks([])
+        axes.text(0.5, 0.5, "no test scan tells", transform=axes.transAxes, ha="center", va="center", fontsize=6)
 
 
 def _legend(chains: pd.DataFrame) -> tuple[list, list[str]]:

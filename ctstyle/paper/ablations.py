@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ctstyle.metrics.segmentation import pooled_scores
+from ctstyle.paper.domains import IN_STYLE, OUT_OF_STYLE
 from ctstyle.paper.measures import PaperInputError
 from ctstyle.paper.tables import Table
 from ctstyle.transfer.ablations import ARM, BASE, QUESTIONS
@@ -17,6 +18,7 @@ STRUCTURE = ("gradient_ssim", "hu_error_target", "wasserstein_generated_hu")
 """Structure kept, distance to the true target, style reached."""
 MEASURED = ("iou_out_of_style", "foreground_iou_gain", "iou_in_style", *STRUCTURE)
 REFERENCE = "Reference"
+DOMAINS = (OUT_OF_STYLE, IN_STYLE)
 
 
 def by_seed(
@@ -26,24 +28,25 @@ def by_seed(
 
     The frames are those of rule measure_ablation. Foreground IoU in percent from pixel counts pooled over the scans of
     a domain, the gain in points over the plain U-Net of the same seed; the structure measures are means over slices
-    within a patient, then over patients. Raises PaperInputError without a plain U-Net or without a scan out of style.
+    within a patient, then over patients. Where no test scan is of a domain its scores are NaN, and `patients` are those
+    tested out of style. Raises PaperInputError without a plain U-Net.
     """
     counts = pd.concat(segmentation, ignore_index=True)
     scores = pooled_scores(counts, [*CHAIN, "domain"]).pivot(index=CHAIN, columns="domain", values="foreground_iou")
-    if "out_of_style" not in scores or PLAIN not in scores.index.get_level_values("arm"):
+    if PLAIN not in scores.index.get_level_values("arm"):
         raise PaperInputError(
-            "the ablations need test scans out of style, and the plain U-Net",
+            "the ablations need the plain U-Net",
             where="ablations",
-            found=f"domains {sorted(scores.columns)}, arms {sorted(set(counts['arm']))}",
-            expected="out_of_style among the domains, plain among the arms",
+            found=f"arms {sorted(set(counts['arm']))}",
+            expected="plain among the arms",
         )
-    frame = pd.DataFrame({"iou_out_of_style": 100 * scores["out_of_style"]})
-    frame["iou_in_style"] = 100 * scores["in_style"] if "in_style" in scores else np.nan
+    frame = pd.DataFrame({f"iou_{domain}": 100 * scores.get(domain, np.nan) for domain in DOMAINS}, index=scores.index)
     plain = frame["iou_out_of_style"].xs((PLAIN, BASE), level=("arm", "point"))
     frame["foreground_iou_gain"] = (
         frame["iou_out_of_style"] - plain.loc[frame.index.get_level_values("seed")].to_numpy()
     )
-    frame["patients"] = counts[counts["domain"] == "out_of_style"].groupby(CHAIN)["patient"].nunique()
+    tested = counts[counts["domain"] == OUT_OF_STYLE].groupby(CHAIN)["patient"].nunique()
+    frame["patients"] = tested.reindex(frame.index, fill_value=0)
     of_patients = pd.concat(structure, ignore_index=True).groupby([*CHAIN, "patient"])[list(STRUCTURE)].mean()
     frame = frame.join(of_patients.groupby(CHAIN).mean())
     rows = pd.concat(painted, ignore_index=True)
@@ -101,4 +104,6 @@ def _row(question: str, value: str, chains: pd.DataFrame) -> dict[str, object]:
 
 
 def _gains(values: Sequence[float]) -> str:
+    if np.isnan(values).all():
+        return ""
     return ", ".join(f"{value:+.1f}".replace("-", "−") for value in values)

@@ -250,6 +250,7 @@ class AblationFacts:
 def ablations_notes(facts: RunFacts, table: Table, small: AblationFacts) -> Notes:
     """Title and notes of the table of ablations."""
     patients = sorted(set(table.frame["patients"]))
+    empty = () if any(patients) else ("No test scan of this run is out of style: scores and gains there are withheld.",)
     return Notes(
         "What drives it: one setting changed at a time",
         (
@@ -263,6 +264,7 @@ def ablations_notes(facts: RunFacts, table: Table, small: AblationFacts) -> Note
             "Accepted: slices that passed the guard, of those painted. Where it accepts none the U-Net is the one "
             "without augmentation. Settings of slices, target styles and alpha share one generator. HU error without "
             "augmentation: that of slices left as they are.",
+            *empty,
         ),
         number="Table of ablations",
     )

@@ -79,6 +79,18 @@ def test_the_table_has_the_mean_and_every_seeds_gain(chains):
     assert "interval" not in printed
 
 
+def test_without_a_test_scan_out_of_style_its_scores_are_withheld():
+    segmentation, structure, painted = frames()
+    chains = by_seed([frame[frame["domain"] == "in_style"] for frame in segmentation], structure, painted)
+    made = table(chains, ASKED)
+    assert made.frame[["iou_out_of_style", "foreground_iou_gain"]].isna().all(axis=None)
+    assert set(made.frame["patients"]) == {0} and set(made.frame["gain_of_each_seed"]) == {""}
+    assert made.frame["iou_in_style"].tolist() == [100] * 4 and made.frame["hu_error_target"].tolist() == [55] * 4
+    assert "nan" not in to_markdown(made, Notes("Ablations"))
+    shown = [[text.get_text() for text in axes.texts] for axes in ablation_curves(chains, ASKED, "alpha", Look()).axes]
+    assert shown == [["no test scan tells"], ["no test scan tells"], [], []]
+
+
 def curves(figure, axes):
     lines = [np.round(np.asarray(line.get_ydata(), float), 6) for line in figure.axes[axes].lines]
     return {tuple(line.tolist()) for line in lines}
