@@ -24,6 +24,7 @@ from ctstyle.encoders.weights import Weights, state_digest
 from ctstyle.errors import CTStyleError
 from ctstyle.fit import fit
 from ctstyle.initialise import he_initialise
+from ctstyle.optimise import AdamW
 
 NO_LEVEL = 0
 """The level of a slice without a vertebra near; it counts for the rotation alone."""
@@ -86,7 +87,7 @@ def train_domain(
     he_initialise(network, seed=seed)
     images = reduce_to(training.slices, settings.size_px).to(device)
     targets = _classes(training.levels, known).to(device)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    optimiser = AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=settings.steps)
 
     def step(_: int, rng: np.random.Generator) -> Mapping[str, Tensor]:

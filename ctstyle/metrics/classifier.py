@@ -34,6 +34,7 @@ from ctstyle.metrics.inception import (
     probabilities,
     trunk_part,
 )
+from ctstyle.optimise import AdamW
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.window import Window
 
@@ -234,7 +235,7 @@ def _train_all(
     network: nn.Module, images: Tensor, targets: Tensor, settings: ClassifierSettings, **run: Any
 ) -> pd.DataFrame:
     """Train every layer; half of the slices of a batch are mirrored on average, and all are shifted."""
-    optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    optimiser = AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=settings.steps)
     labels = targets.cpu().numpy()
 
@@ -258,7 +259,7 @@ def _train_head(
     # [2, n, 2048]: as they are, and mirrored
     features = torch.stack([forward(network, images, BATCH), forward(network, images.flip(-1), BATCH)])
     network.fc = head
-    optimiser = torch.optim.AdamW(head.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    optimiser = AdamW(head.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=settings.steps)
     labels = targets.cpu().numpy()
 

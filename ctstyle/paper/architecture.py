@@ -238,7 +238,7 @@ def figure3(unet: UNetSettings, *, size_px: int, look: Look) -> Figure:
         page.lines(image + 6, top + tall + 0.8, ("slice", _px(size_px)))
         page.lines(right - 6, top + tall + 0.8, (f"{CLASSES} classes", _px(size_px)))
         norm = "no norm" if unet.norm == "none" else f"{unet.norm} norm"
-        about = f"{total:,} parameters in all; {unet.residual_units} residual units per level, {norm}"
+        about = f"{total:,} parameters in all; {unet.residual_units} convolutions per residual unit, {norm}"
         page.lines(centre, page.height - 4.3, (about,))
     return page.figure
 

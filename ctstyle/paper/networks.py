@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
-from monai.networks.layers.simplelayers import SkipConnection
 from torch import Tensor, nn
 from torchvision.models.feature_extraction import create_feature_extractor
 
@@ -100,12 +99,7 @@ def unet_levels(settings: UNetSettings, size_px: int) -> tuple[UNetLevel, ...]:
     """
     require_size(size_px, size_px, settings)
     network = build_unet(settings, seed=0).to("meta")  # shapes without numbers
-    steps: list[tuple[nn.Module, nn.Module | None]] = []
-    block: nn.Module = network.model
-    while isinstance(block, nn.Sequential) and len(block) == 3 and isinstance(block[1], SkipConnection):
-        steps.append((block[0], block[2]))
-        block = block[1].submodule
-    steps.append((block, None))
+    steps = list(network.levels())
     shapes: dict[nn.Module, tuple[int, ...]] = {}
 
     def keep(module: nn.Module, _: tuple, out: Tensor) -> None:

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 import torch
-from monai.losses import DiceCELoss
-from monai.networks.nets import UNet
 from torch import Tensor
 
 from ctstyle.accumulate import Accumulation
@@ -17,9 +15,12 @@ from ctstyle.device import autocast
 from ctstyle.errors import CTStyleError
 from ctstyle.fit import fit
 from ctstyle.metrics.segmentation import confusion, require_same_shape, scores
+from ctstyle.optimise import AdamW
 from ctstyle.segment.geometry import GeometrySettings, random_grid, transform
+from ctstyle.segment.loss import dice_ce_loss
 from ctstyle.segment.online import Online
 from ctstyle.segment.predict import predict
+from ctstyle.segment.residual import UNet
 from ctstyle.segment.unet import UNetSettings, build_unet, require_size
 from ctstyle.slices.window import Window
 
@@ -84,7 +85,7 @@ def train(
 
     Each batch takes equal shares of all pools: the plain arm has one pool, an augmented arm the same source slices and
     the generated ones, half and half, so all arms take the same number of optimiser steps on batches of one size.
-    Loss: cross entropy + Dice over the batch (MONAI DiceCELoss). The network of one `seed` starts from the same weights
+    Loss: cross entropy + Dice over the batch (`dice_ce_loss`). The network of one `seed` starts from the same weights
     in every arm, and arms of as many pools draw the same slices of the first and move them alike; `online` changes the
     grey values of each batch after that. `validation` slices are scored (foreground IoU) every `validate_every` steps
     and choose nothing.
@@ -95,10 +96,9 @@ def train(
     _check(pools, settings)
     device = torch.device(device)
     network = build_unet(settings.unet, seed=seed).to(device, memory_format=torch.channels_last).train()
-    optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    optimiser = AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     accumulation = Accumulation(name, checkpoint)
     online = online or Online()
-    criterion = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
 
     def step(i: int, rng: np.random.Generator) -> dict[str, Tensor | float]:
         """One batch from the pools; now and then the score on the validation slices."""
@@ -115,7 +115,7 @@ def train(
 
         def loss_of(outputs: dict[str, Tensor], _: np.random.Generator) -> dict[str, Tensor]:
             """Dice and cross entropy, pooled over the batch."""
-            return {"loss": criterion(outputs["logits"], labels)}
+            return {"loss": dice_ce_loss(outputs["logits"], labels)}
 
         result = accumulation.backward(optimiser, len(images), forward, loss_of, rng)
         torch.nn.utils.clip_grad_norm_(network.parameters(), 10.0)

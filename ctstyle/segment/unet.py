@@ -1,15 +1,15 @@
-"""The U-Net of every arm (Ronneberger et al. 2015; MONAI's residual form), and its file."""
+"""The U-Net of every arm, its settings and its file."""
 
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from monai.networks.nets import UNet
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ctstyle.errors import CTStyleError
+from ctstyle.segment.residual import UNet
 
 CLASSES = 2
 NORMS = ("none", "instance")
@@ -21,7 +21,7 @@ class UNetError(CTStyleError):
 
 @dataclass(frozen=True)
 class UNetSettings:
-    """Width of each level, stride between levels (one less) and residual units per level; dropout in [0, 1).
+    """Width of each level, stride between levels (one less), convolutions per residual unit; dropout in [0, 1).
 
     `norm` is `none` (as in the original U-Net) or `instance`. Instance norm takes shift and contrast of the grey scale
     out of every slice, and with them much of what a grey-scale style is; it is a rival of the augmentation, not a
@@ -44,7 +44,13 @@ class UNetSettings:
                 found=f"channels {self.channels}, strides {self.strides}",
                 expected="two or more levels and one stride less than levels",
             )
-
+        if self.residual_units < 1:
+            raise UNetError(
+                "a residual unit has at least one convolution",
+                where="segment: unet: residual_units",
+                found=self.residual_units,
+                expected="1 or more",
+            )
         if self.norm not in NORMS:
             raise UNetError(
                 "unknown normalisation", where="segment: unet: norm", found=self.norm, expected=" or ".join(NORMS)
@@ -62,19 +68,16 @@ class UNetSettings:
 def build_unet(settings: UNetSettings, *, seed: int) -> UNet:
     """A new U-Net: float32 `[B, 1, H, W]` in [0, 1] to logits `[B, 2, H, W]` (background, vertebra).
 
-    The first weights come from `seed`
-    alone and the caller's random state is left as it was.
+    The first weights come from `seed` alone and the caller's random state is left as it was.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return UNet(
-            spatial_dims=2,
-            in_channels=1,
-            out_channels=CLASSES,
-            channels=settings.channels,
-            strides=settings.strides,
-            num_res_units=settings.residual_units,
-            norm=None if settings.norm == "none" else settings.norm,
+            settings.channels,
+            settings.strides,
+            classes=CLASSES,
+            units=settings.residual_units,
+            norm=settings.norm == "instance",
             dropout=settings.dropout,
         )
 

@@ -24,6 +24,7 @@ from ctstyle.encoders.network import Encoder
 from ctstyle.errors import CTStyleError
 from ctstyle.fit import fit
 from ctstyle.initialise import he_initialise
+from ctstyle.optimise import Adam
 from ctstyle.transfer.contextual_loss import contextual_loss
 from ctstyle.transfer.crn import CRN, CRNSettings
 from ctstyle.transfer.features import FeatureCache
@@ -236,7 +237,7 @@ class _Stage:
 
     def __init__(self, network: CRN, settings: ContextualSettings, steps: int):
         self.network = network
-        self.optimiser = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
+        self.optimiser = Adam(network.parameters(), lr=settings.learning_rate)
         falls = settings.schedule == "cosine"
         self.rates = torch.optim.lr_scheduler.LambdaLR(
             self.optimiser, lambda step: 0.55 + 0.45 * math.cos(math.pi * step / max(steps, 1)) if falls else 1.0

@@ -21,6 +21,7 @@ from ctstyle.checkpoint import Checkpoint
 from ctstyle.device import autocast
 from ctstyle.encoders.network import Encoder
 from ctstyle.fit import fit
+from ctstyle.optimise import Adam
 from ctstyle.transfer.cyclegan_networks import (
     DiscriminatorSettings,
     GeneratorSettings,
@@ -195,7 +196,7 @@ class _Pair:
         self.to_y, self.to_x, self.judge_y, self.judge_x = self.networks.values()
         self.judges = nn.ModuleList([self.judge_y, self.judge_x])
         self.optimisers = {
-            name: torch.optim.Adam(chain(*(network.parameters() for network in of)), betas=BETAS)
+            name: Adam(chain(*(network.parameters() for network in of)), betas=BETAS)
             for name, of in (("generators", (self.to_y, self.to_x)), ("discriminators", self.judges))
         }
         self.pools = {name: ImagePool(settings.pool) for name in ("made_y", "made_x")}

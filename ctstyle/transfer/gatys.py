@@ -12,6 +12,7 @@ from ctstyle.encoders.network import Encoder
 from ctstyle.encoders.positions import positions_in_body
 from ctstyle.errors import CTStyleError
 from ctstyle.fit import fit
+from ctstyle.optimise import Adam
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +155,7 @@ def _descend(
 ) -> tuple[np.ndarray, pd.DataFrame]:
     """The optimised batch as `[B, H, W]` and its history."""
     pixels = images.clone().requires_grad_(True)
-    optimiser = torch.optim.Adam([pixels], lr=settings.learning_rate)
+    optimiser = Adam([pixels], lr=settings.learning_rate)
 
     def step(_: int, __: np.random.Generator) -> Mapping[str, Tensor]:
         """One step of Adam inside [0, 1]."""

@@ -22,6 +22,7 @@ from ctstyle.encoders.scale import tap_scales
 from ctstyle.errors import CTStyleError
 from ctstyle.fit import fit
 from ctstyle.initialise import he_initialise
+from ctstyle.optimise import Adam
 from ctstyle.transfer.adain import STATISTICS, restyle
 from ctstyle.transfer.decoder import Decoder
 from ctstyle.transfer.features import FeatureCache, scaled_maps, with_smoothing
@@ -159,7 +160,7 @@ def warm_up(
         decoder.layers[-1].weight *= 0.05
         decoder.layers[-1].bias.fill_(float(slices.mean()))
     place(decoder, device)
-    optimiser = torch.optim.Adam(decoder.parameters(), lr=settings.learning_rate)
+    optimiser = Adam(decoder.parameters(), lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rise_and_fall(step, settings.steps))
     accumulation = Accumulation("warm-up", checkpoint)
 
@@ -223,7 +224,7 @@ def train(
     groups = [np.flatnonzero(material.style_names == name) for name in sorted(set(material.style_names))]
     masks = torch.from_numpy(np.ascontiguousarray(material.bodies, dtype=bool)).to(device)
     decoder = copy.deepcopy(start.decoder).train()
-    optimiser = torch.optim.Adam(decoder.parameters(), lr=settings.learning_rate)
+    optimiser = Adam(decoder.parameters(), lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _rate(settings))
     accumulation = Accumulation(f"transfer {model}", checkpoint)
 

@@ -4,8 +4,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
-from monai.networks.nets import UNet
 from torch import Tensor
+
+from ctstyle.segment.residual import UNet
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from monai.networks.nets import UNet
 from torch import Tensor, nn
 
 from ctstyle.errors import CTStyleError
 from ctstyle.segment.online.base import Online
+from ctstyle.segment.residual import UNet
 
 EPSILON = 1e-6
 
@@ -62,10 +62,7 @@ def mix_statistics(maps: Tensor, mates: Tensor, share: Tensor) -> Tensor:
 
 def first_levels(network: UNet, count: int) -> list[nn.Module]:
     """The modules of the first `count` levels of the way down; raises CTStyleError where there are fewer."""
-    levels, block = [], network.model
-    while len(levels) < count and isinstance(block, nn.Sequential):
-        levels.append(block[0])
-        block = block[1].submodule
+    levels = [down for down, up in network.levels() if up is not None]
     if len(levels) < count:
         raise CTStyleError(
             "the U-Net has too few levels",
@@ -74,4 +71,4 @@ def first_levels(network: UNet, count: int) -> list[nn.Module]:
             expected=f"at least {count}",
             fix="Lower `levels`, or give the U-Net more `channels`.",
         )
-    return levels
+    return levels[:count]
