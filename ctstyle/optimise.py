@@ -15,7 +15,7 @@ MARKED = ("add_param_group", "state_dict", "load_state_dict", "zero_grad")
 
 
 def lean(kind: type[Optimizer]) -> type[Optimizer]:
-    """The optimiser class, `fused`, with the methods that torch's marks are wrapped around; same arithmetic and state."""
+    """The optimiser class, `fused`, with the methods that torch wraps its marks around; same arithmetic and state."""
     methods = {name: inspect.unwrap(getattr(kind, name)) for name in MARKED}
     step = torch.no_grad()(inspect.unwrap(kind.step))
     start = partialmethod(kind.__init__, fused=True)

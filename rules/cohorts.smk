@@ -19,8 +19,27 @@ rule make_patient:
         "../scripts/make_patient.py"
 
 
+rule measure_beams:
+    output:
+        beams="<cohorts>/phantom/beams.json",
+        record="<provenance>/records/measure_beams.json",
+    log:
+        "<logs>/measure_beams.log",
+    benchmark:
+        "<benchmarks>/measure_beams.tsv"
+    conda:
+        "../envs/ctstyle.yaml"
+    threads: 1
+    params:
+        phantom=lookup("phantom", within=config),
+        code=fingerprint("measure_beams"),
+    script:
+        "../scripts/measure_beams.py"
+
+
 rule scan_patient:
     input:
+        beams="<cohorts>/phantom/beams.json",
         patient="<cohorts>/phantom/{patient}.npz",
     output:
         scan="<cohorts>/phantom/{patient}-{scanner}.zip",

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ctstyle.cohorts.beam import beam_of, load_beams
 from ctstyle.cohorts.phantom.patient import Patient
 from ctstyle.cohorts.phantom.settings import PhantomSettings
 from ctstyle.cohorts.scanner import write_scan
@@ -12,4 +13,6 @@ if __name__ == "__main__":
     with job(snakemake) as run:
         settings = build(PhantomSettings, run.params.phantom)
         patient = Patient.load(Path(run.input.patient))
-        write_scan(Path(run.output.scan), settings, patient, run.wildcards.scanner)
+        style = run.wildcards.scanner
+        beam = beam_of(load_beams(Path(run.input.beams)), settings.style(style).kvp)
+        write_scan(Path(run.output.scan), settings, patient, style, beam)

@@ -5,14 +5,13 @@ iodine), the tube current the noise, the kernel sharpness and noise texture, and
 """
 
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+from ctstyle.cohorts.beam import Beam
 from ctstyle.cohorts.phantom.patient import Patient, view_angles
 from ctstyle.cohorts.phantom.settings import PhantomSettings, Style
-from ctstyle.cohorts.phantom.tissues import BASIS, mass_attenuation, mass_attenuations
 from ctstyle.dicom.write import CTSeries, write_ct_zip
 from ctstyle.errors import CTStyleError
 
@@ -51,28 +50,6 @@ class Scanned:
     iodine_mg_ml: float
 
 
-@cache
-def _beam(kvp: float) -> tuple[float, float]:
-    """Effective energy (keV) and photons per cm2 and mAs at 1 m of a filtered tungsten beam.
-
-    Spectrum from spekpy (10 degree anode; 3 mm Al + 0.9 mm Ti, a usual CT filter). The effective energy is the one at
-    which water attenuates like the spectrum does behind 20 cm of water, weighted by energy as in a scintillator.
-    """
-    import spekpy
-
-    tube = spekpy.Spek(kvp=kvp, th=10).filter("Al", 3.0).filter("Ti", 0.9)
-    photons = float(tube.get_flu())
-    kev, fluence = tube.filter("Water", 200.0).get_spectrum()
-    water = mass_attenuations("water", kev)
-    mu = float((fluence * kev * water).sum() / (fluence * kev).sum())
-    return float(np.interp(-mu, -water, kev)), photons
-
-
-def effective_kev(kvp: float) -> float:
-    """Effective energy in keV of the scanner's beam at a tube voltage in kV."""
-    return _beam(kvp)[0]
-
-
 def iodine_concentration(patient: Patient, style: Style) -> float:
     """Iodine in arterial blood (mg/ml) when this patient is scanned in this style; 0 without contrast agent."""
     if patient.injected >= style.contrast_share:
@@ -81,35 +58,38 @@ def iodine_concentration(patient: Patient, style: Style) -> float:
     return low + patient.phase * (high - low)
 
 
-def scan_patient(settings: PhantomSettings, patient: Patient, style: str) -> Scanned:
-    """Scan a patient in one of the settings' styles. The noise is independent per style and patient."""
+def scan_patient(settings: PhantomSettings, patient: Patient, style: str, beam: Beam) -> Scanned:
+    """Scan a patient in one of the settings' styles, whose tube voltage gives `beam`.
+
+    The noise is independent per style and patient.
+    """
     chosen = settings.style(style)
     order = list(settings.styles).index(style)
     number = settings.index(patient.name)
     rng = np.random.default_rng([settings.seed, number, 100 + order])
     iodine = iodine_concentration(patient, chosen)
-    paths = line_integrals(patient.sinograms, kev=effective_kev(chosen.kvp), iodine_mg_ml=iodine)
+    paths = line_integrals(patient.sinograms, beam, iodine_mg_ml=iodine)
     photons = photons_per_ray(
-        chosen, pixel_mm=patient.pixel_mm, thickness_mm=patient.thickness_mm, angles=paths.shape[-1]
+        chosen, beam, pixel_mm=patient.pixel_mm, thickness_mm=patient.thickness_mm, angles=paths.shape[-1]
     )
     hu = reconstruct(
         add_noise(paths, photons=photons, rng=rng),
         kernel=_kernel(chosen.kernel),
         pixel_mm=patient.pixel_mm,
-        kev=effective_kev(chosen.kvp),
+        beam=beam,
     )
     return Scanned(hu, patient.labels, iodine)
 
 
-def line_integrals(sinograms: np.ndarray, *, kev: float, iodine_mg_ml: float) -> np.ndarray:
+def line_integrals(sinograms: np.ndarray, beam: Beam, *, iodine_mg_ml: float) -> np.ndarray:
     """Attenuation along each ray, `[z, detector, angle]`, from basis sinograms `[3, z, detector, angle]`."""
-    water, mineral, iodine = (mass_attenuation(name, kev) for name in BASIS)
+    water, mineral, iodine = beam.attenuation
     return water * sinograms[0] + mineral * sinograms[1] + (iodine * iodine_mg_ml / 1000.0) * sinograms[2]
 
 
-def photons_per_ray(style: Style, *, pixel_mm: float, thickness_mm: float, angles: int) -> float:
+def photons_per_ray(style: Style, beam: Beam, *, pixel_mm: float, thickness_mm: float, angles: int) -> float:
     """Photons that reach one detector bin at the axis without a patient: fluence x area x mAs per view."""
-    fluence = _beam(style.kvp)[1] * (100.0 / _SOURCE_TO_AXIS_CM) ** 2
+    fluence = beam.photons * (100.0 / _SOURCE_TO_AXIS_CM) ** 2
     return _DETECTOR_EFFICIENCY * fluence * (pixel_mm * thickness_mm / 100.0) * style.mas / angles
 
 
@@ -120,10 +100,10 @@ def add_noise(paths: np.ndarray, *, photons: float, rng: np.random.Generator) ->
     return -np.log(np.maximum(counts, 1.0) / photons)
 
 
-def reconstruct(paths: np.ndarray, *, kernel: Kernel, pixel_mm: float, kev: float) -> np.ndarray:
+def reconstruct(paths: np.ndarray, *, kernel: Kernel, pixel_mm: float, beam: Beam) -> np.ndarray:
     """Filtered back-projection of `[z, detector, angle]` to Hounsfield units, float32 `[z, y, x]`.
 
-    Calibrated to water = 0 and vacuum = -1000 at the effective energy; outside the field of view lies air.
+    Calibrated to water = 0 and vacuum = -1000 at the effective energy of `beam`; outside the field of view lies air.
     """
     from scipy.ndimage import gaussian_filter
     from skimage.transform import iradon
@@ -132,7 +112,7 @@ def reconstruct(paths: np.ndarray, *, kernel: Kernel, pixel_mm: float, kev: floa
     size = paths.shape[1]
     y, x = np.ogrid[:size, :size]
     outside = np.hypot(y - size // 2, x - size // 2) > size // 2 - 2
-    scale = 10.0 / pixel_mm / mass_attenuation("water", kev)
+    scale = 10.0 / pixel_mm / beam.water
     out = np.empty((paths.shape[0], size, size), np.float32)
     for k, sinogram in enumerate(paths):
         image = iradon(sinogram, angles, filter_name=kernel.filter_name, circle=True) * scale
@@ -162,9 +142,9 @@ def export(hu: np.ndarray, style: Style) -> np.ndarray:
     return np.rint(np.clip((hu - level) / width + 0.5, 0, 1) * 255).astype(np.uint8)
 
 
-def write_scan(path: Path, settings: PhantomSettings, patient: Patient, style: str) -> None:
-    """Scan a patient and write CT and vertebra masks as DICOM in one zip (`dicom.write.write_ct_zip`)."""
-    scanned = scan_patient(settings, patient, style)
+def write_scan(path: Path, settings: PhantomSettings, patient: Patient, style: str, beam: Beam) -> None:
+    """`scan_patient`, written as DICOM, CT and vertebra masks in one zip (`dicom.write.write_ct_zip`)."""
+    scanned = scan_patient(settings, patient, style, beam)
     chosen = settings.style(style)
     half = patient.pixel_mm * (patient.labels.shape[-1] // 2)
     write_ct_zip(

@@ -15,6 +15,7 @@ import pydicom
 import pytest
 import yaml
 
+from ctstyle.cohorts.beam import measure
 from ctstyle.cohorts.phantom.patient import make_patient
 from ctstyle.cohorts.phantom.settings import PhantomSettings
 from ctstyle.cohorts.scanner import write_scan
@@ -41,7 +42,9 @@ def virtual_patients(folder: Path) -> None:
     folder.mkdir()
     for number in range(5):
         path = folder / f"{number}.zip"
-        write_scan(path, settings, make_patient(settings, f"phantom-p{number:02d}"), SCANNERS[number % 2])
+        style = SCANNERS[number % 2]
+        beam = measure(settings.style(style).kvp)
+        write_scan(path, settings, make_patient(settings, f"phantom-p{number:02d}"), style, beam)
         with zipfile.ZipFile(path) as archive:
             for name in archive.namelist():
                 dataset = pydicom.dcmread(archive.open(name))

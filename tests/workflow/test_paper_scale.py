@@ -7,6 +7,7 @@ import pandas as pd
 import pydicom
 import pytest
 
+from ctstyle.cohorts.beam import measure
 from ctstyle.cohorts.phantom.patient import make_patient
 from ctstyle.cohorts.phantom.settings import PhantomSettings
 from ctstyle.cohorts.scanner import write_scan
@@ -68,7 +69,8 @@ def collection(tmp_path_factory):
     for number in range(4):
         maker, style = list(SCANNERS.items())[number % 2]
         path = folder / f"{number}.zip"
-        write_scan(path, settings, make_patient(settings, f"phantom-p{number:02d}"), style)
+        beam = measure(settings.style(style).kvp)
+        write_scan(path, settings, make_patient(settings, f"phantom-p{number:02d}"), style, beam)
         row = dict.fromkeys(COLUMNS, "") | {"patient": f"138{number:02d}", "manufacturer": maker, "mb": "2"}
         with zipfile.ZipFile(path) as archive:
             kinds = {name: "seg" if "seg" in name else "ct" for name in archive.namelist()}

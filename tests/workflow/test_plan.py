@@ -8,6 +8,7 @@ import yaml
 CONFIGS = ["config/config.yaml", "config/paper.yaml", "config/study.yaml", "tests/config/tiny.yaml"]
 EVERY_RULE = {
     "make_patient",
+    "measure_beams",
     "scan_patient",
     "fetch_lidc0001",
     "cut_scan",

@@ -26,7 +26,7 @@ TIMED |= {"claims.csv", "claims.md", "claims.tex", "claims.lineage.json", "answe
 SEGMENTATION = {"train_unet", "score_segmentation", "make_table2", "draw_figure7"}
 PRINTED = {"print_environment", "print_paper", "list_sources", "trace_table", "write_crate", "seal", "all"}
 TRANSFER = {"train_transfer", "stylise_test", "generate_augmentation", "score_transfer", "draw_figure5", "draw_figure6"}
-MAKING_SLICES = {"make_patient", "scan_patient", "fetch_lidc0001", "cut_scan", "find_styles"}
+MAKING_SLICES = {"make_patient", "measure_beams", "scan_patient", "fetch_lidc0001", "cut_scan", "find_styles"}
 
 
 def _with(tmp_path, root, **changes):

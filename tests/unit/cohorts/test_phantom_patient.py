@@ -7,6 +7,7 @@ import pytest
 from scipy.ndimage import binary_erosion
 
 from ctstyle.cohorts import scanner
+from ctstyle.cohorts.beam import measure
 from ctstyle.cohorts.phantom.patient import Patient, draw_anatomy, make_patient
 from ctstyle.cohorts.phantom.settings import PhantomSettings
 from ctstyle.cohorts.phantom.spine import LEVELS, draw_spine, vertebra_solid
@@ -15,6 +16,7 @@ from ctstyle.dicom.labels import VERTEBRA_IDS
 
 SETTINGS = PhantomSettings(slices=4, thickness_mm=7.0)
 KEV = 72.0
+BEAM = measure(120.0)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +28,7 @@ def drawn():
 def scanned():
     settings = PhantomSettings(slices=2, angles=120)
     patient = make_patient(settings, "phantom-p00")
-    return settings, patient, scanner.scan_patient(settings, patient, "soft_display")
+    return settings, patient, scanner.scan_patient(settings, patient, "soft_display", BEAM)
 
 
 def spine():
@@ -116,14 +118,14 @@ def test_a_saved_patient_scans_to_the_same_bytes(scanned, tmp_path):
     settings, patient, before = scanned
     patient.save(tmp_path / "p.npz")
     loaded = Patient.load(tmp_path / "p.npz")
-    after = scanner.scan_patient(settings, loaded, "soft_display")
+    after = scanner.scan_patient(settings, loaded, "soft_display", BEAM)
     assert before.hu.tobytes() == after.hu.tobytes()
     assert loaded.name == "phantom-p00" and loaded.origin_z_mm == patient.origin_z_mm
 
 
 def test_styles_see_the_same_anatomy_with_other_noise(scanned):
     settings, patient, plain = scanned
-    other = scanner.scan_patient(settings, patient, "full_range_sharp")
+    other = scanner.scan_patient(settings, patient, "full_range_sharp", BEAM)
     assert plain.labels is other.labels
     assert np.corrcoef(plain.hu.ravel(), other.hu.ravel())[0, 1] > 0.97
     centre = (slice(None), slice(100, 156), slice(100, 156))

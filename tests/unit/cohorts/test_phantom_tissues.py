@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import xraydb
 
+from ctstyle.cohorts.beam import measure
 from ctstyle.cohorts.phantom.tissues import PUBLISHED_HU, TISSUES, basis_densities, hounsfield, mass_attenuation
-from ctstyle.cohorts.scanner import effective_kev
 
 
 @pytest.mark.parametrize("tissue", sorted(TISSUES))
@@ -28,12 +28,12 @@ def test_water_and_mineral_agree_with_xraydb_by_formula():
 @pytest.mark.parametrize("tissue", sorted(set(PUBLISHED_HU) & set(TISSUES) - {"cortical bone"}))
 def test_hounsfield_units_at_120_kvp_are_the_published_ones(tissue):
     low, high = PUBLISHED_HU[tissue]
-    assert low <= hounsfield(np.array([*basis_densities(tissue), 0.0]), effective_kev(120)) <= high
+    assert low <= hounsfield(np.array([*basis_densities(tissue), 0.0]), measure(120.0).kev) <= high
 
 
 def test_fat_is_darker_and_bone_brighter_at_low_voltage():
     def at(tissue, kvp):
-        return hounsfield(np.array([*basis_densities(tissue), 0.0]), effective_kev(kvp))
+        return hounsfield(np.array([*basis_densities(tissue), 0.0]), measure(kvp).kev)
 
     assert at("adipose", 80) < at("adipose", 120) - 10
     assert at("cortical bone", 80) > 1.25 * at("cortical bone", 120)

@@ -1,11 +1,13 @@
 """The scanner on test objects with known answers: calibration, noise, kernels, voltage and iodine."""
 
 import dataclasses
+from functools import cache
 
 import numpy as np
 import pytest
 
 from ctstyle.cohorts import scanner
+from ctstyle.cohorts.beam import UnknownBeam, beam_of, load_beams, measure, save_beams
 from ctstyle.cohorts.phantom.patient import project
 from ctstyle.cohorts.phantom.settings import PhantomSettings, Style, default_styles
 from ctstyle.cohorts.phantom.tissues import PUBLISHED_HU, basis_densities, mass_attenuation
@@ -34,6 +36,11 @@ def inserts() -> tuple[np.ndarray, dict[str, np.ndarray]]:
     return densities, rods
 
 
+@cache
+def beam_at(kvp):
+    return measure(kvp)
+
+
 @pytest.fixture(scope="module")
 def cylinder():
     densities, rods = inserts()
@@ -41,11 +48,11 @@ def cylinder():
 
 
 def image(sinograms, *, kvp=120.0, iodine=10.0, kernel="medium", photons=None, seed=0):
-    kev = scanner.effective_kev(kvp)
-    paths = scanner.line_integrals(sinograms, kev=kev, iodine_mg_ml=iodine)
+    beam = beam_at(kvp)
+    paths = scanner.line_integrals(sinograms, beam, iodine_mg_ml=iodine)
     if photons:
         paths = scanner.add_noise(paths, photons=photons, rng=np.random.default_rng(seed))
-    return scanner.reconstruct(paths, kernel=scanner.KERNELS[kernel], pixel_mm=2.0, kev=kev)[0]
+    return scanner.reconstruct(paths, kernel=scanner.KERNELS[kernel], pixel_mm=2.0, beam=beam)[0]
 
 
 @pytest.mark.parametrize("tissue", [*INSERTS, "air"])
@@ -64,7 +71,7 @@ def test_water_is_zero(cylinder):
 def test_iodine_is_brighter_at_80_kvp_by_the_ratio_of_tabulated_attenuation(cylinder):
     sinograms, rods = cylinder
     seen = {kvp: image(sinograms, kvp=kvp)[rods["iodine"]].mean() for kvp in (80.0, 120.0)}
-    kev = {kvp: scanner.effective_kev(kvp) for kvp in seen}
+    kev = {kvp: beam_at(kvp).kev for kvp in seen}
     per_mg = {kvp: mass_attenuation("iodine", kev[kvp]) / mass_attenuation("water", kev[kvp]) for kvp in seen}
     for kvp in seen:
         assert seen[kvp] == pytest.approx(10 * per_mg[kvp], abs=6)
@@ -73,9 +80,20 @@ def test_iodine_is_brighter_at_80_kvp_by_the_ratio_of_tabulated_attenuation(cyli
 
 
 def test_effective_energies_are_those_of_ct():
-    energies = [scanner.effective_kev(kvp) for kvp in (80, 100, 120, 140)]
+    energies = [beam_at(kvp).kev for kvp in (80, 100, 120, 140)]
     assert energies == sorted(energies)
     assert 50 < energies[0] < 60 and 62 < energies[2] < 76
+
+
+def test_beams_are_read_as_they_were_measured(tmp_path):
+    save_beams(tmp_path / "beams.json", [120.0, 80.0, 120.0])
+    beams = load_beams(tmp_path / "beams.json")
+    assert (
+        list(beams) == ["80", "120"] and beam_of(beams, 120) == beam_at(120.0) and beam_of(beams, 80) == beam_at(80.0)
+    )
+    assert beam_at(120.0).attenuation[2] == mass_attenuation("iodine", beam_at(120.0).kev)
+    with pytest.raises(UnknownBeam, match="100 kV"):
+        beam_of(beams, 100)
 
 
 def test_noise_falls_with_the_root_of_the_dose(cylinder):
@@ -89,7 +107,7 @@ def test_noise_falls_with_the_root_of_the_dose(cylinder):
 def test_photons_follow_current_and_voltage():
     def photons(**change):
         style = dataclasses.replace(Style(kvp=120, mas=100), **change)
-        return scanner.photons_per_ray(style, pixel_mm=1.6, thickness_mm=5, angles=180)
+        return scanner.photons_per_ray(style, beam_at(style.kvp), pixel_mm=1.6, thickness_mm=5, angles=180)
 
     assert photons(mas=200) == pytest.approx(2 * photons())
     assert photons(kvp=80) < 0.5 * photons()
@@ -131,4 +149,4 @@ def test_unknown_kernel_is_named():
         "phantom-p00", np.zeros((3, 1, 8, 4), np.float32), np.zeros((1, 8, 8)), 2.0, 5.0, 0.0, 0, 0
     )
     with pytest.raises(scanner.UnknownKernel, match="B70f"):
-        scanner.scan_patient(settings, patient, "odd")
+        scanner.scan_patient(settings, patient, "odd", beam_at(120.0))

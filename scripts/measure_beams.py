@@ -1,0 +1,13 @@
+"""Measure the beams of the virtual scanner's tube voltages (rule measure_beams)."""
+
+from pathlib import Path
+
+from ctstyle.cohorts.beam import save_beams
+from ctstyle.cohorts.phantom.settings import PhantomSettings
+from ctstyle.job import job
+from ctstyle.settings import build
+
+if __name__ == "__main__":
+    with job(snakemake) as run:
+        styles = build(PhantomSettings, run.params.phantom).styles
+        save_beams(Path(run.output.beams), (style.kvp for style in styles.values()))
