@@ -28,9 +28,9 @@ REAL = ("lumbar_3mm_nifti", "siemens_br38f_t11_t12", "l3_crop_nifti", "ny_sbu_sa
 
 
 def virtual_patients(folder: Path) -> None:
-    """Five patients, each scanned by one of two scanners, as folders of DICOM with planted headers."""
+    """Seven patients, each scanned by one of two scanners, as folders of DICOM with planted headers."""
     settings = PhantomSettings(
-        train=dict.fromkeys(SCANNERS, 3),
+        train=dict.fromkeys(SCANNERS, 4),
         val={},
         test_patients=0,
         slices=4,
@@ -40,7 +40,7 @@ def virtual_patients(folder: Path) -> None:
         angles=90,
     )
     folder.mkdir()
-    for number in range(5):
+    for number in range(7):
         path = folder / f"{number}.zip"
         style = SCANNERS[number % 2]
         beam = measure(settings.style(style).kvp)
@@ -72,7 +72,7 @@ def test_from_an_archive_to_the_pdf_and_the_exports_without_naming_anybody(root,
     assert wrote.returncode == 0, wrote.stderr.decode()
     assert leaks(wrote.stdout + wrote.stderr + sheet.read_bytes()) == set()
     scans = read_sheet(sheet)
-    assert sum(bool(scan.mask) for scan in scans) >= 5 + 3 * shared.is_dir()
+    assert sum(bool(scan.mask) for scan in scans) >= 7 + 3 * shared.is_dir()
 
     own = yaml.safe_load((root / "tests" / "config" / "tiny.yaml").read_text())
     own |= {"pathvars": {"results": "results/mine"}, "cohorts": ["sheet", "lidc0001"], "sheet": str(sheet)}
