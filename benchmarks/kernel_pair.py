@@ -27,7 +27,8 @@ from skimage.exposure import match_histograms
 from ctstyle.cohorts.wheels import fetch_wheel
 from ctstyle.dicom.read import read_volume
 from ctstyle.encoders.network import build
-from ctstyle.encoders.weights import HED_WHEEL, Sources, prepare
+from ctstyle.encoders.plan import HED_WHEEL
+from ctstyle.encoders.weights import Sources, prepare
 from ctstyle.metrics.noise_spectrum import ROI_PX, flat_regions, radial_spectrum, spectrum_distance_db
 from ctstyle.metrics.structure import gradient_ssim
 from ctstyle.metrics.style import wasserstein1_hu

