@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.feature_extraction import create_feature_extractor
 
-from ctstyle.encoders.network import trunk
+from ctstyle.encoders.network import cut, trunk
 from ctstyle.encoders.registry import EncoderSpec, encoder_spec
 from ctstyle.paper.measures import PaperInputError
 from ctstyle.segment.unet import UNetSettings, build_unet, require_size
@@ -153,7 +152,7 @@ def decoder_of(tap: Level) -> Decoder:
 
 def _measured(spec: EncoderSpec, taps: Sequence[str], size_px: int) -> tuple[dict[str, Tensor], int]:
     """The maps (shapes only) of one slice at `taps`, and the parameters of the network up to the deepest of them."""
-    network = create_feature_extractor(trunk(spec), return_nodes={spec.tap(tap).module: tap for tap in taps})
+    network = cut(trunk(spec), spec, taps)
     maps = network(torch.empty(1, 3, size_px, size_px, device="meta"))
     return maps, count(network)
 
