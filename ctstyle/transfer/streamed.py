@@ -50,7 +50,7 @@ class _UnitRows(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, vectors: Tensor, centre: Tensor) -> Tensor:
         """The rows; they and one factor each are kept."""
-        rows = (vectors - centre).transpose(-1, -2).contiguous()
+        rows = vectors.transpose(-1, -2).clone(memory_format=torch.contiguous_format).sub_(centre.transpose(-1, -2))
         length = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
         factor = torch.where(length > NORM_GUARD, 1 / length, torch.zeros_like(length))
         rows.mul_(factor)
