@@ -18,7 +18,7 @@ from benchmarks.side_by_side import interleave, machine, ratios, spread, table
 from ctstyle.transfer import contextual_loss as module
 from ctstyle.transfer.contextual_loss import contextual_loss
 
-SIZES = ((16, 256), (22, 256), (32, 256), (64, 256), (96, 256), (128, 128))
+SIZES = ((8, 256), (12, 256), (16, 256), (20, 256), (22, 256), (32, 256), (64, 256), (96, 256), (128, 128))
 """Side of a square map and its channels."""
 ROUNDS = 5
 

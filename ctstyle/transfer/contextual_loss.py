@@ -1,5 +1,7 @@
 """The contextual loss (Mechrez et al. 2018): how alike two sets of feature vectors are, blind to place."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -52,7 +54,7 @@ def contextual_loss(
             if spatial_weight > 0:
                 apart = spatial_weight * (generated_xy[:, :, None] - target_xy[:, None, :]).square().sum(dim=0)
             made, wanted = (unit_rows(vectors, mean) for vectors in (generated, target))
-            similarity = _dense_similarity(made, wanted, bandwidth=bandwidth, eps=eps, apart=apart)
+            similarity = _DenseSimilarity.apply(made, wanted, apart, bandwidth, eps)
         else:
             similarities = []
             for pair in zip(generated, target, mean):
@@ -64,14 +66,42 @@ def contextual_loss(
         return -similarity.log()
 
 
-def _dense_similarity(made: Tensor, wanted: Tensor, *, bandwidth: float, eps: float, apart: Tensor | None) -> Tensor:
-    """CX per sample `[B]` of unit rows `[B, N, C]` and `[B, M, C]`; `apart` `[N, M]` is added to their distance."""
-    distance = (1 - made @ wanted.transpose(1, 2)).clamp_min(0)
-    if apart is not None:
-        distance = distance + apart
-    relative = distance / (distance.amin(dim=2, keepdim=True) + eps)
-    # a softmax over the targets is w_ij / sum_k w_ik, without overflow
-    return torch.softmax((1 - relative) / bandwidth, dim=2).amax(dim=1).mean(dim=1)
+class _DenseSimilarity(torch.autograd.Function):
+    """CX per sample `[B]` of unit rows `[B, N, C]` and `[B, M, C]`; `apart` `[N, M]` is added to their distance.
+
+    Written out, the backward pass makes half the matrices that autograd would.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, made: Tensor, wanted: Tensor, apart: Tensor | None, bandwidth: float, eps: float) -> Tensor:
+        """The similarity; keeps the distances and their softmax."""
+        distance = torch.bmm(made, wanted.transpose(1, 2)).neg_().add_(1).clamp_(min=0)
+        if apart is not None:
+            distance += apart
+        least, nearest = distance.min(dim=2, keepdim=True)
+        reach = least + eps
+        # a softmax over the targets is w_ij / sum_k w_ik, without overflow
+        share = torch.softmax(distance * (-1 / (bandwidth * reach)), dim=2)
+        best, winner = share.max(dim=1, keepdim=True)
+        ctx.save_for_backward(made, wanted, distance, nearest, reach, share, best, winner)
+        ctx.bandwidth = bandwidth
+        return best.mean(dim=(1, 2))
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        """c_ij is the gradient of the softmax's argument -d_ij / (r_i bandwidth); it reaches d_ij, and r_i by way of
+        the nearest target."""
+        made, wanted, distance, nearest, reach, share, best, winner = ctx.saved_tensors
+        pull = best * (upstream / wanted.shape[1])[:, None, None]
+        total = torch.zeros_like(reach).scatter_add_(1, winner.transpose(1, 2), pull.transpose(1, 2))
+        slope = (share * -total).scatter_add_(1, winner, pull)
+        through_reach = -torch.linalg.vecdot(slope, distance).unsqueeze(2) / reach
+        slope = slope.scatter_add_(2, nearest, through_reach).mul_(1 / (ctx.bandwidth * reach))
+        with torch.autocast(slope.device.type, enabled=False):
+            of_made = torch.bmm(slope, wanted) if ctx.needs_input_grad[0] else None
+            of_wanted = torch.bmm(slope.transpose(1, 2), made) if ctx.needs_input_grad[1] else None
+        return of_made, of_wanted, None, None, None
 
 
 def _with_places(

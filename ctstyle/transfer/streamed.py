@@ -17,6 +17,10 @@ from ctstyle.transfer.guards import NORM_GUARD
 
 BLOCK_ROWS = 256
 """Rows of one block on the CPU: with 4,096 targets the block is 4 MB."""
+GROUP_ROWS = 16
+"""Rows of a block whose largest share of a target is taken together."""
+GATHER_BELOW = 0.9
+"""Below this share of rows that hold a maximum, the second product is taken of these rows alone."""
 BLOCK_BYTES = 1 << 28
 """Largest block on a graphics card."""
 
@@ -46,7 +50,7 @@ class _UnitRows(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, vectors: Tensor, centre: Tensor) -> Tensor:
         """The rows; they and one factor each are kept."""
-        rows = (vectors - centre).transpose(-1, -2).contiguous()
+        rows = vectors.transpose(-1, -2).clone(memory_format=torch.contiguous_format).sub_(centre.transpose(-1, -2))
         length = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
         factor = torch.where(length > NORM_GUARD, 1 / length, torch.zeros_like(length))
         rows.mul_(factor)
@@ -59,7 +63,7 @@ class _UnitRows(torch.autograd.Function):
         """The part of the gradient across each row, as columns again."""
         rows, factor = ctx.saved_tensors
         along = torch.linalg.vecdot(upstream, rows).unsqueeze(-1)
-        gradient = torch.addcmul(upstream, along, rows, value=-1).mul_(factor).transpose(-1, -2)
+        gradient = torch.addcmul(upstream, along, rows, value=-1).mul_(factor).transpose(-1, -2).contiguous()
         return gradient, -gradient.sum(dim=-1, keepdim=True) if ctx.needs_input_grad[1] else None
 
 
@@ -77,31 +81,24 @@ class _Similarity(torch.autograd.Function):
         count, wanted = len(generated), len(target)
         best = generated.new_zeros(wanted)
         winner = torch.zeros(wanted, dtype=torch.long, device=target.device)
-        reach = generated.new_empty(count)
+        reach, rest = generated.new_empty(2, count)
         nearest = torch.empty(count, dtype=torch.long, device=target.device)
-        kept = count if generated.requires_grad else 0
-        rest, others = generated.new_empty(kept), generated.new_empty(kept, generated.shape[1])
-        columns = target.t().contiguous()
-        size = min(_block_rows(target), count)
-        block = generated.new_empty(2, size, wanted)  # new memory for every block would cost more than its arithmetic
+        others = torch.zeros_like(generated) if generated.requires_grad else None
+        size = _block_rows(target)
+        # one memory for all blocks: a new one for each would cost more than its arithmetic
+        memory = generated.new_zeros(_whole_groups(min(size, count)), wanted)
         for start in range(0, count, size):
             rows = slice(start, min(start + size, count))
-            cosine, share = block[:, : rows.stop - start]
-            torch.mm(generated[rows], columns, out=cosine)
-            top, at = _row_maximum(cosine)
-            if target.device.type == "cuda" or bool((top > 1).any()):
-                top.clamp_(max=1)
-                cosine.clamp_(max=1)
-            reach[rows], nearest[rows] = 1 - top + eps, at
-            cosine -= top[:, None]
-            torch.softmax(cosine.mul_(1 / (bandwidth * reach[rows, None])), dim=1, out=share)
-            _carry(share, start, best, winner)
-            if generated.requires_grad:
-                share.scatter_(1, at[:, None], 0)
-                rest[rows] = share.sum(dim=1)
-                torch.mm(share, target, out=others[rows])
+            block = memory[: rows.stop - start]
+            torch.mm(generated[rows], target.t(), out=block)
+            reach[rows], nearest[rows], rest[rows] = _to_shares(block, bandwidth, eps)
+            memory[len(block) :] = 0  # below any share
+            _carry(memory[: _whole_groups(len(block))], start, best, winner)
+            if others is not None:
+                block.scatter_(1, nearest[rows, None], 0)
+                _weighed(block, target, _holders(winner, rows), others[rows])
         ctx.save_for_backward(generated, target, best, winner, reach, nearest, rest, others)
-        ctx.bandwidth, ctx.eps = bandwidth, eps
+        ctx.bandwidth = bandwidth
         return best.mean()
 
     @staticmethod
@@ -110,31 +107,40 @@ class _Similarity(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         """The gradient of the generated rows; zero for rows that hold no maximum.
 
-        With s_ij = (1 - d_ij / r_i) / bandwidth, dP_ij = P_ij (ds_ij - sum_l P_il ds_il), where ds_ij is
-        (x_j - (d_ij / r_i) x_k) / (bandwidth r_i) in the direction of g_i, x_k being the nearest target.
+        With s_ij = (1 - d_ij / r_i) / bandwidth, dP_ij = P_ij (ds_ij - sum_l P_il ds_il), so row i's gradient is
+        sum_j c_ij ds_ij with sum_j c_ij = 0. As ds_ij is (x_j - (d_ij / r_i) x_k) / (bandwidth r_i), x_k being the
+        nearest target, it is (u_i + (g_i . u_i / r_i) x_k) / (bandwidth r_i) with u_i = sum_j c_ij (x_j - x_k).
         """
         generated, target, best, winner, reach, nearest, rest, others = ctx.saved_tensors
-        rows, group = torch.unique(winner, return_inverse=True)
-        g, o, q, r = (values[rows] for values in (generated, others, rest, reach))
-        near = target[nearest[rows]]
-
-        def over_won(values: Tensor) -> Tensor:
-            """The sum over the targets that each row won."""
-            return values.new_zeros(len(rows), *values.shape[1:]).index_add_(0, group, values)
-
         pull = best * (upstream / len(target))
         is_nearest = nearest[winner] == torch.arange(len(target), device=target.device)
         apart = pull.masked_fill(is_nearest, 0)
-        total, elsewhere = over_won(pull), over_won(apart)
-        # the won targets, less what the softmax takes back for each
-        direct = over_won(apart[:, None] * target) - total[:, None] * o + (total * q - elsewhere)[:, None] * near
-        # distances beyond the nearest one, which the row's reach rescales
-        nearest_distance = r - ctx.eps
-        beyond = over_won(apart * (1 - (target * generated[winner]).sum(dim=1))) - elsewhere * nearest_distance
-        beyond = beyond - total * (q * (1 - nearest_distance) - (g * o).sum(dim=1))
-        gradient = torch.zeros_like(generated)
-        gradient[rows] = (direct - (beyond / r)[:, None] * near) / (ctx.bandwidth * r)[:, None]
+        # the sums over the targets that each row won
+        total, elsewhere = (torch.zeros_like(reach).index_add_(0, winner, values) for values in (pull, apart))
+        direct = torch.zeros_like(generated).index_add_(0, winner, apart[:, None] * target)
+        near = target[nearest]
+        direct.addcmul_(total[:, None], others, value=-1)
+        direct.addcmul_((total * rest - elsewhere)[:, None], near)
+        along = torch.linalg.vecdot(generated, direct)
+        gradient = direct.addcmul_((along / reach)[:, None], near).div_((ctx.bandwidth * reach)[:, None])
         return gradient, None, None, None
+
+
+def _to_shares(cosine: Tensor, bandwidth: float, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Turn rows of cosines into their softmax, in place.
+
+    Returns the reach of each row, its nearest target and the sum of the shares of all other targets.
+    """
+    top, nearest = _row_maximum(cosine)
+    if cosine.device.type == "cuda" or bool((top > 1).any()):
+        top.clamp_(max=1)
+        cosine.clamp_(max=1)
+    reach = 1 - top + eps
+    weight = cosine.sub_(top[:, None]).mul_(1 / (bandwidth * reach)[:, None]).exp_()
+    others = weight.scatter_(1, nearest[:, None], 0).sum(dim=1)
+    share = 1 / (1 + others)  # the nearest target's weight is exp(0)
+    weight.scatter_(1, nearest[:, None], 1).mul_(share[:, None])
+    return reach, nearest, others * share
 
 
 def _row_maximum(block: Tensor) -> tuple[Tensor, Tensor]:
@@ -143,14 +149,14 @@ def _row_maximum(block: Tensor) -> tuple[Tensor, Tensor]:
     On the CPU a maximum with its place costs many times one without; so the place is looked for in a short piece of
     the row alone.
     """
-    columns = block.shape[1]
+    count, columns = block.shape
     width = math.isqrt(columns)
     if block.device.type == "cuda" or width < 8:
         return block.max(dim=1)
     pieces = columns // width
-    top, piece = block[:, : pieces * width].unflatten(1, (pieces, width)).amax(dim=2).max(dim=1)
-    inside = piece[:, None] * width + torch.arange(width)
-    at = piece * width + block.gather(1, inside).argmax(dim=1)
+    whole = block[:, : pieces * width].unflatten(1, (pieces, width))
+    top, piece = whole.amax(dim=2).max(dim=1)
+    at = piece * width + whole[torch.arange(count), piece].max(dim=1).indices
     if pieces * width < columns:
         last, place = block[:, pieces * width :].max(dim=1)
         at = torch.where(last > top, pieces * width + place, at)
@@ -159,19 +165,44 @@ def _row_maximum(block: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _carry(share: Tensor, start: int, best: Tensor, winner: Tensor) -> None:
-    """Bring the largest share of each target, and the row that holds it, up to date with a block; in place."""
+    """Bring the largest share of each target, and the row that holds it, up to date with a block of whole groups; in
+    place."""
     if share.device.type == "cuda":  # nothing here waits for the card
         highest, row = share.max(dim=0)
         torch.where(highest > best, row + start, winner, out=winner)
         torch.maximum(best, highest, out=best)
         return
-    highest = share.amax(dim=0)
+    peaks = share.unflatten(0, (-1, GROUP_ROWS)).amax(dim=1)
+    highest = peaks.amax(dim=0)
     column = torch.nonzero(highest > best).flatten()
-    if len(column):
-        part = share if len(column) == len(best) else share.index_select(1, column)
-        row, place = part.eq(highest[column]).nonzero(as_tuple=True)
-        winner.scatter_reduce_(0, column[place], row + start, "amin", include_self=False)
+    if len(column):  # as in a row, the place is looked for among a few
+        group = peaks.index_select(1, column).max(dim=0).indices
+        inside = group * GROUP_ROWS + torch.arange(GROUP_ROWS)[:, None]
+        place = share[inside, column].max(dim=0).indices
+        winner[column] = start + group * GROUP_ROWS + place
     torch.maximum(best, highest, out=best)
+
+
+def _holders(winner: Tensor, rows: slice) -> Tensor | None:
+    """Which of these rows hold a target's largest share now, as numbers from 0; None for all, or nearly."""
+    if winner.device.type == "cuda":  # nothing here waits for the card
+        return None
+    holds = torch.zeros(rows.stop - rows.start, dtype=torch.bool)
+    holds[winner[winner >= rows.start] - rows.start] = True
+    held = holds.nonzero().flatten()
+    return held if len(held) < GATHER_BELOW * len(holds) else None
+
+
+def _weighed(share: Tensor, target: Tensor, rows: Tensor | None, out: Tensor) -> None:
+    """The mean of the targets that each row weighs, into `out`; only for `rows`, if given."""
+    if rows is None:
+        torch.mm(share, target, out=out)
+    else:
+        out[rows] = share[rows] @ target
+
+
+def _whole_groups(rows: int) -> int:
+    return math.ceil(rows / GROUP_ROWS) * GROUP_ROWS
 
 
 def _block_rows(target: Tensor) -> int:

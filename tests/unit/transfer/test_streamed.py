@@ -59,6 +59,25 @@ def test_gradient_by_differences(monkeypatch):
     assert torch.autograd.gradcheck(lambda g: contextual_similarity(g, target, bandwidth=0.5, eps=1e-5), (generated,))
 
 
+@pytest.mark.parametrize("spatial_weight", [0.0, 0.5])
+def test_gradients_of_the_dense_form_by_differences(spatial_weight):
+    generated, target = (features(seed, count, channels=4).requires_grad_(True) for seed, count in ((15, 7), (16, 9)))
+    places = [torch.rand(2, n, generator=torch.Generator().manual_seed(n), dtype=torch.float64) for n in (7, 9)]
+    options = {"generated_xy": places[0], "target_xy": places[1], "spatial_weight": spatial_weight}
+    assert torch.autograd.gradcheck(lambda g, x: contextual_loss(g, x, **options), (generated, target))
+
+
+def test_only_rows_that_hold_a_maximum_take_part_in_the_second_product(monkeypatch):
+    generated, target = torch.cat([unit(13, 40), -unit(14, 40)]), unit(14, 40)  # half the rows are far from any target
+    found = []
+    for share in (0.0, 1.0):
+        monkeypatch.setattr(streamed, "GATHER_BELOW", share)
+        leaf = generated.clone().requires_grad_(True)
+        contextual_similarity(leaf, target, bandwidth=0.5, eps=1e-5).backward()
+        found.append(leaf.grad)
+    torch.testing.assert_close(found[0], found[1], rtol=1e-12, atol=1e-14)
+
+
 def test_single_precision_is_as_good_as_the_dense_forms():
     generated, target = unit(7, 300, 32), unit(8, 300, 32)
     exact = both(generated, target, bandwidth=0.5, eps=1e-5)[1][1]
