@@ -75,7 +75,7 @@ class _DenseSimilarity(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, made: Tensor, wanted: Tensor, apart: Tensor | None, bandwidth: float, eps: float) -> Tensor:
         """The similarity; keeps the distances and their softmax."""
-        distance = torch.bmm(made, wanted.transpose(1, 2)).neg_().add_(1).clamp_(min=0)
+        distance = torch.baddbmm(made.new_ones(1), made, wanted.transpose(1, 2), alpha=-1).clamp_(min=0)
         if apart is not None:
             distance += apart
         least, nearest = distance.min(dim=2, keepdim=True)
