@@ -15,10 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from torchvision.models.feature_extraction import create_feature_extractor
 
 from ctstyle.checkpoint import Checkpoint
-from ctstyle.encoders.network import trunk
+from ctstyle.encoders.network import cut, trunk
 from ctstyle.encoders.registry import IMAGENET, EncoderSpec, encoder_spec
 from ctstyle.encoders.weights import Weights, state_digest
 from ctstyle.errors import CTStyleError
@@ -135,14 +134,10 @@ class _Classifier(nn.Module):
 
     def __init__(self, spec: EncoderSpec, levels: int):
         super().__init__()
-        import torchvision
-
-        constructor = getattr(torchvision.models, f"{spec.name}_bn") if spec.name.startswith("vgg") else None
-        self.trunk = trunk(spec, constructor).to_empty(device="cpu")
         deepest = spec.taps[-1]
-        modules = {module: path for path, module in self.trunk.named_modules()}
-        node = deepest.module if constructor is None else _last_relu(self.trunk, modules)
-        self.features = create_feature_extractor(self.trunk, {node: "maps"})
+        self.trunk = trunk(spec, batch_norm=True).to_empty(device="cpu")
+        self.features = cut(self.trunk, spec, [deepest.name])
+        self.deepest = deepest.name
         self.level = nn.Linear(deepest.channels, levels)
         self.rotation = nn.Linear(deepest.channels, 4)
         mean, std = (torch.tensor(value).reshape(1, 3, 1, 1) for value in (IMAGENET.mean, IMAGENET.std))
@@ -151,13 +146,9 @@ class _Classifier(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of level `[B, levels]` and rotation `[B, 4]` of slices `[B, 1, S, S]` in [0, 1]."""
-        maps = self.features((images.expand(-1, 3, -1, -1) - self.mean) / self.std)["maps"]
+        maps = self.features((images.expand(-1, 3, -1, -1) - self.mean) / self.std)[self.deepest]
         pooled = maps.mean(dim=(2, 3))
         return self.level(pooled), self.rotation(pooled)
-
-
-def _last_relu(network: nn.Module, paths: Mapping[nn.Module, str]) -> str:
-    return paths[[module for module in network.modules() if isinstance(module, nn.ReLU)][-1]]
 
 
 def _plain_state(spec: EncoderSpec, network: nn.Module) -> dict[str, Tensor]:

@@ -1,14 +1,13 @@
-"""The networks of the registry: torchvision's trunks, and the frozen encoder that reads their maps."""
+"""The networks of the registry: trunks with torchvision's keys, and the frozen encoder that reads their maps."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
-import torchvision
 from torch import Tensor, nn
-from torchvision.models.feature_extraction import create_feature_extractor
 
 from ctstyle.encoders.grey import fold_first_convolution
 from ctstyle.encoders.registry import EncoderSpec, encoder_spec
+from ctstyle.encoders.vgg import VGG, vgg
 from ctstyle.errors import CTStyleError
 
 PADDINGS = ("reflect", "zeros")
@@ -18,20 +17,39 @@ class WrongArchitecture(CTStyleError):
     """Weights whose names or shapes are not those of the encoder they are loaded into."""
 
 
-def trunk(spec: EncoderSpec, constructor: Callable[..., nn.Module] | None = None) -> nn.Module:
-    """The torchvision network up to its deepest tap, with storage still to be assigned (device "meta")."""
+def trunk(spec: EncoderSpec, *, batch_norm: bool = False) -> nn.Module:
+    """The network up to its deepest tap, with torchvision's keys and storage still to be assigned (device "meta").
+
+    `batch_norm` gives VGG one behind each convolution, as all other encoders have it.
+    """
     with torch.device("meta"):
-        network = (constructor or getattr(torchvision.models, spec.name))(weights=None)
+        if spec.name.startswith("vgg"):
+            return vgg(spec, batch_norm=batch_norm)
+        import torchvision
+
+        network = getattr(torchvision.models, spec.name)(weights=None)
     for path in spec.discarded:
         parent, _, child = path.rpartition(".")
         setattr(network.get_submodule(parent), child, nn.Identity())
     return network
 
 
+def cut(network: nn.Module, spec: EncoderSpec, taps: Iterable[str]) -> nn.Module:
+    """`network`, a trunk of `spec`, up to the deepest of `taps`: it returns `{tap: maps}` and shares the leaf modules.
+
+    Raises UnknownEncoder for a tap that `spec` does not have, ValueError for one behind the end of `network`.
+    """
+    nodes = {spec.tap(tap).module: tap for tap in taps}
+    if isinstance(network, VGG):
+        return network.cut(nodes.values())
+    from torchvision.models.feature_extraction import create_feature_extractor
+
+    return create_feature_extractor(network, return_nodes=nodes)
+
+
 def parameters_to(spec: EncoderSpec, taps: Iterable[str]) -> int:
     """Parameters of the trunk up to the deepest of `taps`."""
-    reader = create_feature_extractor(trunk(spec), return_nodes={spec.tap(tap).module: tap for tap in taps})
-    return sum(parameter.numel() for parameter in reader.parameters())
+    return sum(parameter.numel() for parameter in cut(trunk(spec), spec, taps).parameters())
 
 
 class Encoder(nn.Module):
@@ -67,8 +85,7 @@ class Encoder(nn.Module):
     def _reader(self, names: frozenset[str]) -> nn.Module:
         """The trunk cut behind the deepest of `names`; it shares the trunk's leaf modules."""
         if names not in self._readers:
-            nodes = {self.spec.tap(name).module: name for name in sorted(names)}
-            self._readers[names] = create_feature_extractor(self.network, return_nodes=nodes)
+            self._readers[names] = cut(self.network, self.spec, sorted(names))
         return self._readers[names]
 
 
@@ -91,7 +108,7 @@ def build(
         raise CTStyleError("no such padding", where="padding", found=padding, expected=" | ".join(PADDINGS))
     network = trunk(spec)
     if taps is not None:
-        network = create_feature_extractor(network, return_nodes={spec.tap(tap).module: tap for tap in taps})
+        network = cut(network, spec, taps)
     for module in network.modules():
         if isinstance(module, nn.Conv2d) and any(module.padding):
             module.padding_mode = padding

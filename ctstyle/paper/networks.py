@@ -1,6 +1,6 @@
 """The networks of Figures 1 to 3 in numbers: what each level gives out, asked of the modules themselves.
 
-Nothing here is typed that a module knows: the encoder is run as torchvision builds it (on the device "meta", shapes
+Nothing here is typed that a module knows: the encoder is run as it is built (on the device "meta", shapes
 without numbers), the decoder and the U-Net as this project trains them.
 """
 
@@ -10,9 +10,8 @@ from dataclasses import dataclass
 import torch
 from monai.networks.layers.simplelayers import SkipConnection
 from torch import Tensor, nn
-from torchvision.models.feature_extraction import create_feature_extractor
 
-from ctstyle.encoders.network import trunk
+from ctstyle.encoders.network import cut, trunk
 from ctstyle.encoders.registry import EncoderSpec, encoder_spec
 from ctstyle.paper.measures import PaperInputError
 from ctstyle.segment.unet import UNetSettings, build_unet, require_size
@@ -159,7 +158,7 @@ def decoder_of(tap: Level) -> Decoder:
 
 def _measured(spec: EncoderSpec, taps: Sequence[str], size_px: int) -> tuple[dict[str, Tensor], int]:
     """The maps (shapes only) of one slice at `taps`, and the parameters of the network up to the deepest of them."""
-    network = create_feature_extractor(trunk(spec), return_nodes={spec.tap(tap).module: tap for tap in taps})
+    network = cut(trunk(spec), spec, taps)
     maps = network(torch.empty(1, 3, size_px, size_px, device="meta"))
     return maps, count(network)
 

@@ -67,7 +67,7 @@ def test_vgg_batch_norm_is_folded_exactly():
     network.eval()
     encoder = build("vgg16", _plain_state(spec, network.trunk), padding="zeros")
     with torch.no_grad():
-        expected = network.features((images.expand(-1, 3, -1, -1) - network.mean) / network.std)["maps"]
+        expected = network.features((images.expand(-1, 3, -1, -1) - network.mean) / network.std)["relu5_3"]
         found = encoder(images, ["relu5_3"])["relu5_3"]
     assert float(expected.std()) > 0
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * float(expected.max()))
