@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,9 +16,10 @@ from ctstyle.slices.archive import Archive
 from ctstyle.slices.window import Window
 from ctstyle.styles.regions import LENT
 from ctstyle.styles.run import labelled
-from ctstyle.transfer.apply import Encodings, Model, stylise
-from ctstyle.transfer.generator import Generator
 from ctstyle.transfer.pairs import PAIRINGS, NothingToPair, pair_slices
+
+if TYPE_CHECKING:
+    from ctstyle.transfer.apply import Model
 
 # (content int16 [B, H, W], style int16 [B, H, W], names of the target styles, rng) -> HU [B, H, W] of any real type
 Painter = Callable[[np.ndarray, np.ndarray, Sequence[str], np.random.Generator], np.ndarray]
@@ -119,8 +121,11 @@ def choose_pairs(content: pd.DataFrame, style: pd.DataFrame, settings: AugmentSe
     return pairs.loc[sorted(in_turn.index[:count])].reset_index(drop=True)
 
 
-def network_painter(model: Model, window: Window, *, alpha: float) -> Painter:
+def network_painter(model: "Model", window: Window, *, alpha: float) -> Painter:
     """A painter around a trained model; a generator encodes each slice once, however many pairs it is in."""
+    from ctstyle.transfer.apply import Encodings, stylise  # here, as controls need no torch
+    from ctstyle.transfer.generator import Generator
+
     known = Encodings(model, window) if isinstance(model, Generator) else None
 
     def paint(

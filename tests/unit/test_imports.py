@@ -13,12 +13,22 @@ MEASURE_NETWORKS = {"draw_architecture.py", "make_table3.py"}
 """They run or count the networks themselves."""
 LIGHT = ("make_table*", "draw_*", "print_*", "make_claims*", "make_costs*", "trace_*", "write_*", "list_*", "seal*")
 LIGHT += ("export_*", "choose_*", "find_*", "gather_*", "cut_*", "scan_*", "make_patient*", "score_segmentation*")
+LIGHT += ("make_control*",)
 MODULES = ("ctstyle.sheet", "ctstyle.audit.__main__", "ctstyle.encoders.registry", "ctstyle.augment.generated")
 
 
-def heavy_after(code: str) -> set[str]:
-    """Which heavy packages are there after `code`, in a process of its own."""
-    tail = f"\nimport sys\nprint(*(name for name in {HEAVY} if name in sys.modules))"
+APPLY_VGG = """
+import torch
+from ctstyle.encoders.network import build
+from ctstyle.encoders.weights import random
+build("vgg19", random("vgg19", seed=0).state)(torch.zeros(1, 1, 32, 32), ["relu1_1", "relu3_1"])
+"""
+TRANSFER = ("train_transfer", "warm_up_decoder", "train_compared", "stylise_test", "generate_augmentation")
+
+
+def heavy_after(code: str, heavy: tuple[str, ...] = HEAVY) -> set[str]:
+    """Which of the `heavy` packages are there after `code`, in a process of its own."""
+    tail = f"\nimport sys\nprint(*(name for name in {heavy} if name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code + tail], cwd=ROOT, capture_output=True, text=True, check=True)
     return set(done.stdout.split())
 
@@ -46,15 +56,14 @@ def test_tables_figures_sheets_and_audit_import_no_torch():
 
 def test_patients_are_drawn_and_scanned_without_pandas():
     code = "\n".join(imports_of(ROOT / "scripts" / f"{name}.py") for name in ("make_patient", "scan_patient"))
-    done = subprocess.run(
-        [sys.executable, "-c", f"{code}\nimport sys\nprint('pandas' in sys.modules)"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.strip() == "False"
+    assert not heavy_after(code, ("pandas",))
+
+
+def test_transfer_with_a_vgg_never_imports_torchvision():
+    code = "\n".join(imports_of(ROOT / "scripts" / f"{name}.py") for name in TRANSFER) + APPLY_VGG
+    assert not heavy_after(code, ("torchvision", "torch._dynamo", "monai", "lpips", "scipy.stats"))
 
 
 def test_the_test_would_notice():
     assert "torch" in heavy_after("import ctstyle.encoders.network")
+    assert heavy_after("import torchvision", ("torchvision", "torch._dynamo")) == {"torchvision", "torch._dynamo"}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import ndimage
+from scipy import ndimage, stats
 from skimage.metrics import structural_similarity
 from skimage.restoration import estimate_sigma
 
@@ -71,6 +71,16 @@ def test_edge_f1_without_edges():
 def test_wasserstein_of_a_shift_is_the_shift(shift, seed):
     values = np.random.default_rng(seed).integers(-200, 600, 300).astype(np.int16)
     assert wasserstein1_hu(values, values + np.int16(shift)) == pytest.approx(abs(shift), abs=1e-9)
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 5))
+def test_wasserstein_is_scipys(few, many, seed):
+    rng = np.random.default_rng(seed)
+    for first, second in (
+        (rng.integers(-200, 600, few).astype(np.int16), rng.integers(-200, 600, many).astype(np.int16)),
+        (rng.normal(40, 100, few), rng.normal(60, 50, many)),
+    ):
+        assert wasserstein1_hu(first, second) == pytest.approx(stats.wasserstein_distance(first, second), rel=1e-12)
 
 
 def test_wasserstein_of_a_scale_is_the_mean_absolute_deviation_from_it():
