@@ -1,4 +1,4 @@
-"""The networks of the registry: torchvision's trunks, and the frozen encoder that reads their maps."""
+"""The networks of the registry: trunks with torchvision's keys, and the frozen encoder that reads their maps."""
 
 from collections.abc import Iterable, Mapping
 

@@ -1,6 +1,6 @@
 """The networks of Figures 1 to 3 in numbers: what each level gives out, asked of the modules themselves.
 
-Nothing here is typed that a module knows: the encoder is run as torchvision builds it (on the device "meta", shapes
+Nothing here is typed that a module knows: the encoder is run as it is built (on the device "meta", shapes
 without numbers), the decoder and the U-Net as this project trains them.
 """
 
