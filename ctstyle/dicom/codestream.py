@@ -1,21 +1,24 @@
 """What a compressed frame says about itself, so that no decoder is asked for more than the DICOM header promises."""
 
 import struct
+from collections.abc import Iterator
 
 from pydicom import uid
 
 JPEG_2000 = (uid.JPEG2000Lossless, uid.JPEG2000, uid.HTJ2KLossless, uid.HTJ2K)
+JPEG_LOSSLESS = (uid.JPEGLossless, uid.JPEGLosslessSV1)
 JPEG_LS = (uid.JPEGLSLossless, uid.JPEGLSNearLossless)
 LARGEST_TILES = 4096
 """Tiles of one JPEG 2000 frame; every tile has a decoder's state of its own."""
+_START_OF_JPEG_2000 = b"\xff\x4f\xff\x51"
 _START_OF_JPEG_LS_FRAME = 0xF7
 _START_OF_FRAME = {*range(0xC0, 0xD0), _START_OF_JPEG_LS_FRAME} - {0xC4, 0xC8, 0xCC}
 _MOST_BITS = 16
 """GDCM does not survive more."""
-_HUFFMAN_TABLES = 0xC4
-_START_OF_SCAN = 0xDA
+HUFFMAN_TABLES = 0xC4
+START_OF_SCAN = 0xDA
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
-_END_OF_IMAGE = b"\xff\xd9"
+END_OF_IMAGE = b"\xff\xd9"
 _LONGEST_PADDING = 16
 _RLE_GROWTH = 64
 """Two bytes of a PackBits run stand for at most 128 (PS3.5, G.3)."""
@@ -38,13 +41,13 @@ def fault(frame: bytes, syntax: uid.UID, rows: int, columns: int, bytes_per_pixe
     if said != (rows, columns, 1):
         return "a compressed frame of {} x {} pixels with {} components".format(*said)
     # CharLS reads on beyond the end of a stream that has none, and may never stop
-    if syntax in JPEG_LS and _END_OF_IMAGE not in frame[-_LONGEST_PADDING:]:
+    if syntax in JPEG_LS and END_OF_IMAGE not in frame[-_LONGEST_PADDING:]:
         return "a JPEG-LS frame without an end (EOI)"
     return ""
 
 
 def _jpeg_2000(frame: bytes) -> tuple[int, int, int] | None:
-    start = frame.find(b"\xff\x4f\xff\x51")  # 0 in DICOM; later where a JP2 file was put in whole
+    start = frame.find(_START_OF_JPEG_2000)  # 0 in DICOM; later where a JP2 file was put in whole
     if start < 0:
         return None
     width, height, left, top, tile_width, tile_height = struct.unpack_from(">6I", frame, start + 8)
@@ -54,10 +57,15 @@ def _jpeg_2000(frame: bytes) -> tuple[int, int, int] | None:
     return height - top, width - left, components
 
 
-def _jpeg(frame: bytes) -> tuple[int, int, int] | None:
-    if frame[:2] != b"\xff\xd8":
-        return None
-    place, said, tables = 2, None, False
+def jpeg_2000_samples(frame: bytes) -> tuple[int, bool]:
+    """The bits of a sample of a JPEG 2000 frame without a `fault`, and whether they are signed (T.800, table A.11)."""
+    sizes = frame[frame.find(_START_OF_JPEG_2000) + 42]
+    return (sizes & 0x7F) + 1, sizes > 0x7F
+
+
+def jpeg_segments(frame: bytes) -> Iterator[tuple[int, int, int]]:
+    """Marker, beginning and end of what each segment of a JPEG frame says, up to its first scan (T.81, B.1.1.4)."""
+    place = 2
     while frame[place] == 0xFF:
         marker = frame[place + 1]
         if marker == 0xFF:  # fill byte
@@ -66,18 +74,28 @@ def _jpeg(frame: bytes) -> tuple[int, int, int] | None:
         if marker in _WITHOUT_LENGTH:
             place += 2
             continue
-        length = struct.unpack_from(">H", frame, place + 2)[0]
+        end = place + 2 + struct.unpack_from(">H", frame, place + 2)[0]
+        yield marker, place + 4, end
+        if marker == START_OF_SCAN:
+            return
+        place = end
+
+
+def _jpeg(frame: bytes) -> tuple[int, int, int] | None:
+    if frame[:2] != b"\xff\xd8":
+        return None
+    said, tables = None, False
+    for marker, start, _ in jpeg_segments(frame):
         if marker in _START_OF_FRAME:
-            bits, height, width, components = struct.unpack_from(">BHHB", frame, place + 4)
+            bits, height, width, components = struct.unpack_from(">BHHB", frame, start)
             if said or not 2 <= bits <= _MOST_BITS:
                 return None
             said = height, width, components
             tables = marker == _START_OF_JPEG_LS_FRAME
-        elif marker == _HUFFMAN_TABLES:
+        elif marker == HUFFMAN_TABLES:
             tables = True
-        elif marker == _START_OF_SCAN:
+        elif marker == START_OF_SCAN:
             return said if tables else None
-        place += 2 + length
     return None
 
 

@@ -6,16 +6,15 @@ Everything behind this module sees slices, and never asks in which kind of file 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import numpy as np
 import pydicom
 from pydicom.dataelem import RawDataElement
 from pydicom.multival import MultiValue
-from pydicom.tag import BaseTag, Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from ctstyle.dicom.elements import tag_of, value
 from ctstyle.dicom.header import DAMAGE_IN_MEMORY
 from ctstyle.dicom.index import DicomFile, TruncatedFile
 from ctstyle.dicom.limits import LARGEST_FRAMES, absurd_size
@@ -97,9 +96,9 @@ class Slice:
         if found is None:
             return None
         try:
-            return found[_tag(keyword)].value
+            return value(found, keyword)
         except DAMAGE_IN_MEMORY:
-            return found.get_item(_tag(keyword), keep_deferred=True).value
+            return found.get_item(tag_of(keyword), keep_deferred=True).value
 
     def has(self, keyword: str) -> bool:
         """Whether a tag is there and not empty."""
@@ -109,22 +108,22 @@ class Slice:
         """The dataset in which a tag is not empty."""
         groups = () if self.groups is None or keyword in OF_THE_FILE else self.groups
         for dataset in (*groups, self.file.header):
-            element = dataset.get_item(_tag(keyword), keep_deferred=True)
+            element = dataset.get_item(tag_of(keyword), keep_deferred=True)
             if element is not None and element.value not in (None, "", b""):
                 return dataset
         return None
 
     def text(self, keyword: str) -> str:
         """The value of a tag as text, empty where it is missing."""
-        value = self.get(keyword)
-        return "" if value is None else str(value).strip()
+        found = self.get(keyword)
+        return "" if found is None else str(found).strip()
 
     def texts(self, keyword: str) -> list[str]:
         """The values of a tag as texts; none where it is missing or a sequence."""
-        value = self.get(keyword)
-        if value is None or isinstance(value, pydicom.Sequence):
+        found = self.get(keyword)
+        if found is None or isinstance(found, pydicom.Sequence):
             return []
-        return [str(part).strip() for part in (value if isinstance(value, MultiValue) else [value])]
+        return [str(part).strip() for part in (found if isinstance(found, MultiValue) else [found])]
 
     def numbers(self, keyword: str, count: int = 1) -> np.ndarray:
         """The float64 values of a tag. Raises MissingTag where there are not `count` of them, or no finite numbers."""
@@ -139,14 +138,14 @@ class Slice:
     def _look_up_numbers(self, keyword: str) -> np.ndarray:
         """The float64 values of a tag, none where they are no numbers."""
         found = self._holder(keyword)
-        element = None if found is None else found.get_item(_tag(keyword), keep_deferred=True)
+        element = None if found is None else found.get_item(tag_of(keyword), keep_deferred=True)
         if isinstance(element, RawDataElement) and element.VR in ("DS", "IS"):
             # straight from the bytes: pydicom's decimal strings take ten times as long
             # (and Python, not DICOM, takes 1_0 for ten)
             values = element.value.replace(b"_", b"?").rstrip(b"\0").split(b"\\")
         else:
-            value = self.get(keyword)
-            values = [value] if value is None or np.isscalar(value) else value
+            said = self.get(keyword)
+            values = [said] if said is None or np.isscalar(said) else said
         try:
             return np.array([float(entry) for entry in values])
         except (TypeError, ValueError):
@@ -154,10 +153,10 @@ class Slice:
 
     def whole_number(self, keyword: str, low: int, high: int) -> int:
         """The whole number of a tag. Raises MissingTag where it is none, or not from `low` to `high`."""
-        value = float(self.numbers(keyword)[0])
-        if value != int(value) or not low <= value <= high:
+        number = float(self.numbers(keyword)[0])
+        if number != int(number) or not low <= number <= high:
             raise missing_tag(self, keyword, f"a whole number from {low} to {high}")
-        return int(value)
+        return int(number)
 
 
 def slices_of(files: Sequence[DicomFile]) -> list[Slice]:
@@ -167,11 +166,6 @@ def slices_of(files: Sequence[DicomFile]) -> list[Slice]:
     groups, or not one for each of its frames, and AbsurdSize for more frames than any file has.
     """
     return [one for file in files for one in _of_file(file)]
-
-
-@cache
-def _tag(keyword: str) -> BaseTag:
-    return Tag(keyword)
 
 
 def _of_file(file: DicomFile) -> Iterator[Slice]:

@@ -13,9 +13,9 @@ import zlib
 import pydicom
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_partial
-from pydicom.tag import Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
+from ctstyle.dicom.elements import END_OF_HEADER, plain_header, value
 from ctstyle.dicom.limits import LARGEST_HEADER_BYTES, absurd_size
 from ctstyle.dicom.members import Member, damaged_zip
 from ctstyle.errors import CTStyleError
@@ -42,7 +42,7 @@ DAMAGE = (
 """What pydicom raises on damaged bytes, according to where it meets them."""
 DAMAGE_IN_MEMORY = (*DAMAGE, OSError)
 """The same where no file is read any more: a sequence that ends too early is an OSError to pydicom."""
-_LOOKED_AT = tuple(map(Tag, ("ImageType", "Modality", "SeriesInstanceUID")))
+_LOOKED_AT = ("ImageType", "Modality", "SeriesInstanceUID")
 # TransferSyntaxUID (0002,0010) with the value "Deflated Explicit VR Little Endian"
 _DEFLATED = re.compile(rb"\x02\x00\x10\x00.{4,8}\s*1\.2\.840\.10008\.1\.2\.1\.99", re.DOTALL)
 
@@ -80,7 +80,7 @@ def read_header(member: Member) -> tuple[pydicom.Dataset, int | None] | None:
 
 def _at_pixels(tag: int, vr: str | None, length: int) -> bool:
     # pydicom's own comparison of tags costs a fifth of the time to read a header
-    return int(tag) >= 0x7FE00008
+    return int(tag) >= END_OF_HEADER
 
 
 def _names_pixels(data: bytes) -> bool:
@@ -114,25 +114,32 @@ def _parse(member: Member, data: bytes) -> tuple[pydicom.Dataset, int | None] | 
         if not whole:
             return None
         _check_inflated(member, data)
-    stream = io.BytesIO(data)
     try:
-        header = read_partial(stream, stop_when=_at_pixels, force=True)
+        header, place = plain_header(data) or _any_header(data)
         # parsed lazily: damage shows here
-        for tag in _LOOKED_AT:
-            header.get(tag)
+        for keyword in _LOOKED_AT:
+            value(header, keyword)
     except (*DAMAGE, OSError):
         if whole:
             raise
         return None
-    header.buffer = None  # pydicom keeps the bytes it has parsed
-    place = stream.tell()
     if deflated or data[place : place + 4] not in PIXEL_TAGS:
         place = None
-    if header.file_meta.get("MediaStorageSOPClassUID") != MediaStorageDirectoryStorage and not header.get("Modality"):
+    if (
+        not value(header, "Modality")
+        and header.file_meta.get("MediaStorageSOPClassUID") != MediaStorageDirectoryStorage
+    ):
         if not whole:
             return None
         raise _damaged(member, "no Modality (0008,0060)")
     return header, place
+
+
+def _any_header(data: bytes) -> tuple[pydicom.Dataset, int]:
+    stream = io.BytesIO(data)
+    header = read_partial(stream, stop_when=_at_pixels, force=True)
+    header.buffer = None  # pydicom keeps the bytes it has parsed
+    return header, stream.tell()
 
 
 def _check_inflated(member: Member, data: bytes) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pydicom
 
+from ctstyle.dicom.elements import value
 from ctstyle.dicom.header import TruncatedFile, read_all, read_header
 from ctstyle.dicom.limits import AbsurdSize
 from ctstyle.dicom.members import Member, SourceMissing, UnsafeArchive, members
@@ -140,9 +141,9 @@ def index(source: Path | str) -> Iterator[Index]:
                 continue
             header, pixels_at = read
             file = DicomFile(member, header, pixels_at)
-            modality = str(header.get("Modality") or "")
-            if modality == "CT" and "LOCALIZER" not in _values(header.get("ImageType")):
-                ct[str(header.get("SeriesInstanceUID") or "")].append(file)
+            modality = str(value(header, "Modality") or "")
+            if modality == "CT" and "LOCALIZER" not in _values(value(header, "ImageType")):
+                ct[str(value(header, "SeriesInstanceUID") or "")].append(file)
             elif modality == "SEG":
                 segmentations.append(file)
             elif modality == "RTSTRUCT":

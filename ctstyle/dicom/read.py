@@ -2,7 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,9 @@ from ctstyle.dicom.frames import slices_of
 from ctstyle.dicom.geometry import Grid, grid
 from ctstyle.dicom.index import DicomFile, SourceMissing, TruncatedFile, index
 from ctstyle.dicom.limits import LARGEST_RATIO, absurd_size, check_voxels
+from ctstyle.dicom.threads import reading_threads
 from ctstyle.dicom.volume import AIR_HU, Volume
-from ctstyle.dicom.words import bits_in_use, check_claim, words
+from ctstyle.dicom.words import bits_in_use, check_claim, read_words
 from ctstyle.errors import CTStyleError
 
 if TYPE_CHECKING:
@@ -48,6 +50,9 @@ def read_volume(
     Slices are sorted by their position along the normal; z grows along the normal. `hu` is int16, never below -1024.
     A display export (values 0..255 with the window burnt in) is refused where `grey_values` is "reject"; where it is
     "as_display" its values are laid linearly onto `window_hu` and the volume says `grey_values="display"`.
+
+    The files of a series are read and decoded by as many threads as the job was given (`threads.reading_threads`), one
+    file each at a time.
 
     Raises a CTStyleError of its own for each fault: SourceMissing, NoCT, MixedSeries, TruncatedFile, UnsafeArchive
     (`index`); MissingTag, MultiFrame, MixedOrientation, DuplicatedSlices, MissingSlices, UnequalSpacing, GantryTilt
@@ -83,8 +88,8 @@ def read_volume(
 def _hounsfield(series: Grid, grey_values: str, window_hu: tuple[float, float]) -> tuple[np.ndarray, bool]:
     """The Hounsfield units of a series, int16 `[z, rows, columns]`, and whether it is a display export.
 
-    Words become Hounsfield units slice by slice as they are read. Where the tags leave open whether a series is a
-    display export, all words are read first, into the same memory.
+    Words become Hounsfield units in their place, file by file as they are read. Where the tags leave open whether a
+    series is a display export, all words are read first.
     """
     slices = series.slices
     scales = [pixels.Scale.of(one, bits_in_use(one)) for one in slices]
@@ -92,19 +97,29 @@ def _hounsfield(series: Grid, grey_values: str, window_hu: tuple[float, float]) 
     if not open_question:
         pixels.check_hounsfield(slices)
     hu = np.empty(_checked_shape(series), np.int16)
-    for k, plane in _planes(series):
-        pixels.translate(plane, None if open_question else pixels.hounsfield_table(scales[k]), out=hu[k])
+    words = hu.view(np.uint16)
+    places = _places(series)
+
+    def read(file: DicomFile) -> None:
+        read_words(file, [words[k] for k in places[file]])
+        if not open_question:
+            for k in places[file]:
+                pixels.to_hounsfield(words[k], scales[k])
+
+    _for_each(read, places)
     if not open_question:
         return hu, False
-    shown = pixels.is_display_export(hu.view(np.uint16), scales)
+    shown = pixels.is_display_export(words, scales)
     if shown and grey_values == "reject":
         raise pixels.display_export_error(slices[0])
     if not shown:
         pixels.check_hounsfield(slices)
-    for one, scale, plane in zip(slices, scales, hu, strict=True):
-        inverted = one.text("PhotometricInterpretation") == "MONOCHROME1"
-        table = pixels.display_table(scale, inverted, window_hu) if shown else pixels.hounsfield_table(scale)
-        pixels.translate(plane.view(np.uint16).copy(), table, out=plane)
+    for one, scale, plane in zip(slices, scales, words, strict=True):
+        if shown:
+            inverted = one.text("PhotometricInterpretation") == "MONOCHROME1"
+            pixels.translate(plane, pixels.display_table(scale, inverted, window_hu))
+        else:
+            pixels.to_hounsfield(plane, scale)
     return hu, shown
 
 
@@ -115,14 +130,24 @@ def _checked_shape(series: Grid) -> tuple[int, int, int]:
     return series.shape
 
 
-def _planes(series: Grid) -> Iterator[tuple[int, np.ndarray]]:
-    """The words of every slice with its place along z; each file is read once, from its beginning to its end."""
+def _places(series: Grid) -> dict[DicomFile, list[int]]:
+    """The places along z of the frames of each file, in the order of its frames."""
     places: dict[DicomFile, dict[int, int]] = {}
     for k, one in enumerate(series.slices):
         places.setdefault(one.file, {})[one.frame] = k
-    for file, place in places.items():
-        for frame, plane in enumerate(words(file)):
-            yield place[frame], plane
+    return {file: [place for _, place in sorted(frames.items())] for file, frames in places.items()}
+
+
+def _for_each(read: Callable[[DicomFile], None], files: Collection[DicomFile]) -> None:
+    """Read files, several at a time (`threads`). Where some cannot be read, the error is that of the first of them."""
+    threads = min(reading_threads(), len(files))
+    if threads == 1:
+        for file in files:
+            read(file)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(read, files):
+            pass
 
 
 def _read_file(source: Path, *, grey_values: str, window_hu: tuple[float, float]) -> Volume:

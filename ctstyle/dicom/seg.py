@@ -8,12 +8,12 @@ from pydicom import uid
 from pydicom.pixels import iter_pixels
 
 from ctstyle.dicom.anatomy import described
+from ctstyle.dicom.decoders import PYDICOM_PLUGIN
 from ctstyle.dicom.geometry import tag_name
 from ctstyle.dicom.index import DicomFile, TruncatedFile
 from ctstyle.dicom.items import DAMAGE, Item
 from ctstyle.dicom.labels import LARGEST_NUMBER, Segment
 from ctstyle.dicom.volume import Volume
-from ctstyle.dicom.words import DECODING_PLUGIN
 from ctstyle.errors import CTStyleError
 
 PARALLEL = 0.999
@@ -151,7 +151,7 @@ def _decoded(header: Item, wanted: list[int], shape: tuple[int, int], count: int
                 bits = np.unpackbits(packed[start // 8 : -(-end // 8)], bitorder="little")
                 yield bits[start % 8 :][:size].reshape(shape)
         else:
-            plugin = DECODING_PLUGIN.get(syntax, "")
+            plugin = PYDICOM_PLUGIN.get(syntax, "")
             for pixels in iter_pixels(dataset, indices=wanted, raw=True, decoding_plugin=plugin):
                 if pixels.shape != shape or pixels.dtype.kind != "u":
                     raise ValueError(f"{pixels.dtype} values of shape {pixels.shape}")

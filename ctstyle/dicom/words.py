@@ -1,21 +1,21 @@
 """The pixel data of a file as 16-bit words, uncompressed or decoded (DICOM PS3.5, 8 and annex A).
 
-Uncompressed frames are read straight from their place in the file, one at a time; compressed ones are decoded one at a
-time. Whatever the header claims is held against the file before memory is taken.
+Uncompressed frames are read straight to where they are wanted; compressed ones are decoded one at a time. Whatever the
+header claims is held against the file before memory is taken.
 """
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from typing import BinaryIO
 
 import numpy as np
 from pydicom import uid
 from pydicom.encaps import generate_frames
-from pydicom.pixels import get_decoder
 
-from ctstyle.dicom.codestream import fault
+from ctstyle.dicom.codestream import JPEG_LOSSLESS, fault
+from ctstyle.dicom.decoders import PYDICOM_PLUGIN, decode
+from ctstyle.dicom.elements import value
 from ctstyle.dicom.frames import Slice, tag_name
 from ctstyle.dicom.header import DAMAGE
 from ctstyle.dicom.index import DicomFile, TruncatedFile
@@ -23,27 +23,13 @@ from ctstyle.dicom.limits import LARGEST_FRAMES, LARGEST_RATIO, LARGEST_SIDE, ab
 from ctstyle.dicom.members import damaged_zip
 from ctstyle.errors import CTStyleError
 
-DECODING_PLUGIN = {
-    uid.RLELossless: "pylibjpeg",
-    uid.JPEG2000Lossless: "pylibjpeg",
-    uid.JPEG2000: "pylibjpeg",
-    uid.JPEGLossless: "gdcm",
-    uid.JPEGLosslessSV1: "gdcm",
-    uid.JPEGBaseline8Bit: "pylibjpeg",
-    uid.JPEGExtended12Bit: "pylibjpeg",
-    uid.JPEGLSLossless: "pyjpegls",
-    uid.JPEGLSNearLossless: "pyjpegls",
-    uid.HTJ2KLossless: "pylibjpeg",
-    uid.HTJ2K: "pylibjpeg",
-}
-"""The decoder of each compressed transfer syntax, fixed so that the same file gives the same voxels everywhere."""
 UNCOMPRESSED = (
     uid.ImplicitVRLittleEndian,
     uid.ExplicitVRLittleEndian,
     uid.ExplicitVRBigEndian,
     uid.DeflatedExplicitVRLittleEndian,
 )
-_END_OF_PIXELS_BYTES = 1 << 20
+_END_OF_PIXELS_BYTES = 1 << 16
 
 
 class UnsupportedPixels(CTStyleError):
@@ -53,7 +39,8 @@ class UnsupportedPixels(CTStyleError):
 def bits_in_use(one: Slice) -> int:
     """How many bits of a slice's words count, from the lowest; the others may hold anything (old overlays).
 
-    Words out of a JPEG decoder have none to spare: they come with their sign. Raises MissingTag and UnsupportedPixels.
+    Words out of the decoders of JPEG, JPEG-LS and JPEG 2000 have none to spare: they come with their sign. Raises
+    MissingTag and UnsupportedPixels.
     """
     allocated = one.whole_number("BitsAllocated", 1, 64)
     if allocated not in (8, 16):
@@ -62,7 +49,7 @@ def bits_in_use(one: Slice) -> int:
     # CT must have the one below BitsStored (PS3.3, C.8.2.1.1.4)
     if one.has("HighBit") and one.whole_number("HighBit", 0, 64) != stored - 1:
         raise _unsupported(one, "HighBit", one.get("HighBit"), f"{stored - 1}, one less than BitsStored")
-    return stored if _syntax(one) in (*UNCOMPRESSED, uid.RLELossless) else 16
+    return stored if _syntax(one) in (*UNCOMPRESSED, *JPEG_LOSSLESS, uid.RLELossless) else 16
 
 
 def check_claim(file: DicomFile) -> None:
@@ -83,8 +70,8 @@ def check_claim(file: DicomFile) -> None:
         )
 
 
-def words(file: DicomFile) -> Iterator[np.ndarray]:
-    """The frames of a file, each a uint16 array `[rows, columns]` of its words, in the order of the file.
+def read_words(file: DicomFile, out: Sequence[np.ndarray]) -> None:
+    """Read the frames of a file, in their order, into as many arrays uint16 `[rows, columns]` of its words.
 
     A word holds what was stored, before masking, sign and rescaling (`pixels.Scale`). MONOCHROME1 changes nothing here:
     it says how values are shown, not what they are. Raises TruncatedFile for pixel data that is missing, damaged or too
@@ -99,10 +86,10 @@ def words(file: DicomFile) -> Iterator[np.ndarray]:
         if one.text(keyword) not in ("", *allowed):
             raise _unsupported(one, keyword, one.get(keyword), " or ".join(allowed))
     bits_in_use(one)
-    frames = _uncompressed(one, syntax) if syntax in UNCOMPRESSED else _decoded(one, syntax)
+    read = _read_uncompressed if syntax in UNCOMPRESSED else _read_compressed
     try:
         with panics_are_errors():
-            yield from frames
+            read(one, syntax, out)
     except zipfile.BadZipFile as error:
         raise damaged_zip(file.name, error) from error
     except (*DAMAGE, RuntimeError) as error:
@@ -129,13 +116,14 @@ def panics_are_errors() -> Iterator[None]:
 
 def _syntax(one: Slice) -> uid.UID:
     """The transfer syntax: as the file says, or where it has no file meta information, as it was found to be."""
-    said = one.file.header.file_meta.get("TransferSyntaxUID")
-    if not said:
+    syntax = value(one.file.header.file_meta, "TransferSyntaxUID")
+    if not syntax:
         implicit, little = one.file.header.original_encoding
         explicit = uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
         return uid.ImplicitVRLittleEndian if implicit else explicit
-    syntax = uid.UID(str(said))
-    if syntax not in UNCOMPRESSED and syntax not in DECODING_PLUGIN:
+    if not isinstance(syntax, uid.UID):
+        syntax = uid.UID(str(syntax))
+    if syntax not in UNCOMPRESSED and syntax not in PYDICOM_PLUGIN:
         raise _unsupported(one, "TransferSyntaxUID", syntax.name, "uncompressed, RLE, JPEG, JPEG-LS or JPEG 2000")
     return syntax
 
@@ -146,29 +134,30 @@ def _shape(one: Slice) -> tuple[int, int, int]:
     return frames, *(one.whole_number(keyword, 1, LARGEST_SIDE) for keyword in ("Rows", "Columns"))
 
 
-def _uncompressed(one: Slice, syntax: uid.UID) -> Iterator[np.ndarray]:
+def _read_uncompressed(one: Slice, syntax: uid.UID, out: Sequence[np.ndarray]) -> None:
     frames, rows, columns = _shape(one)
     kind = np.dtype(np.uint8 if one.whole_number("BitsAllocated", 8, 16) == 8 else np.uint16)
-    kind = kind if syntax.is_little_endian else kind.newbyteorder(">")
     size = rows * columns * kind.itemsize
     if one.file.pixels_at is None:
         data = one.file.dataset().get("PixelData") or b""  # deflated: its size was checked when it was indexed
         if len(data) < frames * size:
             raise _cut_off(one, f"{len(data)} bytes", f"{frames * size} bytes")
-        for frame in range(frames):
-            yield np.frombuffer(data, kind, rows * columns, frame * size).reshape(rows, columns)
+        for frame, plane in enumerate(out):
+            plane[:] = np.frombuffer(data, kind, rows * columns, frame * size).reshape(rows, columns)
         return
     with one.file.member.open() as stream:
         word_type, length = _enter(one, stream, syntax)
         if length < frames * size:
             raise _cut_off(one, f"PixelData (7FE0,0010) of {length} bytes", f"{frames * size} bytes")
-        for _ in range(frames):
-            data = stream.read(size)
-            if len(data) < size:
-                raise _cut_off(one, f"{len(data)} bytes", f"{size} bytes")
-            if kind.itemsize == 1 and not syntax.is_little_endian and word_type == b"OW":
-                data = np.frombuffer(data, np.uint16).byteswap().tobytes()
-            yield np.frombuffer(data, kind).reshape(rows, columns)
+        for plane in out:
+            stored = plane if kind == plane.dtype else np.empty((rows, columns), kind)
+            read = stream.readinto(stored)
+            if read < size:
+                raise _cut_off(one, f"{read} bytes", f"{size} bytes")
+            if not syntax.is_little_endian and (kind.itemsize == 2 or word_type == b"OW"):
+                stored.reshape(-1).view(np.uint16).byteswap(inplace=True)
+            if stored is not plane:
+                plane[:] = stored
         # a zip checks its sum at the end of a member only
         while stream.read(_END_OF_PIXELS_BYTES):
             pass
@@ -187,29 +176,18 @@ def _enter(one: Slice, stream: BinaryIO, syntax: uid.UID) -> tuple[bytes, int]:
     return b"", int.from_bytes(start[4:8], order)
 
 
-def _decoded(one: Slice, syntax: uid.UID) -> Iterator[np.ndarray]:
-    frames, rows, columns = _shape(one)
-    if one.file.pixels_at is None:
-        raise _cut_off(one, "no PixelData (7FE0,0010)")
-    with one.file.member.open() as stream:
-        _, length = _enter(one, stream, syntax)
-        data = stream.read() if length == 0xFFFFFFFF else stream.read()[:length]
-    tables = [one.get(keyword) for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")]
-    options = {
+def _read_compressed(one: Slice, syntax: uid.UID, out: Sequence[np.ndarray]) -> None:
+    _, rows, columns = _shape(one)
+    layout = {
         "rows": rows,
         "columns": columns,
-        "number_of_frames": frames,
         "bits_allocated": one.whole_number("BitsAllocated", 8, 16),
         "bits_stored": one.whole_number("BitsStored", 1, 16),
         "pixel_representation": one.whole_number("PixelRepresentation", 0, 1),
-        "photometric_interpretation": "MONOCHROME2",
-        "samples_per_pixel": 1,
-        "pixel_keyword": "PixelData",
-        "extended_offsets": tuple(tables) if None not in tables else None,
     }
-    count = 0
-    for frame in generate_frames(data, number_of_frames=frames, extended_offsets=options["extended_offsets"]):
-        wrong = fault(frame, syntax, rows, columns, options["bits_allocated"] // 8)
+    read = 0
+    for plane, frame in zip(out, _compressed_frames(one, syntax)):  # in this order: no frame beyond is looked at
+        wrong = fault(frame, syntax, rows, columns, layout["bits_allocated"] // 8)
         if wrong:
             raise absurd_size(
                 f"a compressed frame that does not fit its header; {tag_name('Rows')}, {tag_name('Columns')}",
@@ -217,19 +195,26 @@ def _decoded(one: Slice, syntax: uid.UID) -> Iterator[np.ndarray]:
                 found=wrong,
                 expected=f"{rows} x {columns} grey pixels",
             )
-        count += 1
-        if count == frames:
-            break
-    if count < frames:
-        raise _cut_off(one, f"{count} frames", f"{frames} frames")
-    decoder = get_decoder(syntax)
-    for values, _ in islice(
-        decoder.iter_array(data, raw=True, decoding_plugin=DECODING_PLUGIN[syntax], **options), frames
-    ):
+        values = decode(frame, syntax, layout)
         if values.shape != (rows, columns) or values.dtype.itemsize > 2:
             raise _cut_off(one, f"{values.shape} pixels of {values.dtype}")
         # widened with their sign
-        yield values.astype(np.int16 if values.dtype.kind == "i" else np.uint16).view(np.uint16)
+        plane.view(np.int16 if values.dtype.kind == "i" else np.uint16)[:] = values
+        read += 1
+    if read < len(out):
+        raise _cut_off(one, f"{read} frames", f"{len(out)} frames")
+
+
+def _compressed_frames(one: Slice, syntax: uid.UID) -> Iterator[bytes]:
+    if one.file.pixels_at is None:
+        raise _cut_off(one, "no PixelData (7FE0,0010)")
+    with one.file.member.open() as stream:
+        _, length = _enter(one, stream, syntax)
+        data = stream.read() if length == 0xFFFFFFFF else stream.read()[:length]
+    tables = [one.get(keyword) for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")]
+    yield from generate_frames(
+        data, number_of_frames=_shape(one)[0], extended_offsets=tuple(tables) if None not in tables else None
+    )
 
 
 def _unsupported(one: Slice, keyword: str, found: object, expected: str) -> UnsupportedPixels:
