@@ -34,7 +34,7 @@ WEIGHTS = {
     "random": "random weights, untrained",
     "file": "weights of a file",
 }
-PACKAGES = ("torch", "torchvision", "monai", "lpips", "scikit-learn", "scikit-image", "snakemake", "typst")
+PACKAGES = ("torch", "torchvision", "lpips", "scikit-learn", "scikit-image", "snakemake", "typst")
 """Packages whose versions the paper names."""
 OUT_OF_STYLE = "Out of style"
 
