@@ -136,7 +136,14 @@ def _to_shares(cosine: Tensor, bandwidth: float, eps: float) -> tuple[Tensor, Te
         top.clamp_(max=1)
         cosine.clamp_(max=1)
     reach = 1 - top + eps
-    weight = cosine.sub_(top[:, None]).mul_(1 / (bandwidth * reach)[:, None]).exp_()
+    steepness = 1 / (bandwidth * reach)
+    weight = cosine.sub_(top[:, None]).mul_(steepness[:, None])
+    least = math.log(torch.finfo(weight.dtype).tiny) + 20
+    if weight.device.type == "cpu" and bool(((1 + top) * steepness).max() > -least):
+        # such weights are nothing beside the nearest's 1; as subnormal numbers they make each step many times slower
+        torch.threshold_(weight.clamp_(min=least).exp_(), math.exp(least + 1), 0)
+    else:
+        weight.exp_()
     others = weight.scatter_(1, nearest[:, None], 0).sum(dim=1)
     share = 1 / (1 + others)  # the nearest target's weight is exp(0)
     weight.scatter_(1, nearest[:, None], 1).mul_(share[:, None])

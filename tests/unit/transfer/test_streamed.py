@@ -53,6 +53,18 @@ def test_saturated_rows_keep_their_digits():
     torch.testing.assert_close(gradient, slope, rtol=1e-6, atol=1e-6 * float(slope.abs().max()))
 
 
+def test_weights_too_small_for_a_normal_number_count_as_none():
+    target = unit(3, 60)
+    near = target + 1e-3 * unit(4, 60)
+    cosine = ((near / near.norm(dim=1, keepdim=True)) @ target.t()).float()
+    top = cosine.double().amax(dim=1, keepdim=True)
+    expected = torch.softmax((cosine.double() - top) / (0.05 * (1 - top + 1e-3)), dim=1)
+    assert bool(((expected > 0) & (expected < torch.finfo(torch.float32).tiny)).any())
+    streamed._to_shares(cosine, 0.05, 1e-3)
+    assert not bool(((cosine > 0) & (cosine < torch.finfo(torch.float32).tiny)).any())
+    torch.testing.assert_close(cosine.double(), expected, rtol=1e-3, atol=1e-25)
+
+
 def test_gradient_by_differences(monkeypatch):
     monkeypatch.setattr(streamed, "BLOCK_ROWS", 4)
     generated, target = unit(5, 11).requires_grad_(True), unit(6, 9)
