@@ -141,7 +141,7 @@ def test_another_encoder_or_stride_is_another_figure():
     [
         (UNetSettings(), 96),
         (UNetSettings(channels=(4, 6, 8), strides=(4, 2), residual_units=1, norm="instance"), 64),
-        (UNetSettings(channels=(4, 8), strides=(2,), residual_units=0), 32),
+        (UNetSettings(channels=(4, 8), strides=(2,), residual_units=1), 32),
     ],
 )
 def test_figure_3_prints_the_u_net_that_is_trained(settings, size):
@@ -164,11 +164,11 @@ def test_figure_3_prints_the_u_net_that_is_trained(settings, size):
 
 
 def test_a_level_of_the_u_net_has_the_parameters_of_its_convolutions():
-    # Without residual units a level is one 3x3 convolution with a PReLU: 1 to 4 maps, 4 to 8 at the bottom, and up
-    # again from the 4 + 8 maps that are concatenated to 2 classes (the last without a PReLU).
-    top, bottom = unet_levels(UNetSettings(channels=(4, 8), strides=(2,), residual_units=0), 32)
-    assert (top.down_parameters, bottom.down_parameters) == (9 * 4 + 4 + 1, 9 * 4 * 8 + 8 + 1)
-    assert (top.up_parameters, bottom.up_parameters, bottom.up) == (9 * 12 * 2 + 2, 0, None)
+    # A 3x3 convolution with a PReLU and a short cut, 3x3 where it strides and 1x1 where the maps grow: 1 to 4 maps, 4 to
+    # 8 at the bottom; up again from the 4 + 8 maps that are concatenated to 2 classes, and one convolution more.
+    top, bottom = unet_levels(UNetSettings(channels=(4, 8), strides=(2,), residual_units=1), 32)
+    assert (top.down_parameters, bottom.down_parameters) == (2 * (9 * 4 + 4) + 1, 9 * 4 * 8 + 8 + 1 + 4 * 8 + 8)
+    assert (top.up_parameters, bottom.up_parameters, bottom.up) == (9 * 12 * 2 + 2 + 1 + 9 * 2 * 2 + 2, 0, None)
 
 
 def test_figure_1_counts_its_networks():
