@@ -164,8 +164,8 @@ def test_figure_3_prints_the_u_net_that_is_trained(settings, size):
 
 
 def test_a_level_of_the_u_net_has_the_parameters_of_its_convolutions():
-    # A 3x3 convolution with a PReLU and a short cut, 3x3 where it strides and 1x1 where the maps grow: 1 to 4 maps, 4 to
-    # 8 at the bottom; up again from the 4 + 8 maps that are concatenated to 2 classes, and one convolution more.
+    # A 3x3 convolution with a PReLU and a short cut, 3x3 where it strides and 1x1 where the maps grow: 1 to 4 maps, 4
+    # to 8 at the bottom; up again from the 4 + 8 maps that are concatenated to 2 classes, and one convolution more.
     top, bottom = unet_levels(UNetSettings(channels=(4, 8), strides=(2,), residual_units=1), 32)
     assert (top.down_parameters, bottom.down_parameters) == (2 * (9 * 4 + 4) + 1, 9 * 4 * 8 + 8 + 1 + 4 * 8 + 8)
     assert (top.up_parameters, bottom.up_parameters, bottom.up) == (9 * 12 * 2 + 2 + 1 + 9 * 2 * 2 + 2, 0, None)
