@@ -23,7 +23,7 @@ from ctstyle.encoders.network import build
 from ctstyle.encoders.weights import random
 build("vgg19", random("vgg19", seed=0).state)(torch.zeros(1, 1, 32, 32), ["relu1_1", "relu3_1"])
 """
-TRANSFER = ("train_transfer", "warm_up_decoder", "train_compared", "stylise_test", "generate_augmentation")
+LEAN = ("train_transfer", "warm_up_decoder", "train_compared", "stylise_test", "generate_augmentation", "train_unet")
 
 
 def heavy_after(code: str, heavy: tuple[str, ...] = HEAVY) -> set[str]:
@@ -59,8 +59,8 @@ def test_patients_are_drawn_and_scanned_without_pandas():
     assert not heavy_after(code, ("pandas",))
 
 
-def test_transfer_with_a_vgg_never_imports_torchvision():
-    code = "\n".join(imports_of(ROOT / "scripts" / f"{name}.py") for name in TRANSFER) + APPLY_VGG
+def test_transfer_with_a_vgg_and_a_u_net_never_import_torchvision():
+    code = "\n".join(imports_of(ROOT / "scripts" / f"{name}.py") for name in LEAN) + APPLY_VGG
     assert not heavy_after(code, ("torchvision", "torch._dynamo", "monai", "lpips", "scipy.stats"))
 
 
