@@ -12,7 +12,8 @@ from ctstyle.slices.window import Window
 from ctstyle.styles.cluster import ClusterSettings, cluster
 from ctstyle.styles.features import feature_frame
 from ctstyle.styles.regions import LENT_TO, SCORED_FROM, RegionSettings, bounds
-from ctstyle.styles.split import SplitSettings, split
+from ctstyle.styles.run import SOURCE
+from ctstyle.styles.split import NoSplit, SplitSettings, split
 
 
 class NoUsableScans(CTStyleError):
@@ -76,6 +77,7 @@ def find_styles(
     base = used[["scan", "patient", "cohort"]].assign(style=found.style[used["scan"]].to_numpy())
     styles = base.assign(style_hint=used["style_hint"]).merge(table.reset_index(), on="scan", validate="1:1")
     divided = base.assign(side=side[used["scan"]].to_numpy())
+    _require_content(divided)
     columns = _bounds(archive, divided, lending)
     if must_lend and not any(columns[LENT_TO]):
         raise NothingLent(
@@ -87,6 +89,21 @@ def find_styles(
             fix="Add one, or leave `transductive` out of `segment: arms`.",
         )
     return Found(styles, divided.assign(**columns), found.agreement)
+
+
+def _require_content(split: pd.DataFrame) -> None:
+    """Raise NoSplit where no test patient was scanned in the source style, in a cohort that trains."""
+    trained = set(split.loc[split["side"] == "train", "cohort"])
+    source = split[(split["style"] == SOURCE) & split["cohort"].isin(trained)]
+    if (source["side"] == "test").any():
+        return
+    raise NoSplit(
+        "no test patient was scanned in the source style, so no transfer could be judged",
+        where="split",
+        found=f"{SOURCE}: " + ", ".join(f"{scan} ({side})" for scan, side in zip(source["scan"], source["side"])),
+        expected=f"at least one scan of {SOURCE} on the test side",
+        fix="Write `test` in the column split_hint of one of them, take another `split: seed`, or add patients.",
+    )
 
 
 def _bounds(archive: Archive, split: pd.DataFrame, lending: RegionSettings) -> dict[str, list[str]]:

@@ -8,7 +8,7 @@ from ctstyle.styles.cluster import ClusterSettings
 from ctstyle.styles.find import NothingLent, NoUsableScans, find_styles
 from ctstyle.styles.regions import RegionSettings
 from ctstyle.styles.run import open_run
-from ctstyle.styles.split import SplitSettings
+from ctstyle.styles.split import NoSplit, SplitSettings
 from tests.synthetic_run import write_run, write_split
 
 WINDOW, LENDING = Window(-250, 750), RegionSettings()
@@ -51,6 +51,16 @@ def test_a_run_whose_scans_are_too_short_to_lend_says_so_before_anything_is_trai
     with pytest.raises(NothingLent, match=r"30 mm beyond the 25% .* leave `transductive` out of `segment: arms`"):
         _found(archive, sheet, must_lend=True)
     assert _found(archive, sheet, lending=RegionSettings(share=0.3, gap_mm=6), must_lend=True).split["lent_to_mm"].any()
+
+
+def test_a_split_without_a_test_scan_of_the_source_style_says_so_before_anything_is_trained(tmp_path):
+    paths, sheet = write_run(tmp_path)
+    archive = Archive.open(path for path in paths if path.name.endswith(".hu.npy"))
+    tested = sheet["scan"].str.endswith("-a") & (sheet["split_hint"] == "test")
+    assert tested.any()
+    moved = sheet[~sheet["patient"].isin(sheet.loc[tested, "patient"])]
+    with pytest.raises(NoSplit, match=r"in the source style.*s1: p0-a \(train\).*column split_hint"):
+        _found(archive, moved)
 
 
 def test_skipped_scans_have_no_row_and_only_skipped_scans_are_an_error(tmp_path):
