@@ -19,6 +19,7 @@ from benchmarks.side_by_side import interleave, machine, ratios, spread, table
 from ctstyle.device import autocast, place
 from ctstyle.encoders.network import Encoder, build, trunk
 from ctstyle.encoders.registry import encoder_spec
+from ctstyle.optimise import Adam
 from ctstyle.transfer.adain import channel_statistics, restyle
 from ctstyle.transfer.decoder import Decoder
 from ctstyle.transfer.features import FeatureCache
@@ -114,7 +115,7 @@ class OurStep:
         self.styles = FeatureCache(self.encoder, style, scales=scales, limit_bytes=0)
         self.decoder, self.indices, self.device = place(decoder, device), range(BATCH), device
         # a capturable optimiser keeps its step count on the card, as a CUDA graph needs
-        self.optimiser = torch.optim.Adam(decoder.parameters(), lr=1e-4, capturable=device.type == "cuda")
+        self.optimiser = Adam(decoder.parameters(), lr=1e-4, capturable=device.type == "cuda")
 
     def material(self) -> tuple[Tensor, dict[str, tuple[Tensor, Tensor]]]:
         """AdaIN's target and the wanted statistics, from what is cached."""
