@@ -19,6 +19,8 @@ PANELS = {
     "gradient_ssim": "Gradient SSIM (G, X)",
     "hu_error_target": "Error to target, HU",
 }
+LEAST_SPAN = {"iou_out_of_style": 5.0, "foreground_iou_gain": 5.0, "gradient_ssim": 0.05, "hu_error_target": 10.0}
+"""No panel spans less, or differences without meaning would fill it."""
 SEED_COLOUR, MEAN_COLOUR, BAND_COLOUR = OKABE_ITO["blue"], OKABE_ITO["black"], "0.92"
 
 
@@ -43,6 +45,9 @@ def ablation_curves(chains: pd.DataFrame, asked: pd.DataFrame, question: str, lo
                 axes.axhline(0, color=MEAN_COLOUR, linewidth=0.6, linestyle="--")
             elif measure != "gradient_ssim":
                 axes.axhline(plain[measure].mean(), color=MEAN_COLOUR, linewidth=0.6, linestyle="--")
+            low, high = axes.get_ylim()
+            aside = max(0.0, (LEAST_SPAN[measure] - (high - low)) / 2)
+            axes.set_ylim(low - aside, high + aside)
             axes.set_title(title, loc="left", pad=3, weight="bold")
         sheet.text(look.width_mm / 2, 52, about.axis, ha="center", fontsize=7)
         handles, labels = _legend(of_values)

@@ -79,20 +79,20 @@ QUESTIONS: dict[str, Question] = {
     ),
     "points": Question(
         title="Points inside the body or everywhere",
-        axis="taken in whole slices",
+        axis="where points are taken",
         changes=_points,
         labels={
-            "body": "nothing",
-            "loss_everywhere": "loss",
-            "statistics_everywhere": "statistics",
-            "everywhere": "both",
+            "body": "body",
+            "loss_everywhere": "loss:\nslice",
+            "statistics_everywhere": "statistics:\nslice",
+            "everywhere": "slice",
         },
     ),
     "alpha": Question(
         title="Alpha", axis="alpha: share of the target's style", changes=_one("augment", "alpha"), labels={}
     ),
 }
-"""In the order of the issue's list; the keys are those of the config section."""
+"""In the order they are printed; the keys are those of the config section."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from ctstyle.metrics.segmentation import COUNTS
-from ctstyle.paper.ablation_curves import PANELS, ablation_curves, save_curves
+from ctstyle.paper.ablation_curves import LEAST_SPAN, PANELS, ablation_curves, save_curves
 from ctstyle.paper.ablations import by_seed, table
 from ctstyle.paper.drawing import Look
 from ctstyle.paper.measures import PaperInputError
@@ -124,6 +124,14 @@ def test_every_question_is_a_pair_of_files(chains, tmp_path):
     save_curves(chains, ASKED, Look(), pngs, pdfs, lineage="a" * 64)
     assert all(path.stat().st_size > 1000 for path in (*pngs, *pdfs))
     assert pngs[0].read_bytes() != pngs[1].read_bytes()
+
+
+def test_no_panel_spans_less_than_what_means_anything_and_the_reference_is_inside(chains):
+    figure = ablation_curves(chains.assign(gradient_ssim=0.8, hu_error_target=50.0), ASKED, "alpha", Look())
+    spans = [high - low for low, high in (axes.get_ylim() for axes in figure.axes)]
+    assert all(span >= least * 0.999 for span, least in zip(spans, LEAST_SPAN.values(), strict=True))
+    low, high = figure.axes[0].get_ylim()
+    assert low < 25 < high, "the plain U-Net's line"
 
 
 def test_missing_parts_are_named(chains):
