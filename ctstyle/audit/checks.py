@@ -198,7 +198,7 @@ def _what_changed(source: Source, path: Path) -> str:
         return ""
     try:
         members = _members(path)
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except (OSError, zipfile.BadZipFile, RuntimeError, EOFError) as error:
         return f": the archive cannot be read ({error})"
     return ": " + (dicom_difference(source.instances, members) or "every listed image is the same, the rest is not")
 

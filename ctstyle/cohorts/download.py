@@ -119,6 +119,7 @@ def fetch(piece: Piece, path: Path, fault_of: Callable[[Path], str] | None = Non
             other.unlink()
 
     def attempt() -> None:
+        """One try to fetch the rest of the piece."""
         _continue(piece, part)
         if fault := fault_of(part):
             part.unlink()
@@ -140,6 +141,7 @@ def get(url: str) -> bytes:
     """A small answer. Raises SourceUnavailable."""
 
     def attempt() -> bytes:
+        """One try."""
         with _open(url, {}) as answer:
             return answer.read()
 
@@ -153,6 +155,7 @@ def read_range(piece: Piece) -> tuple[bytes, int, str]:
     """
 
     def attempt() -> tuple[bytes, int, str]:
+        """One try: the bytes, the size of the whole and its ETag."""
         with _open_at(piece, piece.start) as answer:
             if answer.status != 206:
                 raise _ranges_ignored(piece)

@@ -122,6 +122,7 @@ class RemoteZip:
         """What unpacks a fetched run and says what is wrong with it."""
 
         def fault(path: Path) -> str:
+            """What is wrong with the file of a run; empty where nothing is."""
             if path.stat().st_size != end - start:
                 return f"{path.stat().st_size} bytes"
             with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as run:
@@ -192,6 +193,7 @@ def open_zip(address: str, cache: Path) -> RemoteZip:
     _, total, etag = download.read_range(Piece(address, 1, total=0))
 
     def more(start: int, end: int) -> bytes:
+        """The bytes from `start` to before `end`."""
         return download.read_range(Piece(address, end - start, start=start, total=total, etag=etag))[0]
 
     first = max(0, total - TAIL)
@@ -216,21 +218,26 @@ class _Pieces(io.RawIOBase):
         self._total, self._more, self._at = total, more, 0
 
     def readable(self) -> bool:
+        """Always."""
         return True
 
     def seekable(self) -> bool:
+        """Always."""
         return True
 
     def tell(self) -> int:
+        """The place of the next byte."""
         return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a place; OSError before the first byte."""
         self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._total}[whence]
         if self._at < 0:
             raise OSError("a place before the file")
         return self._at
 
     def readinto(self, buffer) -> int:
+        """Fill `buffer` from what is at hand, at most to its end; how many bytes that were."""
         wanted = min(len(buffer), self._total - self._at)
         if wanted <= 0:
             return 0

@@ -101,6 +101,7 @@ def _hounsfield(series: Grid, grey_values: str, window_hu: tuple[float, float]) 
     places = _places(series)
 
     def read(file: DicomFile) -> None:
+        """Put the frames of a file in their places, as Hounsfield units where that is settled."""
         read_words(file, [words[k] for k in places[file]])
         if not open_question:
             for k in places[file]:

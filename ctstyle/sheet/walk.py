@@ -34,6 +34,7 @@ def walk(folders: Sequence[Path], told: Callable[[int], None] | None = None) -> 
     unentered: list[str] = []
 
     def refused(error: OSError) -> None:
+        """Note a folder that may not be entered."""
         unentered.append(str(error.filename))
 
     for folder in folders:
