@@ -45,9 +45,27 @@ def workflow(root, tmp_path) -> Workflow:
 
 @pytest.fixture(scope="session")
 def tiny(root, tmp_path_factory):
-    """A finished tiny run: the workflow, the arguments that name its config, and its results."""
-    workflow = Workflow(root, tmp_path_factory.mktemp("tiny"))
+    """A finished tiny run: the workflow, the arguments that name its config, and its results.
+
+    Where CTSTYLE_TINY_RUN names a folder, it is made there, or found there by Snakemake and not made again.
+    """
+    kept = os.environ.get("CTSTYLE_TINY_RUN")
+    workflow = Workflow(root, Path(kept) if kept else tmp_path_factory.mktemp("tiny"))
     arguments = ("--configfile", root / "tests" / "config" / "tiny.yaml")
-    done = workflow.run(*arguments)
+    done = workflow.run(*arguments, timeout_s=1800)
     assert done.returncode == 0, done.stdout[-5000:]
     return workflow, arguments, workflow.folder / "results" / "tiny"
+
+
+@pytest.fixture(scope="session")
+def trained(root, tmp_path_factory):
+    """The run that chaos strikes (one transfer, one U-Net), undisturbed: the workflow, its arguments and outputs."""
+    workflow = Workflow(root, tmp_path_factory.mktemp("trained"))
+    outputs = ("transfer/ours/seed0/history.tsv", "transfer/ours/seed0/generator.safetensors")
+    outputs += ("transfer/ours/seed0/test.hu.npy", "segmentation/plain/seed0/predictions.npy")
+    outputs += ("metrics/segmentation/plain-seed0.tsv",)
+    outputs = tuple(f"results/chaos/{name}" for name in outputs)
+    arguments = (*outputs, "--configfile", root / "tests" / "config" / "chaos.yaml")
+    done = workflow.run(*arguments)
+    assert done.returncode == 0, done.stdout[-5000:]
+    return workflow, arguments, outputs

@@ -1,11 +1,14 @@
-"""The workflow on a real SLURM: cards, cancelled jobs, and tables that are those of a local run."""
+"""The workflow on a real SLURM: cards, cancelled jobs, and tables and figures that are those of a local run."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 import time
 
 import pytest
+import yaml
 
 from tests.runs import Workflow
 
@@ -14,6 +17,8 @@ QUICK = ("--slurm-init-seconds-before-status-checks", "3", "--seconds-between-st
 QUICK += ("--slurm-status-command", "squeue")  # there is no accounting here
 ON_THE_CPU = ("--config", "gpu=0")
 """The card of the test's cluster is none, and a job that is promised a card and sees none fails."""
+DIFFERENT = {f"{table}{form}" for table in ("costs", "claims") for form in (".csv", ".md", ".tex", ".lineage.json")}
+"""What tells seconds, or which of two was faster; every other table and figure has the same bytes in every run."""
 CARD = """
 rule card:
     output:
@@ -63,24 +68,21 @@ def test_a_job_uses_the_card_that_slurm_gave_it(slurm, root, tmp_path, monkeypat
     assert (tmp_path / "card.txt").read_text() == "0\n"
 
 
-def test_a_cancelled_training_goes_on_where_it_was(slurm, root, tmp_path):
+def test_a_cancelled_training_goes_on_where_it_was(slurm, trained, root, tmp_path):
+    workflow, _, _ = trained
+    longer = yaml.safe_load((root / "tests/config/chaos.yaml").read_text())
+    longer["transfer"]["training"]["steps"] = 120
     config = tmp_path / "longer.yaml"
-    config.write_text(
-        (root / "tests/config/chaos.yaml").read_text().replace("training: {steps: 20", "training: {steps: 120")
-    )
+    config.write_text(yaml.safe_dump(longer))
     target = "results/chaos/transfer/ours/seed0/history.tsv"
-    arguments = (
-        target,
-        "--configfile",
-        config,
-        "--default-resources",
-        "save_every_s=0",
-        "slurm_partition=main",
-        "mem_mb=2000",
-    )
+    arguments = (target, "--configfile", config, "--default-resources", "save_every_s=0")
+    arguments += ("slurm_partition=main", "mem_mb=2000")
     alone, cluster = Workflow(root, tmp_path / "alone"), Workflow(root, tmp_path / "cluster")
+    for one in (alone, cluster):
+        shutil.copytree(workflow.folder, one.folder)  # what comes before the training is there
     done = alone.run(*arguments)
     assert done.returncode == 0, done.stdout[-3000:]
+    assert re.findall(r"^(?:local)?rule (\w+):", done.stdout, flags=re.MULTILINE) == ["train_transfer"]
 
     log = tmp_path / "cluster.log"
     running = start(cluster, log, *arguments, "--retries", "2", *profile(root), *ON_THE_CPU)
@@ -97,33 +99,29 @@ def test_a_cancelled_training_goes_on_where_it_was(slurm, root, tmp_path):
     assert len(segments) == 2 and segments[1][0] > 40 and segments[1][1] == 120
 
 
-def test_a_run_on_slurm_with_a_cancelled_job_gives_the_tables_of_a_local_run(slurm, tiny, root, tmp_path):
+def test_a_run_on_slurm_with_a_cancelled_job_gives_the_bytes_of_a_local_run(slurm, tiny, root, tmp_path):
     _, arguments, local = tiny
     log = tmp_path / "tiny.log"
     running = start(Workflow(root, tmp_path), log, *arguments, *profile(root), *ON_THE_CPU)
     cancel_when(slurm, running, "train_unet")
     assert running.wait(2400) == 0, log.read_text()[-5000:]
-    made = tmp_path / "results" / "tiny" / "paper" / "tables"
-    names = sorted(
-        path.name for path in (local / "paper" / "tables").glob("*.csv") if path.stem not in ("costs", "claims")
-    )
-    assert len(names) > 8
-    for name in names:
-        assert (made / name).read_bytes() == (local / "paper" / "tables" / name).read_bytes(), name
+    made = tmp_path / "results" / "tiny"
+    names = [path.relative_to(local) for path in sorted(local.glob("paper/*/*")) if path.name not in DIFFERENT]
+    assert len(names) > 80
+    assert [name for name in names if (made / name).read_bytes() != (local / name).read_bytes()] == []
 
 
-def test_the_same_through_a_submit_command(root, tmp_path):
+def test_the_same_through_a_submit_command(trained, root, tmp_path):
+    workflow, arguments, outputs = trained
     submit = tmp_path / "submit.sh"
     submit.write_text('#!/bin/sh\nnohup sh "$1" > "$1.out" 2>&1 &\necho $!\n')
     submit.chmod(0o755)
-    targets = ("results/chaos/transfer/ours/seed0/history.tsv", "--configfile", root / "tests/config/chaos.yaml")
-    alone, through = Workflow(root, tmp_path / "alone"), Workflow(root, tmp_path / "through")
     options = ("--executor", "cluster-generic", "--cluster-generic-submit-cmd", submit, "--jobs", "2", *ON_THE_CPU)
-    for workflow, more in ((alone, ()), (through, options)):
-        done = workflow.run(*targets, *more)
-        assert done.returncode == 0, done.stdout[-3000:]
-    one, other = (one.folder / targets[0] for one in (alone, through))
-    assert one.read_bytes() == other.read_bytes()
+    through = Workflow(root, tmp_path / "through")
+    done = through.run(*arguments, *options)
+    assert done.returncode == 0, done.stdout[-3000:]
+    for name in outputs:
+        assert (through.folder / name).read_bytes() == (workflow.folder / name).read_bytes(), name
 
 
 def test_an_unknown_partition_is_named(slurm, root, tmp_path, monkeypatch):

@@ -78,7 +78,8 @@ def test_from_an_archive_to_the_pdf_and_the_exports_without_naming_anybody(root,
     own |= {"pathvars": {"results": "results/mine"}, "cohorts": ["sheet", "lidc0001"], "sheet": str(sheet)}
     own |= {"on_bad_scan": "skip", "exports": {"formats": ["nnunet", "monai", "dicom"]}}
     own |= {"styles": {"k": 2, "features": ["noise_high", "hu_q99"]}, "split": {"val": 0.2, "test": 0.3}}
-    del own["phantom"]
+    del own["phantom"], own["ablations"]
+    own["comparison"]["encoders"] = ["vgg19"]
     own["slices"]["every_mm"] = 10.0
     own["segment"]["arms"] = ["plain", "ours", "oracle"]
     own["transfer"]["models"] = ["ours"]

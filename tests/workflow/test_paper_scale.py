@@ -34,7 +34,7 @@ transfer:
   training: {{steps: 20, batch: 2}}
   contextual: {{warm_up_steps: 20, steps: 20, stride: 4, crn: {{channels: 8, fine_channels: 8}}}}
   gatys: {{steps: 20}}
-comparison: {{encoders: [vgg19, densenet121], size_px: 32, warm_up_steps: 20, steps: 20}}
+comparison: {{encoders: [vgg19], size_px: 32, warm_up_steps: 20, steps: 20, style_weights: [1, 10]}}
 augment:
   guard: {{min_deviation_hu: 0, min_body_iou: 0, min_gradient_ssim: -1, max_style_ratio: 100}}
 segment:
