@@ -15,10 +15,10 @@ from torch import Tensor
 
 from ctstyle.transfer.guards import NORM_GUARD
 
-BLOCK_ROWS = 256
-"""Rows of one block on the CPU: with 4,096 targets the block is 4 MB."""
-GROUP_ROWS = 16
-"""Rows of a block whose largest share of a target is taken together."""
+BLOCK_ROWS = 512
+"""Rows of one block on the CPU: with 4,096 targets the block is 8 MB."""
+PART_BYTES = 1 << 19
+"""Largest piece of a block on the CPU that one operation after the other passes over: it fits a core's own cache."""
 GATHER_BELOW = 0.9
 """Below this share of rows that hold a maximum, the second product is taken of these rows alone."""
 BLOCK_BYTES = 1 << 28
@@ -84,16 +84,16 @@ class _Similarity(torch.autograd.Function):
         reach, rest = generated.new_empty(2, count)
         nearest = torch.empty(count, dtype=torch.long, device=target.device)
         others = torch.zeros_like(generated) if generated.requires_grad else None
-        size = _block_rows(target)
+        size, part = _block_rows(target), _part_rows(target)
         # one memory for all blocks: a new one for each would cost more than its arithmetic
-        memory = generated.new_zeros(_whole_groups(min(size, count)), wanted)
+        memory = generated.new_zeros(math.ceil(min(size, count) / part) * part, wanted)
         for start in range(0, count, size):
             rows = slice(start, min(start + size, count))
             block = memory[: rows.stop - start]
             torch.mm(generated[rows], target.t(), out=block)
-            reach[rows], nearest[rows], rest[rows] = _to_shares(block, bandwidth, eps)
+            reach[rows], nearest[rows], rest[rows], peaks = _to_shares(block, bandwidth, eps, part)
             memory[len(block) :] = 0  # below any share
-            _carry(memory[: _whole_groups(len(block))], start, best, winner)
+            _carry(memory[: len(peaks) * part], peaks, start, best, winner)
             if others is not None:
                 block.scatter_(1, nearest[rows, None], 0)
                 _weighed(block, target, _holders(winner, rows), others[rows])
@@ -126,28 +126,38 @@ class _Similarity(torch.autograd.Function):
         return gradient, None, None, None
 
 
-def _to_shares(cosine: Tensor, bandwidth: float, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+def _to_shares(cosine: Tensor, bandwidth: float, eps: float, part: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Turn rows of cosines into their softmax, in place.
 
-    Returns the reach of each row, its nearest target and the sum of the shares of all other targets.
+    Returns the reach of each row, its nearest target, the sum of the shares of all other targets, and the largest share
+    of each target in each `part` rows.
     """
+    on_cpu = cosine.device.type == "cpu"
     top, nearest = _row_maximum(cosine)
-    if cosine.device.type == "cuda" or bool((top > 1).any()):
+    if not on_cpu or bool((top > 1).any()):
         top.clamp_(max=1)
         cosine.clamp_(max=1)
     reach = 1 - top + eps
     steepness = 1 / (bandwidth * reach)
-    weight = cosine.sub_(top[:, None]).mul_(steepness[:, None])
-    least = math.log(torch.finfo(weight.dtype).tiny) + 20
-    if weight.device.type == "cpu" and bool(((1 + top) * steepness).max() > -least):
-        # such weights are nothing beside the nearest's 1; as subnormal numbers they make each step many times slower
-        torch.threshold_(weight.clamp_(min=least).exp_(), math.exp(least + 1), 0)
-    else:
-        weight.exp_()
-    others = weight.scatter_(1, nearest[:, None], 0).sum(dim=1)
-    share = 1 / (1 + others)  # the nearest target's weight is exp(0)
-    weight.scatter_(1, nearest[:, None], 1).mul_(share[:, None])
-    return reach, nearest, others * share
+    least = math.log(torch.finfo(cosine.dtype).tiny) + 20
+    steep = on_cpu and bool(((1 + top) * steepness).max() > -least)
+    cosine.scatter_(1, nearest[:, None], -math.inf)
+    rest = torch.empty_like(top)
+    peaks = cosine.new_empty(math.ceil(len(cosine) / part), cosine.shape[1])
+    rows = (tensor.split(part) for tensor in (cosine, top[:, None], steepness[:, None], nearest[:, None], rest))
+    for weight, highest, factor, place, others, peak in zip(*rows, peaks, strict=True):
+        weight.sub_(highest).mul_(factor)
+        if steep:
+            # such weights are nothing beside the nearest's 1; as subnormal numbers they make each step times slower
+            torch.threshold_(weight.clamp_(min=least).exp_(), math.exp(least + 1), 0)
+        else:
+            weight.exp_()
+        torch.sum(weight, dim=1, out=others)
+        share = (others + 1).reciprocal_()  # the nearest target's weight is exp(0)
+        weight.scatter_(1, place, 1).mul_(share[:, None])
+        others.mul_(share)
+        torch.amax(weight, dim=0, out=peak)
+    return reach, nearest, rest, peaks
 
 
 def _row_maximum(block: Tensor) -> tuple[Tensor, Tensor]:
@@ -171,22 +181,23 @@ def _row_maximum(block: Tensor) -> tuple[Tensor, Tensor]:
     return top, at
 
 
-def _carry(share: Tensor, start: int, best: Tensor, winner: Tensor) -> None:
-    """Bring the largest share of each target, and the row that holds it, up to date with a block of whole groups; in
-    place."""
+def _carry(share: Tensor, peaks: Tensor, start: int, best: Tensor, winner: Tensor) -> None:
+    """Bring the largest share of each target, and the row that holds it, up to date with a block; in place.
+
+    `peaks` are the largest shares in each part of the block, all parts being of one length.
+    """
     if share.device.type == "cuda":  # nothing here waits for the card
-        highest, row = share.max(dim=0)
-        torch.where(highest > best, row + start, winner, out=winner)
-        torch.maximum(best, highest, out=best)
+        row = share.argmax(dim=0)
+        torch.where(peaks[0] > best, row + start, winner, out=winner)
+        torch.maximum(best, peaks[0], out=best)
         return
-    peaks = share.unflatten(0, (-1, GROUP_ROWS)).amax(dim=1)
     highest = peaks.amax(dim=0)
     column = torch.nonzero(highest > best).flatten()
     if len(column):  # as in a row, the place is looked for among a few
-        group = peaks.index_select(1, column).max(dim=0).indices
-        inside = group * GROUP_ROWS + torch.arange(GROUP_ROWS)[:, None]
-        place = share[inside, column].max(dim=0).indices
-        winner[column] = start + group * GROUP_ROWS + place
+        part = len(share) // len(peaks)
+        first = peaks.index_select(1, column).max(dim=0).indices * part
+        place = share[first + torch.arange(part)[:, None], column].max(dim=0).indices
+        winner[column] = start + first + place
     torch.maximum(best, highest, out=best)
 
 
@@ -208,11 +219,13 @@ def _weighed(share: Tensor, target: Tensor, rows: Tensor | None, out: Tensor) ->
         out[rows] = share[rows] @ target
 
 
-def _whole_groups(rows: int) -> int:
-    return math.ceil(rows / GROUP_ROWS) * GROUP_ROWS
-
-
 def _block_rows(target: Tensor) -> int:
     if target.device.type == "cpu":
         return BLOCK_ROWS
     return max(BLOCK_ROWS, BLOCK_BYTES // (len(target) * target.element_size()))
+
+
+def _part_rows(target: Tensor) -> int:
+    if target.device.type == "cpu":
+        return min(BLOCK_ROWS, max(4, PART_BYTES // (len(target) * target.element_size())))
+    return _block_rows(target)
