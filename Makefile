@@ -31,7 +31,7 @@ $(VENV)/installed: envs/requirements.lock
 test: venv lint
 	@echo "The tests, with a tiny end-to-end run of the workflow; about 15 minutes on 2 cores."
 	$(VENV)/bin/python -m pytest tests/unit -n 2 -m "not slow"
-	$(VENV)/bin/python -m pytest tests/workflow -m "not slow"
+	$(VENV)/bin/python -m pytest tests/workflow -n 2 --dist loadgroup -m "not slow"
 
 test-all: venv
 	@echo "The slow tests that \`make test\` leaves out (two whole tiny runs, one on SLURM, a cut of the paper scale, chaos, the RO-Crate, exports in nnU-Net and MONAI, your own CT, 24,000 damaged files); about 50 minutes on 2 cores."

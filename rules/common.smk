@@ -22,7 +22,7 @@ from ctstyle.stylize import plan as stylize_plan
 from ctstyle.transfer import ablations, comparison
 from ctstyle.transfer.cascade import module_sizes
 
-SCHEMA = yaml.safe_load((ROOT / "config" / "schema" / "config.schema.yaml").read_text())
+SCHEMA = yaml.load((ROOT / "config" / "schema" / "config.schema.yaml").read_text(), Loader=yaml.CSafeLoader)
 
 
 def checked(config):

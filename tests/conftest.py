@@ -14,6 +14,13 @@ settings.register_profile("ctstyle", deadline=None, derandomize=True)
 settings.load_profile("ctstyle")
 
 
+def pytest_collection_modifyitems(items):
+    """What needs the tiny run stays in one process (`--dist loadgroup`), so that it is made once."""
+    for item in items:
+        if "tiny" in item.fixturenames:
+            item.add_marker(pytest.mark.xdist_group("tiny"))
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The root of the checkout."""

@@ -12,7 +12,8 @@ from ctstyle.dicom.geometry import tag_name
 from ctstyle.dicom.index import DicomFile, index
 from ctstyle.dicom.items import Item
 from ctstyle.dicom.labels import LARGEST_NUMBER, LabelMap, Segment, UnknownLabels, shortened
-from ctstyle.dicom.read import VOLUME_SUFFIXES, NotThreeDimensional, read_image
+from ctstyle.dicom.read import NotThreeDimensional, read_image
+from ctstyle.dicom.suffixes import VOLUME_SUFFIXES
 from ctstyle.dicom.volume import Volume
 from ctstyle.errors import CTStyleError
 

@@ -15,6 +15,7 @@ from ctstyle.dicom.frames import slices_of
 from ctstyle.dicom.geometry import Grid, grid
 from ctstyle.dicom.index import DicomFile, SourceMissing, TruncatedFile, index
 from ctstyle.dicom.limits import LARGEST_RATIO, absurd_size, check_voxels
+from ctstyle.dicom.suffixes import DETACHED_SUFFIXES, VOLUME_SUFFIXES
 from ctstyle.dicom.threads import reading_threads
 from ctstyle.dicom.volume import AIR_HU, Volume
 from ctstyle.dicom.words import bits_in_use, check_claim, read_words
@@ -23,10 +24,6 @@ from ctstyle.errors import CTStyleError
 if TYPE_CHECKING:
     import SimpleITK
 
-VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
-"""Names of files that hold a whole volume and are read by SimpleITK."""
-DETACHED_SUFFIXES = (".nhdr", ".mhd")
-"""Headers whose voxels lie in another file."""
 GREY_VALUES = ("reject", "as_display")
 BURNED_IN = ("reject", "accept")
 

@@ -48,11 +48,14 @@ def _imports_of(path: Path) -> frozenset[str]:
 def modules_of(script: Path, root: Path) -> dict[str, Path]:
     """Every module of the package that `script` needs, by dotted name, found by following the imports."""
     found: dict[str, Path] = {}
-    waiting = list(_imports_of(script))
+    waiting, seen = list(_imports_of(script)), set()
     while waiting:
         name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
         path = _file_of(name, root)
-        if name in found or path is None:
+        if path is None:
             continue
         found[name] = path
         waiting.extend(_imports_of(path))
@@ -77,6 +80,7 @@ def code_digest(script: Path, root: Path) -> str:
     return digest.hexdigest()
 
 
+@functools.cache
 def _file_of(name: str, root: Path) -> Path | None:
     path = root.joinpath(*name.split("."))
     for candidate in (path / "__init__.py", path.with_suffix(".py")):

@@ -16,7 +16,7 @@ from ctstyle.dicom.frames import PER_FRAME, SHARED
 from ctstyle.dicom.header import DAMAGE, read_header
 from ctstyle.dicom.index import DicomFile, Member
 from ctstyle.dicom.members import UnsafeArchive, members
-from ctstyle.dicom.read import VOLUME_SUFFIXES
+from ctstyle.dicom.suffixes import VOLUME_SUFFIXES
 from ctstyle.errors import CTStyleError
 
 CT, SCOUT, SEG, RTSTRUCT, DICOMDIR, OTHER, DAMAGED = (

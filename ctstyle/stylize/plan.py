@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ctstyle.dicom.labels import LabelMap
-from ctstyle.dicom.read import VOLUME_SUFFIXES
+from ctstyle.dicom.suffixes import VOLUME_SUFFIXES
 from ctstyle.errors import CTStyleError
 from ctstyle.settings import build
 from ctstyle.transfer.about import NotABundle, UnknownStyle, read_about, style_name
