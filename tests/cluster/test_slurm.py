@@ -73,7 +73,7 @@ def test_a_cancelled_training_goes_on_where_it_was(slurm, trained, root, tmp_pat
     longer = yaml.safe_load((root / "tests/config/chaos.yaml").read_text())
     longer["transfer"]["training"]["steps"] = 120
     config = tmp_path / "longer.yaml"
-    config.write_text(yaml.safe_dump(longer))
+    config.write_text(yaml.safe_dump(longer, sort_keys=False))
     target = "results/chaos/transfer/ours/seed0/history.tsv"
     arguments = (target, "--configfile", config, "--default-resources", "save_every_s=0")
     arguments += ("slurm_partition=main", "mem_mb=2000")
