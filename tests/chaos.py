@@ -25,7 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "tests" / "config" / "chaos.yaml"
 RESULTS = Path("results") / "chaos"
-TABLES = ("metrics/segmentation/plain-seed0.tsv", "transfer/ours/seed0/history.tsv", "transfer/ours/seed0/test.tsv")
+TABLES = ("metrics/segmentation/plain-seed0.tsv", "transfer/ours/seed0/history.tsv")
 LEDGER = ROOT / "docs" / "chaos.tsv"
 COLUMNS = ("started", "commit", "seed", "strikes", "starts", "seconds", "undisturbed_seconds", "verdict")
 STRIKES = ("kill snakemake", "kill a job", "kill both", "disk full", "read-only")
