@@ -13,7 +13,8 @@ import yaml
 from tests.runs import Workflow
 
 pytestmark = pytest.mark.slow
-QUICK = ("--slurm-init-seconds-before-status-checks", "3", "--seconds-between-status-checks", "2")
+# where a check finds no job at its end, the next one waits 10 s longer: a short pause makes a run longer
+QUICK = ("--slurm-init-seconds-before-status-checks", "6")
 QUICK += ("--slurm-status-command", "squeue")  # there is no accounting here
 ON_THE_CPU = ("--config", "gpu=0")
 """The card of the test's cluster is none, and a job that is promised a card and sees none fails."""
@@ -107,7 +108,7 @@ def test_a_run_on_slurm_with_a_cancelled_job_gives_the_bytes_of_a_local_run(slur
     assert running.wait(2400) == 0, log.read_text()[-5000:]
     made = tmp_path / "results" / "tiny"
     names = [path.relative_to(local) for path in sorted(local.glob("paper/*/*")) if path.name not in DIFFERENT]
-    assert len(names) > 80
+    assert len(names) > 70
     assert [name for name in names if (made / name).read_bytes() != (local / name).read_bytes()] == []
 
 
