@@ -14,6 +14,7 @@ settings.register_profile("ctstyle", deadline=None, derandomize=True)
 settings.load_profile("ctstyle")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
     """What needs the tiny run stays in one process (`--dist loadgroup`), so that it is made once."""
     for item in items:
