@@ -64,7 +64,7 @@ def members(source: Path) -> Iterator[list[Member]]:
 def _opened(source: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(source)
-    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+    except (zipfile.BadZipFile, RuntimeError, ValueError) as error:
         raise damaged_zip(source, error) from error
 
 
