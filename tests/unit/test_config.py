@@ -96,7 +96,7 @@ def test_defaults_of_schema_and_settings_are_equal(schema, path):
 def test_a_scanner_of_the_schema_has_the_fields_of_a_style(schema):
     scanner = _section(schema, "phantom/styles", of_schema=True)["additionalProperties"]
     assert set(scanner["properties"]) == {field.name for field in dataclasses.fields(Style)}
-    assert typing.get_type_hints(PhantomSettings)["styles"] == dict[str, Style]
+    assert typing.get_type_hints(PhantomSettings)["styles"] == dict[str, Style | None]
 
 
 def test_unknown_keys_are_refused_everywhere_and_every_key_is_described(schema):

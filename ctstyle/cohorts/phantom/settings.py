@@ -56,6 +56,8 @@ def default_styles() -> dict[str, Style]:
 class PhantomSettings:
     """The phantom cohort. `train` and `val` give the number of patients per style; each test patient is scanned in all.
 
+    A style that is None is left out: a config laid over another one can only so be rid of a style of that.
+
     `slices` of `thickness_mm` lie without gaps on a grid of `grid_px`^2 pixels of `pixel_mm`; `angles` parallel
     projections over 180 degrees. `levels` is the range of the uppermost slice (index in `spine.LEVELS`: 1 = T1,
     15 = L3), spread evenly over the patients (`spread`).
@@ -73,11 +75,14 @@ class PhantomSettings:
     pixel_mm: float = 1.6
     angles: int = 180
     levels: tuple[float, float] = (0.6, 15.3)
-    styles: dict[str, Style] = field(default_factory=default_styles)
+    styles: dict[str, Style | None] = field(default_factory=default_styles)
 
     def __post_init__(self):
+        object.__setattr__(self, "styles", {name: style for name, style in self.styles.items() if style})
+        _need(len(self.styles) > 0, "styles", "none", "at least one style")
         for side in ("train", "val"):
-            unknown = sorted(set(getattr(self, side)) - set(self.styles))
+            wanted = {style for style, patients in getattr(self, side).items() if patients}
+            unknown = sorted(wanted - set(self.styles))
             _need(not unknown, side, unknown, f"names of styles: {', '.join(self.styles)}")
         _need(len(self.sides()) > 0, "train", self.train, "at least one patient")
         _need(self.levels[0] <= self.levels[1], "levels", self.levels, "low <= high")

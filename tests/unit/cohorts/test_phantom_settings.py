@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ctstyle.cohorts.phantom.settings import PhantomSettings, PhantomSettingsError, Style, scans
+from ctstyle.settings import build
 
 
 def test_default_cohort_has_every_test_patient_in_every_style():
@@ -42,11 +43,20 @@ def test_few_patients_cover_the_whole_spine(seed):
         ({"levels": (5.0, 2.0)}, "levels"),
         ({"levels": (3.0, 19.0)}, "levels"),
         ({"train": {}, "val": {}, "test_patients": 0}, "train"),
+        ({"styles": {**PhantomSettings().styles, "soft_display": None}}, "train"),
+        ({"styles": {"standard": None}}, "styles"),
     ],
 )
 def test_contradictions_are_named(change, key):
     with pytest.raises(PhantomSettingsError, match=f"phantom: {key}"):
         dataclasses.replace(PhantomSettings(), **change)
+
+
+def test_a_style_of_null_is_left_out():
+    styles = {"lowkv_contrast": None, "soft_display": {"kvp": 120, "mas": 120}, "standard": {"kvp": 120, "mas": 110}}
+    asked = {"styles": styles, "train": {"standard": 1, "lowkv_contrast": 0}, "val": {}, "test_patients": 1}
+    hints = [scan.style_hint for scan in scans(build(PhantomSettings, asked), "x")]
+    assert hints == ["standard", "soft_display", "standard"]
 
 
 def test_style_values_are_checked():
