@@ -1,15 +1,11 @@
-"""From a config to settings: defaults, checks that name the key and the fix, and frozen dataclasses."""
+"""From a section of the config to a frozen dataclass; an unknown key is named with the nearest known one."""
 
-import copy
 import dataclasses
 import difflib
-import math
 import types
 import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
-
-import jsonschema
 
 from ctstyle.errors import CTStyleError
 
@@ -18,40 +14,6 @@ S = TypeVar("S")
 
 class ConfigError(CTStyleError):
     """A config key that is unknown, of the wrong type or out of range."""
-
-
-def with_defaults(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of `config` in which every missing key that has a `default` in the JSON schema carries it.
-
-    Texts of numbers become numbers where the schema asks for one.
-    """
-    filled = copy.deepcopy(dict(config))
-    for key, rule in schema.get("properties", {}).items():
-        if key not in filled and "default" in rule:
-            filled[key] = copy.deepcopy(rule["default"])
-        filled.update(_number(key, filled, rule))
-        if isinstance(filled.get(key), Mapping) and "properties" in rule:
-            filled[key] = with_defaults(filled[key], rule)
-    return filled
-
-
-def _number(key: str, config: Mapping[str, Any], rule: Mapping[str, Any]) -> dict[str, float]:
-    """Snakemake hands on what is nested in a `--config` of the command line as text: `stylize={alpha: 0.5}`."""
-    value, kind = config.get(key), rule.get("type")
-    if not isinstance(value, str) or kind not in ("number", "integer"):
-        return {}
-    try:
-        number = int(value) if kind == "integer" else float(value)
-    except ValueError:
-        return {}
-    return {key: number} if math.isfinite(number) else {}
-
-
-def check(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
-    """Hold a config against its JSON schema; raises ConfigError for the first fault, in the order of the keys."""
-    errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(config), key=lambda e: list(map(str, e.path)))
-    if errors:
-        raise _explain(errors[0])
 
 
 def build(cls: type[S], section: Mapping[str, Any]) -> S:
@@ -63,7 +25,7 @@ def build(cls: type[S], section: Mapping[str, Any]) -> S:
     values = {}
     for key, value in section.items():
         if key not in hints:
-            raise _unknown_key(key, list(hints), cls.__name__)
+            raise unknown_key(key, list(hints), cls.__name__)
         values[key] = _convert(hints[key], value)
     return cls(**values)
 
@@ -88,39 +50,8 @@ def _key(arguments: tuple, key: Any) -> Any:
     return int(key) if arguments and arguments[0] is int else key
 
 
-def _explain(error: jsonschema.ValidationError) -> ConfigError:
-    where = ": ".join(map(str, error.path)) or "config"
-    rule = error.schema
-    if error.validator == "additionalProperties":
-        unknown = next(key for key in error.instance if key not in rule.get("properties", {}))
-        return _unknown_key(unknown, list(rule.get("properties", {})), where)
-    if error.validator == "required":
-        missing = next(key for key in rule["required"] if key not in error.instance)
-        return ConfigError(
-            f"the key `{missing}` is missing", where=where, fix=_meaning(rule.get("properties", {}).get(missing, {}))
-        )
-    expected = {
-        "type": lambda: rule["type"],
-        "enum": lambda: "one of " + ", ".join(map(str, rule["enum"])),
-        "minimum": lambda: f"at least {rule['minimum']}",
-        "exclusiveMinimum": lambda: f"more than {rule['exclusiveMinimum']}",
-        "maximum": lambda: f"at most {rule['maximum']}",
-        "minItems": lambda: f"at least {rule['minItems']} entries",
-        "pattern": lambda: f"text like {rule['pattern']}",
-    }.get(error.validator, lambda: error.message)()
-    return ConfigError(
-        "this value cannot be", where=where, found=repr(error.instance), expected=expected, fix=_meaning(rule)
-    )
-
-
-def _unknown_key(key: str, known: list[str], where: str) -> ConfigError:
+def unknown_key(key: str, known: list[str], where: str) -> ConfigError:
+    """The error for a key that is none of `known`."""
     near = difflib.get_close_matches(str(key), known, n=1)
     hint = f"Did you mean `{near[0]}`?" if near else "Remove it, or look the key up in config/config.yaml."
     return ConfigError(f"unknown key `{key}`", where=where, expected="one of " + ", ".join(known), fix=hint)
-
-
-def _meaning(rule: Mapping[str, Any]) -> str | None:
-    text = rule.get("description")
-    if text and "default" in rule:
-        return f"{text.rstrip('.')}; the default is {rule['default']!r}."
-    return text

@@ -9,7 +9,7 @@ from snakemake.exceptions import WorkflowError
 ROOT = Path(workflow.current_basedir).parent
 sys.path.insert(0, str(ROOT))
 
-from ctstyle import settings
+from ctstyle import schema, settings
 from ctstyle.cohorts import catalogue, spine_mets, totalsegmentator, verse
 from ctstyle.encoders.plan import check_weights
 from ctstyle.errors import CTStyleError
@@ -27,8 +27,8 @@ SCHEMA = yaml.load((ROOT / "config" / "schema" / "config.schema.yaml").read_text
 
 def checked(config):
     """The config with its defaults, or one error that names the key and the fix."""
-    filled = settings.with_defaults(config, SCHEMA)
-    settings.check(filled, SCHEMA)
+    filled = schema.with_defaults(config, SCHEMA)
+    schema.check(filled, SCHEMA)
     return filled
 
 

@@ -16,6 +16,7 @@ from ctstyle.encoders.domain import DomainSettings
 from ctstyle.encoders.layers import LayerSettings
 from ctstyle.metrics.classifier import ClassifierSettings
 from ctstyle.paper.intervals import Intervals
+from ctstyle.schema import check, with_defaults
 from ctstyle.segment.arms import ARMS
 from ctstyle.segment.online import ConvolutionSettings, IntensitySettings, MixStyleSettings
 from ctstyle.segment.train import SegmentSettings
@@ -84,7 +85,7 @@ def test_every_setting_is_a_key_and_every_key_a_setting(schema, path):
 @pytest.mark.parametrize("path", SECTIONS)
 def test_defaults_of_schema_and_settings_are_equal(schema, path):
     section = _section(schema, path, of_schema=True)
-    assert settings.build(SECTIONS[path], settings.with_defaults({}, section)) == (
+    assert settings.build(SECTIONS[path], with_defaults({}, section)) == (
         SECTIONS[path](k=4, source="auto")
         if SECTIONS[path] is ClusterSettings
         else SliceSettings(grey_values="as_display")
@@ -108,9 +109,9 @@ def test_unknown_keys_are_refused_everywhere_and_every_key_is_described(schema):
 
 def test_the_manual_shows_every_key_with_its_default(root, schema):
     config = yaml.safe_load((root / "config" / "config.yaml").read_text())
-    filled = settings.with_defaults(config, schema)
+    filled = with_defaults(config, schema)
     assert config == filled, "config/config.yaml leaves keys out"
-    defaults = settings.with_defaults({}, schema)
+    defaults = with_defaults({}, schema)
     defaults["phantom"]["styles"] = config["phantom"]["styles"]
     assert config == defaults
 
@@ -124,7 +125,7 @@ def test_the_manual_s_scanners_are_the_library_s(root):
 def test_config_files_pass_the_schema(root, schema, path):
     quick = yaml.safe_load((root / "config" / "config.yaml").read_text())
     own = yaml.safe_load((root / path).read_text())
-    settings.check(settings.with_defaults(_merged(quick, own), schema), schema)
+    check(with_defaults(_merged(quick, own), schema), schema)
 
 
 def test_the_study_has_every_arm_and_more_than_one_seed(root):

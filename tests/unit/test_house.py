@@ -20,7 +20,7 @@ ROOMS = [
     "stylize",
 ]
 """In the order the data flows. `metrics` are formulas on slices that every later room may use."""
-TOOLS = {"errors", "settings", "job", "alone", "lease", "device", "provenance", "audit", "sheet"}
+TOOLS = {"errors", "settings", "schema", "job", "alone", "lease", "device", "provenance", "audit", "sheet"}
 TOOLS |= {"initialise", "checkpoint", "accumulate", "fit", "optimise"}
 
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from ctstyle.settings import ConfigError, build, check, with_defaults
+from ctstyle.schema import check, with_defaults
+from ctstyle.settings import ConfigError, build
 
 SCHEMA = {
     "type": "object",

@@ -11,7 +11,6 @@ import typst
 import yaml
 from PIL import Image
 
-from ctstyle import settings
 from ctstyle.cohorts.phantom.settings import LICENCE
 from ctstyle.errors import CTStyleError
 from ctstyle.paper.document import (
@@ -32,6 +31,7 @@ from ctstyle.paper.document.printed_table import read_printed_table
 from ctstyle.paper.printed import printed_table1, printed_table2
 from ctstyle.paper.tables import Table
 from ctstyle.paper.write import Notes, printed_cells, write_table
+from ctstyle.schema import with_defaults
 
 WEIGHTS = "VGG16 convolutions of #HED_2 [*edge*] <transplanted> in 13 layers"
 TRUNK = "a $trunk$ of @someone"
@@ -94,7 +94,7 @@ def _words(title, sentence):
 @pytest.fixture(scope="module")
 def config(root):
     schema = yaml.safe_load((root / "config" / "schema" / "config.schema.yaml").read_text())
-    return settings.with_defaults(yaml.safe_load((root / "config" / "config.yaml").read_text()), schema)
+    return with_defaults(yaml.safe_load((root / "config" / "config.yaml").read_text()), schema)
 
 
 @pytest.fixture(scope="module")
