@@ -1,5 +1,6 @@
 """What the rules share: the checked config, the list of scans, and small input functions. No rule lives here."""
 
+import os
 import sys
 
 import pandas as pd
@@ -8,6 +9,10 @@ from snakemake.exceptions import WorkflowError
 
 ROOT = Path(workflow.current_basedir).parent
 sys.path.insert(0, str(ROOT))
+
+# The jobs' memory in huge pages: a training step asks for and frees hundreds of MB, and with small pages 4 % of a step are
+# page faults. Whoever sets it keeps what was set.
+os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
 
 from ctstyle import schema, settings
 from ctstyle.cohorts import catalogue, spine_mets, totalsegmentator, verse

@@ -52,7 +52,7 @@ def test_conda_yaml_holds_every_pin_with_its_marker(envs, lock):
 
 def test_every_wanted_name_is_locked(envs, lock):
     wanted = [
-        Requirement(line).name
+        Requirement(line.split(" #")[0]).name
         for line in (envs / "requirements.in").read_text().splitlines()
         if line.strip("# ") and line[0] != "#"
     ]
