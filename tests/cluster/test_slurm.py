@@ -13,10 +13,11 @@ import yaml
 from tests.runs import Workflow
 
 pytestmark = pytest.mark.slow
+# eight patients, two cores: two jobs of scans; first, as it takes all that follows it for groups up to the next option
+QUICK = ("--group-components", "scans=4")
 # where a check finds no job at its end, the next one waits 10 s longer: a short pause makes a run longer
-QUICK = ("--slurm-init-seconds-before-status-checks", "6")
+QUICK += ("--slurm-init-seconds-before-status-checks", "6")
 QUICK += ("--slurm-status-command", "squeue")  # there is no accounting here
-QUICK += ("--group-components", "scans=4")  # eight patients, two cores: two jobs of scans
 ON_THE_CPU = ("--config", "gpu=0")
 """The card of the test's cluster is none, and a job that is promised a card and sees none fails."""
 DIFFERENT = {f"{table}{form}" for table in ("costs", "claims") for form in (".csv", ".md", ".tex", ".lineage.json")}
