@@ -14,12 +14,16 @@ settings.register_profile("ctstyle", deadline=None, derandomize=True)
 settings.load_profile("ctstyle")
 
 
+SHARED = {"tiny", "trained", "slurm"}
+"""Fixtures that take minutes, or of which a machine has room for one."""
+
+
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
-    """What needs the tiny run stays in one process (`--dist loadgroup`), so that it is made once."""
+    """What needs a shared fixture stays in one process (`--dist loadgroup`), so that each is made once."""
     for item in items:
-        if "tiny" in item.fixturenames:
-            item.add_marker(pytest.mark.xdist_group("tiny"))
+        if SHARED.intersection(item.fixturenames):
+            item.add_marker(pytest.mark.xdist_group("shared"))
 
 
 @pytest.fixture(scope="session")
