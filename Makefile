@@ -14,7 +14,7 @@ export PATH := $(abspath $(VENV))/bin:$(PATH)
 .PHONY: all venv test test-all tiny report chaos bench clean lock lint
 
 all: venv
-	@echo "The quick run: phantom and one real CT, from DICOM to tables, figures and the PDF; about 40 minutes on 2 cores."
+	@echo "The quick run: phantom and one real CT, from DICOM to tables, figures and the PDF; about 40 minutes on 2 cores, more than an hour on slow ones."
 	@echo "+ $(SNAKEMAKE) $(CONFIG)"
 	@$(SNAKEMAKE) $(CONFIG)
 	@echo "Tables: results/paper/tables (table2.md reads well). Figures: results/paper/figures. \`make report\`: one HTML file."
@@ -29,12 +29,12 @@ $(VENV)/installed: envs/requirements.lock
 	@touch $@
 
 test: venv lint
-	@echo "The tests, with a tiny end-to-end run of the workflow; about 15 minutes on 2 cores."
+	@echo "The tests, with a tiny end-to-end run of the workflow; 15 to 20 minutes on 2 cores."
 	$(VENV)/bin/python -m pytest tests/unit -n 2 -m "not slow"
 	$(VENV)/bin/python -m pytest tests/workflow -n 2 --dist loadgroup -m "not slow"
 
 test-all: venv
-	@echo "The slow tests that \`make test\` leaves out (a whole tiny run on SLURM, a cut of the paper scale, chaos, the RO-Crate, exports in nnU-Net and MONAI, your own CT, 24,000 damaged files); about 45 minutes on 2 cores."
+	@echo "The slow tests that \`make test\` leaves out (a whole tiny run on SLURM, a cut of the paper scale, chaos, the RO-Crate, exports in nnU-Net and MONAI, your own CT, 24,000 damaged files); about 50 minutes on 2 cores."
 	$(VENV)/bin/python -m pytest tests/unit -n 2 -m slow
 	$(VENV)/bin/python -m pytest tests/cluster tests/workflow -n 2 --dist loadgroup -m slow
 
@@ -58,7 +58,7 @@ chaos: venv
 	$(VENV)/bin/python tests/chaos.py --runs $(RUNS)
 
 bench: venv
-	@echo "The hot paths beside their peers, into docs/performance.md; about 15 minutes on an idle machine."
+	@echo "The hot paths beside their peers, into docs/performance.md; half an hour or more on an idle machine."
 	$(VENV)/bin/python -m benchmarks
 
 lock: venv

@@ -135,7 +135,8 @@ def figure5(rows: Sequence[TransferExample], look: Look, labels: Mapping[str, st
             for column, hu in enumerate([row.content, row.style, *generated, row.target]):
                 place = left + column * (size + GAP)
                 if hu is None:
-                    sheet.empty(place, top, size, tall, "not scanned\nin this style")
+                    is_target = column == len(generated) + 2
+                    sheet.empty(place, top, size, tall, "not scanned\nin this style" if is_target else "not made")
                 else:
                     sheet.slice(place, top, size, hu, marks=column == 0)
             sheet.grey_scale(look.width_mm - SCALE_ROOM + 1.5, top + 2, tall - 3)

@@ -56,7 +56,7 @@ def default_styles() -> dict[str, Style]:
 class PhantomSettings:
     """The phantom cohort. `train` and `val` give the number of patients per style; each test patient is scanned in all.
 
-    A style that is None is left out: a config laid over another one can only so be rid of a style of that.
+    A style that is None is left out: a config laid over another has no other way to drop one.
 
     `slices` of `thickness_mm` lie without gaps on a grid of `grid_px`^2 pixels of `pixel_mm`; `angles` parallel
     projections over 180 degrees. `levels` is the range of the uppermost slice (index in `spine.LEVELS`: 1 = T1,
@@ -78,7 +78,7 @@ class PhantomSettings:
     styles: dict[str, Style | None] = field(default_factory=default_styles)
 
     def __post_init__(self):
-        object.__setattr__(self, "styles", {name: style for name, style in self.styles.items() if style})
+        object.__setattr__(self, "styles", {name: style for name, style in self.styles.items() if style is not None})
         _need(len(self.styles) > 0, "styles", "none", "at least one style")
         for side in ("train", "val"):
             wanted = {style for style, patients in getattr(self, side).items() if patients}

@@ -116,8 +116,11 @@ def out_of_style_gains(table2: PrintedTable) -> list[dict[str, str]]:
     ]
 
 
-def scanner_table(styles: Mapping[str, Mapping[str, Any]]) -> PrintedTable:
-    """The scanner settings of the simulated grey scales as they stand in the config, one row per grey scale."""
+def scanner_table(styles: Mapping[str, Mapping[str, Any] | None]) -> PrintedTable:
+    """The scanner settings of the simulated grey scales as they stand in the config, one row per grey scale that is
+    not left out (None).
+    """
+    styles = {name: style for name, style in styles.items() if style is not None}
     keys = list(dict.fromkeys(key for style in styles.values() for key in style))
     rows = [(Cell(name), *(Cell(_setting(key, style.get(key))) for key in keys)) for name, style in styles.items()]
     return PrintedTable(

@@ -24,7 +24,7 @@ from ctstyle.paper.document import (
     read_parts,
     write_paper,
 )
-from ctstyle.paper.document.context import constants, derived, installed_versions
+from ctstyle.paper.document.context import constants, derived, installed_versions, scanner_table
 from ctstyle.paper.document.markup import escape
 from ctstyle.paper.document.numbers import numbers_in, prose, typed_numbers, unexplained_numbers
 from ctstyle.paper.document.printed_table import read_printed_table
@@ -483,3 +483,8 @@ def test_parts_from_files(parts, tmp_path):
     assert made.tables == parts.tables and made.figures == parts.figures
     assert made.facts["weights_name"] == "true weights" and made.facts["lpips_trunk"] == "true trunk"
     assert made.facts["versions"] == installed_versions() and made.facts["versions"]["typst"].startswith("0.")
+
+
+def test_a_scanner_that_is_left_out_is_in_no_table():
+    styles = {"standard": {"kvp": 120, "mas": 110}, "soft_display": None}
+    assert [row[0].text for row in scanner_table(styles).rows] == ["standard"]
