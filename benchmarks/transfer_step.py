@@ -20,9 +20,10 @@ from ctstyle.device import autocast, place
 from ctstyle.encoders.network import Encoder, build, trunk
 from ctstyle.encoders.registry import encoder_spec
 from ctstyle.optimise import Adam
-from ctstyle.transfer.adain import channel_statistics, restyle
+from ctstyle.transfer.adain import restyle
 from ctstyle.transfer.decoder import Decoder
 from ctstyle.transfer.features import FeatureCache
+from ctstyle.transfer.guards import VARIANCE_GUARD
 from ctstyle.transfer.losses import style_loss
 
 SIZES = (64, 96, 128, 256)
@@ -44,6 +45,12 @@ def vgg19_state() -> dict[str, Tensor]:
         state[name] = torch.randn(value.shape, generator=generator) * (2 / fan) ** 0.5 if value.ndim > 1 else value * 0
         state[name] = torch.zeros(value.shape) if value.ndim == 1 else state[name]
     return state
+
+
+def public_statistics(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Channel mean and deviation `[B, C, 1, 1]` as the ports take them."""
+    flat = maps.flatten(2)
+    return tuple(part[..., None, None] for part in (flat.mean(2), (flat.var(2, correction=0) + VARIANCE_GUARD).sqrt()))
 
 
 class PublicStep:
@@ -83,11 +90,13 @@ class PublicStep:
     def __call__(self) -> float:
         """One step; returns its loss."""
         style, content = self.encode(self.style), self.encode(self.content)[-1]
-        target = restyle(content, *channel_statistics(style[-1]))
+        mean, deviation = public_statistics(style[-1])
+        own_mean, own_deviation = public_statistics(content)
+        target = (content - own_mean) / own_deviation * deviation + mean
         made = self.encode(self.decoder(target))
         loss = F.mse_loss(made[-1], target)
         for one, other in zip(made, style):
-            for own, wanted in zip(channel_statistics(one), channel_statistics(other)):
+            for own, wanted in zip(public_statistics(one), public_statistics(other)):
                 loss = loss + STYLE_WEIGHT * F.mse_loss(own, wanted)
         self.optimiser.zero_grad()
         loss.backward()

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from ctstyle.device import place
 from ctstyle.encoders.network import build
 from ctstyle.encoders.weights import random
 from ctstyle.initialise import he_initialise
@@ -22,7 +23,8 @@ def random_generator(name: str = "vgg16", tap: str = "relu3_1") -> Generator:
     with torch.no_grad():
         decoder.layers[-1].weight *= 0.1
         decoder.layers[-1].bias += 0.5
-    return Generator(encoder, decoder, adain_tap=tap, scale=0.8, statistics="body").eval()
+    generator = Generator(encoder, decoder, adain_tap=tap, scale=0.8, statistics="body").eval()
+    return place(generator, torch.device("cpu"))
 
 
 def random_bundle(settings: SliceSettings = SETTINGS) -> Bundle:

@@ -70,7 +70,8 @@ class FeatureCache:
     def maps(self, indices: Sequence[int], taps: Sequence[str]) -> dict[str, Tensor]:
         """Scaled maps `{tap: [B, C, H/stride, W/stride]}` of the slices `indices`."""
         found = self._encode_missing(indices, taps, self._maps)
-        return {tap: torch.stack([found[tap, index] for index in map(int, indices)]) for tap in taps}
+        # `stack` would not keep channels last
+        return {tap: torch.cat([found[tap, index][None] for index in map(int, indices)]) for tap in taps}
 
     @torch.no_grad()
     def statistics(self, indices: Sequence[int], taps: Sequence[str]) -> dict[str, tuple[Tensor, Tensor]]:
@@ -79,8 +80,10 @@ class FeatureCache:
         if wanted:
             body = None if self.bodies is None else torch.from_numpy(self.bodies[wanted]).to(self.encoder.mean.device)
             for tap, maps in self._encode(wanted, taps).items():
-                for index, mean, deviation in zip(wanted, *channel_statistics(maps, body)):
-                    self._statistics[tap, index] = (mean, deviation)
+                for place, index in enumerate(wanted):  # one by one, as they are encoded
+                    one = slice(place, place + 1)
+                    mean, deviation = channel_statistics(maps[one], None if body is None else body[one])
+                    self._statistics[tap, index] = (mean[0], deviation[0])
         pairs = {tap: [self._statistics[tap, int(index)] for index in indices] for tap in taps}
         return {tap: tuple(torch.stack(part) for part in zip(*values)) for tap, values in pairs.items()}
 

@@ -21,6 +21,32 @@ def test_statistics_are_population_moments_per_sample_and_channel():
     torch.testing.assert_close(deviation.double(), torch.from_numpy(reference.std(2)), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last], ids=["first", "last"])
+@pytest.mark.parametrize("masked", [False, True])
+def test_statistics_and_their_gradient_are_those_of_the_formula(order, masked):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 3, 4, 6, generator=generator, dtype=torch.float64).contiguous(memory_format=order)
+    x.requires_grad_()
+    body = torch.rand(2, 8, 12, generator=generator) > 0.3 if masked else None
+    inside = positions_in_body(body, (4, 6)) if masked else torch.ones(2, 4, 6, dtype=torch.bool)
+    assert inside.all() != masked and inside.flatten(1).any(dim=1).all()
+    found = channel_statistics(x, body)
+    for sample, marks in enumerate(inside):
+        chosen = x[sample][:, marks]
+        wanted = chosen.mean(dim=1), (chosen.var(dim=1, correction=0) + 1e-5).sqrt()
+        for one, other in zip(found, wanted):
+            torch.testing.assert_close(one[sample], other, rtol=1e-12, atol=1e-12)
+    assert torch.autograd.gradcheck(lambda maps: channel_statistics(maps, body), (x,))
+
+
+def test_a_nearly_constant_channel_keeps_its_digits():
+    generator = torch.Generator().manual_seed(0)
+    x = 0.3 + 1e-4 * torch.randn(1, 4, 96, 96, generator=generator)
+    exact = x.double().mean(dim=(2, 3)), (x.double().var(dim=(2, 3), correction=0) + 1e-5).sqrt()
+    for one, other in zip(channel_statistics(x), exact):
+        torch.testing.assert_close(one.double(), other, rtol=2e-7, atol=0)
+
+
 def test_output_has_the_styles_mean_and_deviation():
     content, style = maps(1), maps(2, size=8)
     assert content.var(dim=(2, 3), correction=0).min() > 0.1

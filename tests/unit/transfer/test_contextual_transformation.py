@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from ctstyle.device import place
 from ctstyle.encoders.network import build
 from ctstyle.encoders.weights import random
 from ctstyle.errors import CTStyleError
@@ -176,7 +177,7 @@ def model(encoder) -> ContextualTransformation:
     networks = {name: CRN(TINY, size_px=(32, 32)) for name in ("s2", "s.3")}
     for seed, network in enumerate(networks.values()):
         he_initialise(network, seed=seed)
-    return ContextualTransformation(encoder, networks).eval()
+    return place(ContextualTransformation(encoder, networks).eval(), torch.device("cpu"))
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from ctstyle.accumulate import Accumulation
+from ctstyle.device import place
 from ctstyle.encoders.network import build
 from ctstyle.encoders.weights import random
 from ctstyle.errors import CTStyleError
@@ -308,7 +309,7 @@ def model() -> CycleGAN:
         draw_weights(network, torch.Generator().manual_seed(seed))
         with torch.no_grad():
             network.layers[-2].weight.mul_(20)
-    return CycleGAN(networks).eval()
+    return place(CycleGAN(networks).eval(), torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")

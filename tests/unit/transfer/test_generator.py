@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from ctstyle.device import place
 from ctstyle.encoders.network import build
 from ctstyle.encoders.weights import random
 from ctstyle.errors import CTStyleError
@@ -25,7 +26,7 @@ def generator() -> Generator:
     with torch.no_grad():
         decoder.layers[-1].weight *= 0.1
         decoder.layers[-1].bias += 0.5
-    return Generator(encoder, decoder, adain_tap="relu3_1", scale=0.8).eval()
+    return place(Generator(encoder, decoder, adain_tap="relu3_1", scale=0.8).eval(), torch.device("cpu"))
 
 
 def slices(count: int, seed: int) -> torch.Tensor:
