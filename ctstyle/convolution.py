@@ -14,7 +14,7 @@ from torch import Tensor
 PHASES = ((0, 0), (0, 1), (1, 0), (1, 1))
 """Row and column of an output position within the square that one position of the small map becomes."""
 _SUMS = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]], [[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]])
-"""Along one axis, for each phase: the weights of its two neighbours in the small map, as sums of the 3-wide kernel's."""
+"""Along one axis, for each phase: the weights of its two neighbours in the small map, as sums of the wide kernel's."""
 
 
 def from_one_channel(slices: Tensor, weight: Tensor, bias: Tensor, *, channels_last: bool) -> Tensor:
