@@ -51,11 +51,12 @@ class Decoder(nn.Module):
         for layer in layers:
             maps = convolve_doubled(maps, next(layers)) if isinstance(layer, nn.Upsample) else layer(maps)
         last = self.layers[-1]
-        with torch.autocast(maps.device.type, enabled=False):
-            maps = maps.to(last.weight.dtype)
-            if self.out_channels > 1 or maps.device.type != "cpu":
-                return last(maps)
+        if maps.device.type == "cpu" and self.out_channels == 1:
             return to_one_channel(F.pad(maps, (1, 1, 1, 1), mode="reflect"), last.weight, last.bias)
+        if maps.dtype == last.weight.dtype:
+            return last(maps)
+        with torch.autocast(maps.device.type, enabled=False):
+            return last(maps.to(last.weight.dtype))
 
 
 def convolve_doubled(maps: Tensor, layer: nn.Conv2d) -> Tensor:

@@ -1,0 +1,27 @@
+"""Where networks are placed, and in which order in memory."""
+
+import pytest
+import torch
+from torch import nn
+
+from ctstyle.convolution import in_channels_last
+from ctstyle.device import NoGPU, place, select_device
+
+
+@pytest.mark.parametrize(("capability", "last"), [("AVX512", True), ("AVX2", False), ("DEFAULT", False)])
+def test_channels_last_where_the_processor_is_faster_with_them(monkeypatch, capability, last):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    network = place(nn.Sequential(nn.Conv2d(2, 3, 3), nn.Linear(3, 4)), torch.device("cpu"))
+    assert in_channels_last(network[0].weight) == last
+    assert network[0].weight.device.type == "cpu"
+
+
+def test_no_card_was_asked_for():
+    assert select_device(0) == torch.device("cpu")
+
+
+def test_a_card_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    with pytest.raises(NoGPU, match=r"gpu=1.*CUDA_VISIBLE_DEVICES=3.*--resources gpu=0"):
+        select_device(1)
