@@ -84,21 +84,29 @@ def view_angles(number: int) -> np.ndarray:
 
 
 def project(densities: np.ndarray, settings: PhantomSettings) -> np.ndarray:
-    """Parallel-beam line integrals `[m, z, detector, angle]` in g/cm2 of densities `[m, z, y, x]` in g/cm3."""
-    from skimage.transform import radon
+    """Parallel-beam line integrals `[m, z, detector, angle]` in g/cm2 of densities `[m, z, y, x]` in g/cm3.
 
-    angles = view_angles(settings.angles)
+    The grid is turned about its pixel `size // 2`, with linear interpolation, and summed along the columns, as
+    `skimage.transform.radon` does; that works out the places anew for each of two dozen images and takes three times as
+    long.
+    """
+    import torch
+    import torch.nn.functional as F
+
     size = settings.grid_px
+    middle = size // 2
     y, x = np.ogrid[:size, :size]
-    circle = np.hypot(y - size // 2, x - size // 2) <= size // 2 - 1
-    materials, slices = densities.shape[:2]
-    out = np.zeros((materials, slices, size, settings.angles), np.float32)
-    for m in range(materials):
-        for k in range(slices):
-            image = densities[m, k] * circle
-            if image.any():
-                out[m, k] = radon(image, angles, circle=True)
-    return out * np.float32(settings.pixel_mm / 10)
+    inside = np.hypot(y - middle, x - middle) <= middle - 1
+    images = torch.from_numpy(np.float32(densities.reshape(1, -1, size, size) * inside))
+    out = np.empty((images.shape[1], size, settings.angles), np.float32)
+    steps = torch.arange(size, dtype=torch.float64) - middle
+    for number, angle in enumerate(np.deg2rad(view_angles(settings.angles))):
+        cosine, sine = np.cos(angle), np.sin(angle)
+        across, down = cosine * steps + sine * steps[:, None], cosine * steps[:, None] - sine * steps
+        places = (torch.stack([across, down], dim=-1) + middle) * (2 / (size - 1)) - 1  # -1 and 1: the outer pixels
+        turned = F.grid_sample(images, places[None].float(), padding_mode="zeros", align_corners=True)
+        out[..., number] = turned[0].sum(dim=1)
+    return out.reshape(*densities.shape[:2], size, settings.angles) * np.float32(settings.pixel_mm / 10)
 
 
 def draw_anatomy(settings: PhantomSettings, index: int) -> tuple[Canvas, np.ndarray, np.ndarray]:
