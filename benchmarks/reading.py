@@ -6,7 +6,7 @@ Writes a made-up series of 512 x 512 slices into a temporary folder (half a mega
 for each encoding (raw, rle, jpeg2000, jpeg-lossless), and reads it in rounds: every reader once, each in a process of
 its own, so that the load of the machine meets all alike. Prints slices per second (min, median, max), the ratio of the
 medians to SimpleITK's, and the peak of the memory. ctstyle reads with as many threads as there are processors, up to
-four, or as OMP_NUM_THREADS says; SimpleITK's reader of series goes from file to file, with all processors on the parts of
+four, or as OMP_NUM_THREADS says; SimpleITK's reader of series goes from file to file, with all processors on parts of
 one JPEG 2000 frame; the pydicom loop has one.
 """
 
