@@ -29,7 +29,7 @@ $(VENV)/installed: envs/requirements.lock
 	@touch $@
 
 test: venv lint
-	@echo "The tests, with a tiny end-to-end run of the workflow; 15 to 20 minutes on 2 cores."
+	@echo "The tests, with a tiny end-to-end run of the workflow; 15 to 23 minutes on 2 cores."
 	$(VENV)/bin/python -m pytest tests/unit -n 2 -m "not slow"
 	$(VENV)/bin/python -m pytest tests/workflow -n 2 --dist loadgroup -m "not slow"
 

@@ -40,7 +40,7 @@ class GreyConv2d(nn.Conv2d):
         """The maps of grey slices that were not normalised."""
         down, right = self.padding
         padded = F.pad(x, (right, right, down, down), mode="reflect")
-        if self.kernel_size == (3, 3) and self.stride == (1, 1) and x.device.type == "cpu":
+        if self.kernel_size == (3, 3) and self.stride == (1, 1) and self.grey_weight.device.type == "cpu":
             last = in_channels_last(self.weight)
             return from_one_channel(padded, self.grey_weight, self.grey_bias, channels_last=last)
         return F.conv2d(padded, self.grey_weight, self.grey_bias, self.stride)

@@ -25,11 +25,11 @@ def channel_statistics(maps: Tensor, body: Tensor | None = None) -> tuple[Tensor
     there.
     """
     inside = maps.new_ones(len(maps), *maps.shape[2:]) if body is None else positions_in_body(body, maps.shape[2:])
-    mean, variance = _Moments.apply(maps, inside.flatten(1).to(maps.dtype))
+    mean, variance = _MeanAndVariance.apply(maps, inside.flatten(1).to(maps.dtype))
     return mean, torch.sqrt(variance + VARIANCE_GUARD)
 
 
-class _Moments(torch.autograd.Function):
+class _MeanAndVariance(torch.autograd.Function):
     """Mean and population variance `[B, C]` of maps `[B, C, H, W]` at the positions where `inside` `[B, H W]` is 1.
 
     dL/dx = inside (dL/dm + 2 (x - m) dL/dv) / n. Written out, because a chain of operations passes over the maps, the

@@ -58,10 +58,15 @@ def test_doubled(draw, order, height, width):
 
 
 @ORDERS
-def test_only_the_gradients_that_are_needed(draw, order):
-    maps, weight, bias = draw(1, 3, 5, 5, order=order).detach(), draw(4, 3, 3, 3), draw(4)
-    large = F.interpolate(maps, scale_factor=2.0, mode="nearest")[:, :, 1:-1, 1:-1]
-    same(doubled(maps, weight, bias), F.conv2d(large, weight, bias), [weight, bias])
+@pytest.mark.parametrize("frozen", [0, 1], ids=["maps", "weight"])
+def test_what_needs_no_gradient_gets_none(draw, order, frozen):
+    leaves = [draw(1, 3, 5, 5, order=order), draw(4, 3, 3, 3), draw(4)]
+    leaves[frozen] = leaves[frozen].detach()
+    large = F.interpolate(leaves[0], scale_factor=2.0, mode="nearest")[:, :, 1:-1, 1:-1]
+    made = doubled(*leaves)
+    assert [function is None for function, _ in made.grad_fn.next_functions] == [n == frozen for n in range(3)]
+    learnt = [leaf for leaf in leaves if leaf.requires_grad]
+    assert len(same(made, F.conv2d(large, *leaves[1:]), learnt)) == 2
 
 
 def test_orders_in_memory():
