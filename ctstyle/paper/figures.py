@@ -245,7 +245,7 @@ def _segmentations(
 ) -> None:
     """One row of Figure 7: the slice, the reference, and a panel per arm."""
     tall = size * row.hu.shape[0] / row.hu.shape[1]
-    _side_label(sheet, row.label, top + tall / 2)
+    _side_label(sheet, row.label, top + tall / 2, fontsize=6.5 if tall > 19 else 5.2)
     sheet.slice(left, top, size, row.hu, marks=True)
     axes = sheet.slice(left + size + GAP, top, size, row.hu)
     _contour(axes, row.reference, REFERENCE_COLOUR)
@@ -335,8 +335,8 @@ def _titles(
         sheet.text(middle, bottom, title, ha="center", va="bottom", weight=weight, fontsize=7 if size > 19 else 5.6)
 
 
-def _side_label(sheet: Sheet, text: str, middle: float) -> None:
-    sheet.text(0.4, middle, text, rotation=90, va="center", ha="left", fontsize=6.5)
+def _side_label(sheet: Sheet, text: str, middle: float, *, fontsize: float = 6.5) -> None:
+    sheet.text(0.4, middle, text, rotation=90, va="center", ha="left", fontsize=fontsize)
 
 
 def _grey_ramp(sheet: Sheet, left: float, top: float, width: float) -> None:
