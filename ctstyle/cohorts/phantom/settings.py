@@ -68,7 +68,7 @@ class PhantomSettings:
         default_factory=lambda: {"standard": 12, "lowkv_contrast": 3, "soft_display": 3, "full_range_sharp": 3}
     )
     val: dict[str, int] = field(default_factory=lambda: {"standard": 2})
-    test_patients: int = 6
+    test_patients: int = 10
     slices: int = 8
     thickness_mm: float = 5.0
     grid_px: int = 256

@@ -12,8 +12,8 @@ from ctstyle.settings import build
 def test_default_cohort_has_every_test_patient_in_every_style():
     settings = PhantomSettings()
     listed = scans(settings, "cohorts/phantom")
-    assert len({scan.patient for scan in listed}) == 12 + 3 + 3 + 3 + 2 + 6
-    assert len(listed) == 23 + 6 * 4 == len({scan.scan for scan in listed})
+    assert len({scan.patient for scan in listed}) == 12 + 3 + 3 + 3 + 2 + 10
+    assert len(listed) == 23 + 10 * 4 == len({scan.scan for scan in listed})
     tested = [scan for scan in listed if scan.split_hint == "test"]
     assert {scan.patient for scan in tested}.isdisjoint(scan.patient for scan in listed if scan.split_hint != "test")
     for patient in {scan.patient for scan in tested}:

@@ -313,7 +313,7 @@ def test_several_seeds_are_not_called_one(parts):
     text = prose(paper_text(replace(parts, config={**parts.config, "seeds": [4, 5, 6], "segment": segment})))
     assert "3 seeds (4, 5, 6)." in text and "One seed" not in text
     text = prose(paper_text(parts))
-    assert "one seed (0), and U-Nets of 2 seeds (0, 1)." in text and "U-Nets have 2 seeds" in text
+    assert "one seed (0), and U-Nets of 3 seeds (0, 1, 2)." in text and "U-Nets have 3 seeds" in text
 
 
 def test_the_answer_is_a_section_and_its_numbers_have_an_origin(parts):
