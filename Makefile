@@ -14,7 +14,7 @@ export PATH := $(abspath $(VENV))/bin:$(PATH)
 .PHONY: all venv test test-all tiny report chaos bench clean lock lint
 
 all: venv
-	@echo "The quick run: phantom and one real CT, from DICOM to tables, figures and the PDF; about 40 minutes on 2 cores, an hour on slow ones."
+	@echo "The quick run: phantom and one real CT, from DICOM to tables, figures and the PDF; half an hour on 2 fast cores, an hour or more on slow ones."
 	@echo "+ $(SNAKEMAKE) $(CONFIG)"
 	@$(SNAKEMAKE) $(CONFIG)
 	@echo "Tables: results/paper/tables (table2.md reads well). Figures: results/paper/figures. \`make report\`: one HTML file."
