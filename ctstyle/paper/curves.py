@@ -26,8 +26,8 @@ def training_curves(
     """Every loss of every training against its step: the decoder's warm-up, the transfer models, the U-Nets.
 
     Each history is a frame per seed with `step` and one column per loss (`history.tsv`). One panel per loss, thin
-    lines the steps, thick lines their running mean; the scale is logarithmic where every loss is positive. Content
-    losses of different models are different quantities and are not to be compared.
+    lines the steps, thick lines their running mean; losses that are positive everywhere have a logarithmic scale, IoU
+    one from 0 to 1. Content losses of different models are different quantities and are not to be compared.
     """
     panels: list[tuple[str, dict[str, History], dict[str, str]]] = []
     panels += [(f"Warm-up: {loss}", {"decoder": _only(warm_up, loss)}, {}) for loss in _losses(warm_up)]
@@ -48,15 +48,18 @@ def training_curves(
                 colour, line = LINES.get(name, (OKABE_ITO["black"], "-"))
                 for seed, frame in enumerate(history):
                     _curve(axes, frame, colour, line, labels.get(name, name) if seed == 0 else None)
-            if all((frame["loss"] > 0).all() for history in histories.values() for frame in history):
+            if title.endswith("iou"):
+                axes.set_ylim(0, 1)
+            elif all((frame["loss"] > 0).all() for history in histories.values() for frame in history):
                 axes.set_yscale("log")
                 axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
                 axes.yaxis.set_minor_formatter(FuncFormatter(_minor_label))
             axes.set(xlabel="step")
-            axes.set_title(title, loc="left", pad=3, weight="bold")
+            axes.set_title(title.replace("iou", "IoU").replace("_", " "), loc="left", pad=3, weight="bold")
             if len(histories) > MOST_LINES_INSIDE:
                 axes.legend(loc="center left", bbox_to_anchor=(1.03, 0.5), handlelength=2.2)
             elif len(histories) > 1:
+                _make_room_above(axes)
                 axes.legend(loc="upper right", handlelength=2.2)
     return sheet.figure
 
@@ -186,6 +189,13 @@ def _minor_label(value: float, _: int) -> str:
     """Name 2 and 5 within each decade; every minor tick would overlap."""
     leading = f"{value:.0e}"[0]
     return f"{value:g}" if leading in "25" else ""
+
+
+def _make_room_above(axes: Axes) -> None:
+    """Stretch the scale upwards, so that a legend of a few lines stands above the curves."""
+    to_place, to_value = axes.transData.transform, axes.transData.inverted().transform
+    (x, low), (_, high) = (to_place((axes.get_xlim()[0], y)) for y in axes.get_ylim())
+    axes.set_ylim(top=to_value((x, low + 1.45 * (high - low)))[1])
 
 
 def _losses(history: History) -> list[str]:
