@@ -55,7 +55,13 @@ SECTIONS = {
     "metrics/classifier": ClassifierSettings,
     "paper/intervals": Intervals,
 }
-CONFIGS = ["config/config.yaml", "config/paper.yaml", "config/study.yaml", "tests/config/tiny.yaml"]
+CONFIGS = [
+    "config/config.yaml",
+    "config/all_arms.yaml",
+    "config/paper.yaml",
+    "config/study.yaml",
+    "tests/config/tiny.yaml",
+]
 
 
 @pytest.fixture(scope="module")
@@ -128,9 +134,11 @@ def test_config_files_pass_the_schema(root, schema, path):
     check(with_defaults(_merged(quick, own), schema), schema)
 
 
-def test_the_study_has_every_arm_and_more_than_one_seed(root):
-    study = yaml.safe_load((root / "config" / "study.yaml").read_text())
-    assert study["segment"]["arms"] == list(ARMS) and len(study["seeds"]) == 3
+@pytest.mark.parametrize("name", ["all_arms", "study"])
+def test_two_configs_have_every_arm(root, name):
+    config = yaml.safe_load((root / "config" / f"{name}.yaml").read_text())
+    assert config["segment"]["arms"] == list(ARMS) and "cyclegan" in config["transfer"]["models"]
+    assert len(config.get("seeds", [0])) == (3 if name == "study" else 1)
 
 
 def _merged(below, above):

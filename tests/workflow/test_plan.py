@@ -5,7 +5,13 @@ import re
 import pytest
 import yaml
 
-CONFIGS = ["config/config.yaml", "config/paper.yaml", "config/study.yaml", "tests/config/tiny.yaml"]
+CONFIGS = [
+    "config/config.yaml",
+    "config/all_arms.yaml",
+    "config/paper.yaml",
+    "config/study.yaml",
+    "tests/config/tiny.yaml",
+]
 EVERY_RULE = {
     "make_patient",
     "measure_beams",
