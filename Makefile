@@ -29,12 +29,12 @@ $(VENV)/installed: envs/requirements.lock
 	@touch $@
 
 test: venv lint
-	@echo "The tests, with a tiny end-to-end run of the workflow; 15 to 23 minutes on 2 cores."
+	@echo "The tests, with a tiny end-to-end run of the workflow; 9 to 23 minutes on 2 cores."
 	$(VENV)/bin/python -m pytest tests/unit -n 2 -m "not slow"
 	$(VENV)/bin/python -m pytest tests/workflow -n 2 --dist loadgroup -m "not slow"
 
 test-all: venv
-	@echo "The slow tests that \`make test\` leaves out (a whole tiny run on SLURM, a cut of the paper scale, chaos, the RO-Crate, exports in nnU-Net and MONAI, your own CT, 24,000 damaged files); about 50 minutes on 2 cores."
+	@echo "The slow tests that \`make test\` leaves out (a whole tiny run on SLURM, a cut of the paper scale, chaos, the RO-Crate, exports in nnU-Net and MONAI, your own CT, 24,000 damaged files); 16 to 50 minutes on 2 cores."
 	$(VENV)/bin/python -m pytest tests/unit -n 2 -m slow
 	$(VENV)/bin/python -m pytest tests/cluster tests/workflow -n 2 --dist loadgroup -m slow
 
