@@ -7,6 +7,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+ROOT = Path(__file__).parents[1]
+CONFIGS = [*sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("config/*.yaml")), "tests/config/tiny.yaml"]
+"""Every configuration that the project ships, and the tests' own."""
+
 
 @dataclass(frozen=True)
 class Workflow:

@@ -18,6 +18,8 @@ from ctstyle.segment.arms import ARM_LABELS
 History = Sequence[pd.DataFrame]
 COLUMNS = 3
 MOST_LINES_INSIDE = 3
+SCORES = {"validation_iou": "validation IoU"}
+"""What a history holds beside losses, from 0 to 1, and its name in a title."""
 
 
 def training_curves(
@@ -26,40 +28,41 @@ def training_curves(
     """Every loss of every training against its step: the decoder's warm-up, the transfer models, the U-Nets.
 
     Each history is a frame per seed with `step` and one column per loss (`history.tsv`). One panel per loss, thin
-    lines the steps, thick lines their running mean; losses that are positive everywhere have a logarithmic scale, IoU
-    one from 0 to 1. Content losses of different models are different quantities and are not to be compared.
+    lines the steps, thick lines their running mean; losses that are positive everywhere have a logarithmic scale,
+    scores one from 0 to 1. Content losses of different models are different quantities and are not to be compared.
     """
-    panels: list[tuple[str, dict[str, History], dict[str, str]]] = []
-    panels += [(f"Warm-up: {loss}", {"decoder": _only(warm_up, loss)}, {}) for loss in _losses(warm_up)]
+    panels: list[tuple[str, str, dict[str, History], dict[str, str]]] = []
+    panels += [("Warm-up", loss, {"decoder": _only(warm_up, loss)}, {}) for loss in _losses(warm_up)]
     for stage, histories, labels in (("Transfer", transfer, MODEL_LABELS), ("U-Net", unet, ARM_LABELS)):
         everything = [frame for history in histories.values() for frame in history]
         for loss in _losses(everything):
             lines = {name: _only(histories[name], loss) for name in in_order(set(histories), labels)}
-            panels.append((f"{stage}: {loss}", {name: line for name, line in lines.items() if line}, labels))
+            panels.append((stage, loss, {name: line for name, line in lines.items() if line}, labels))
     require_some("Training curves", panels, "history with losses")
     width, tall = look.width_mm / COLUMNS, 42.0
-    cells = _cells([len(histories) for _, histories, _ in panels])
+    cells = _cells([len(histories) for _, _, histories, _ in panels])
     with drawing():
         sheet = Sheet(look, (cells[-1] // COLUMNS + 1) * (tall + 12))
-        for cell, (title, histories, labels) in zip(cells, panels):
+        for cell, (stage, loss, histories, labels) in zip(cells, panels):
             left, top = 9 + (cell % COLUMNS) * width, 5 + (cell // COLUMNS) * (tall + 12)
             axes = sheet.axes(left, top, width - 13, tall - 2)
             for name, history in histories.items():
                 colour, line = LINES.get(name, (OKABE_ITO["black"], "-"))
                 for seed, frame in enumerate(history):
                     _curve(axes, frame, colour, line, labels.get(name, name) if seed == 0 else None)
-            if title.endswith("iou"):
+            if loss in SCORES:
                 axes.set_ylim(0, 1)
             elif all((frame["loss"] > 0).all() for history in histories.values() for frame in history):
                 axes.set_yscale("log")
                 axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
                 axes.yaxis.set_minor_formatter(FuncFormatter(_minor_label))
             axes.set(xlabel="step")
-            axes.set_title(title.replace("iou", "IoU").replace("_", " "), loc="left", pad=3, weight="bold")
+            axes.set_title(f"{stage}: {SCORES.get(loss, loss)}", loc="left", pad=3, weight="bold")
             if len(histories) > MOST_LINES_INSIDE:
                 axes.legend(loc="center left", bbox_to_anchor=(1.03, 0.5), handlelength=2.2)
             elif len(histories) > 1:
-                _make_room_above(axes)
+                above = (axes.transAxes + axes.transData.inverted()).transform((0, 1.45))[1]
+                axes.set_ylim(top=above)  # room for the legend
                 axes.legend(loc="upper right", handlelength=2.2)
     return sheet.figure
 
@@ -189,13 +192,6 @@ def _minor_label(value: float, _: int) -> str:
     """Name 2 and 5 within each decade; every minor tick would overlap."""
     leading = f"{value:.0e}"[0]
     return f"{value:g}" if leading in "25" else ""
-
-
-def _make_room_above(axes: Axes) -> None:
-    """Stretch the scale upwards, so that a legend of a few lines stands above the curves."""
-    to_place, to_value = axes.transData.transform, axes.transData.inverted().transform
-    (x, low), (_, high) = (to_place((axes.get_xlim()[0], y)) for y in axes.get_ylim())
-    axes.set_ylim(top=to_value((x, low + 1.45 * (high - low)))[1])
 
 
 def _losses(history: History) -> list[str]:

@@ -29,6 +29,7 @@ from ctstyle.transfer.contextual import ContextualSettings
 from ctstyle.transfer.cyclegan import CycleGANSettings
 from ctstyle.transfer.gatys import GatysSettings
 from ctstyle.transfer.train import TransferSettings, WarmUpSettings
+from tests.runs import CONFIGS
 
 SECTIONS = {
     "stylize": StylizeSettings,
@@ -55,13 +56,6 @@ SECTIONS = {
     "metrics/classifier": ClassifierSettings,
     "paper/intervals": Intervals,
 }
-CONFIGS = [
-    "config/config.yaml",
-    "config/all_arms.yaml",
-    "config/paper.yaml",
-    "config/study.yaml",
-    "tests/config/tiny.yaml",
-]
 
 
 @pytest.fixture(scope="module")

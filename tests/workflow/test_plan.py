@@ -5,13 +5,8 @@ import re
 import pytest
 import yaml
 
-CONFIGS = [
-    "config/config.yaml",
-    "config/all_arms.yaml",
-    "config/paper.yaml",
-    "config/study.yaml",
-    "tests/config/tiny.yaml",
-]
+from tests.runs import CONFIGS
+
 EVERY_RULE = {
     "make_patient",
     "measure_beams",
