@@ -37,6 +37,8 @@ def shown(value: Any) -> str:
 
 def table_call(table: PrintedTable) -> Typst:
     """The call of the layout's `paper-table`; groups of rows get a heading in place of their first column."""
+    # an arrow stays on the line of its last word
+    header = [re.sub(" ([↑↓])$", "\N{NO-BREAK SPACE}\\1", name) for name in table.header]
     groups = table.groups()
     grouped = any(name for name, _ in groups)
     rows = []
@@ -47,7 +49,7 @@ def table_call(table: PrintedTable) -> Typst:
     lines = [
         f"  number: {_string(table.number)},",
         f"  title: {_string(table.title)},",
-        f"  header: {_array(map(_string, table.header[1:] if grouped else table.header))},",
+        f"  header: {_array(map(_string, header[1:] if grouped else header))},",
         "  rows: (",
         *(f"    {row}," for row in rows),
         "  ),",
