@@ -10,7 +10,6 @@ in the log; Snakemake then deletes the declared outputs.
 
 import contextlib
 import dataclasses
-import gc
 import json
 import logging
 import os
@@ -85,7 +84,6 @@ def job(snakemake: Any) -> Iterator[Run]:
                 run, facts, inputs = _prepare(snakemake)
                 yield run
                 _record(snakemake, run, facts, inputs)
-            gc.freeze()  # the process ends here; its last collection would walk through all of torch (0.3 s)
         except CTStyleError as error:
             traceback.print_exc()
             terminal.write(f"\n{snakemake.rule}: {error}\n")
