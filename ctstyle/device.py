@@ -30,11 +30,13 @@ def configure_torch(threads: int, device: torch.device) -> None:
     """Fix the number of threads (it changes rounding) and ask for deterministic kernels.
 
     On CUDA a few backward kernels (reflection padding, nearest up-sampling) exist only in a non-deterministic form;
-    torch then warns and the results may differ in the last bits between runs.
+    torch then warns and the results may differ in the last bits between runs. They are asked for by their debug mode:
+    `use_deterministic_algorithms` does the same, but imports torch's compiler to tell it too, which takes as long as
+    importing torch.
     """
     torch.set_num_threads(threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
+    torch.set_deterministic_debug_mode("warn" if device.type == "cuda" else "error")
     torch.backends.cudnn.benchmark = False
 
 

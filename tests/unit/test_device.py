@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from ctstyle.convolution import in_channels_last
-from ctstyle.device import NoGPU, place, select_device
+from ctstyle.device import NoGPU, configure_torch, place, select_device
 
 
 @pytest.mark.parametrize(("capability", "last"), [("AVX512", True), ("AVX2", False), ("DEFAULT", False)])
@@ -14,6 +14,20 @@ def test_channels_last_where_the_processor_is_faster_with_them(monkeypatch, capa
     network = place(nn.Sequential(nn.Conv2d(2, 3, 3), nn.Linear(3, 4)), torch.device("cpu"))
     assert in_channels_last(network[0].weight) == last
     assert network[0].weight.device.type == "cpu"
+
+
+@pytest.mark.parametrize(("kind", "warn_only"), [("cpu", False), ("cuda", True)])
+def test_kernels_that_are_not_deterministic_are_refused_on_the_cpu_and_warned_of_on_a_card(kind, warn_only):
+    threads = torch.get_num_threads()
+    try:
+        configure_torch(threads, torch.device(kind))
+        assert torch.are_deterministic_algorithms_enabled()
+        assert torch.is_deterministic_algorithms_warn_only_enabled() == warn_only
+        if not warn_only:
+            with pytest.raises(RuntimeError, match="deterministic"):
+                torch.empty(3).put_(torch.tensor([0, 0]), torch.ones(2))
+    finally:
+        torch.set_deterministic_debug_mode("default")
 
 
 def test_no_card_was_asked_for():

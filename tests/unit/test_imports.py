@@ -19,8 +19,10 @@ MODULES = ("ctstyle.sheet", "ctstyle.audit.__main__", "ctstyle.encoders.registry
 
 APPLY_VGG = """
 import torch
+from ctstyle.device import configure_torch
 from ctstyle.encoders.network import build
 from ctstyle.encoders.weights import random
+configure_torch(1, torch.device("cpu"))
 build("vgg19", random("vgg19", seed=0).state)(torch.zeros(1, 1, 32, 32), ["relu1_1", "relu3_1"])
 """
 LEAN = ("train_transfer", "warm_up_decoder", "train_compared", "stylise_test", "generate_augmentation", "train_unet")
