@@ -15,13 +15,19 @@ from torch import Tensor
 
 from ctstyle.transfer.guards import NORM_GUARD
 
-BLOCK_ROWS = 512
-"""Rows of one block on the CPU: with 4,096 targets the block is 8 MB."""
+BLOCK_ROWS = 256, 512
+"""Fewest and most rows of one block on the CPU; fewer make the products slow."""
+BLOCK_BYTES = 1 << 24
+"""Largest block on the CPU that holds more than the fewest rows."""
 PART_BYTES = 1 << 19
 """Largest piece of a block on the CPU that one operation after the other passes over: it fits a core's own cache."""
+GROUP_ROWS = 8
+"""Rows on the CPU among which a target's largest share is looked for when it is one of all rows so far."""
+UNSHIFTED_BELOW = 32
+"""Below this largest exponent, softmax is taken without a shift to the row's largest entry."""
 GATHER_BELOW = 0.9
 """Below this share of rows that hold a maximum, the second product is taken of these rows alone."""
-BLOCK_BYTES = 1 << 28
+CARD_BLOCK_BYTES = 1 << 28
 """Largest block on a graphics card."""
 
 
@@ -81,22 +87,24 @@ class _Similarity(torch.autograd.Function):
         count, wanted = len(generated), len(target)
         best = generated.new_zeros(wanted)
         winner = torch.zeros(wanted, dtype=torch.long, device=target.device)
-        reach, rest = generated.new_empty(2, count)
+        reach, rest = generated.new_zeros(2, count)
         nearest = torch.empty(count, dtype=torch.long, device=target.device)
         others = torch.zeros_like(generated) if generated.requires_grad else None
-        size, part = _block_rows(target), _part_rows(target)
+        size, part, group = (min(rows, count) for rows in _rows_at_once(target))
+        columns = target.t().contiguous()
         # one memory for all blocks: a new one for each would cost more than its arithmetic
-        memory = generated.new_zeros(math.ceil(min(size, count) / part) * part, wanted)
+        memory = generated.new_zeros(math.ceil(size / group), group, wanted)
+        block = _Block(memory, size, part)
         for start in range(0, count, size):
             rows = slice(start, min(start + size, count))
-            block = memory[: rows.stop - start]
-            torch.mm(generated[rows], target.t(), out=block)
-            reach[rows], nearest[rows], rest[rows], peaks = _to_shares(block, bandwidth, eps, part)
-            memory[len(block) :] = 0  # below any share
-            _carry(memory[: len(peaks) * part], peaks, start, best, winner)
+            if rows.stop - start < len(block.entries):
+                block = _Block(memory, rows.stop - start, part)
+            torch.mm(generated[rows], columns, out=block.entries)
+            reach[rows], nearest[rows] = block.to_shares(bandwidth, eps)
+            block.carry(start, best, winner)
             if others is not None:
-                block.scatter_(1, nearest[rows, None], 0)
-                _weighed(block, target, _holders(winner, rows), others[rows])
+                block.entries.scatter_(1, nearest[rows, None], 0)
+                _weighed(block.entries, target, _holders(winner, rows), others[rows], rest[rows])
         ctx.save_for_backward(generated, target, best, winner, reach, nearest, rest, others)
         ctx.bandwidth = bandwidth
         return best.mean()
@@ -126,79 +134,85 @@ class _Similarity(torch.autograd.Function):
         return gradient, None, None, None
 
 
-def _to_shares(cosine: Tensor, bandwidth: float, eps: float, part: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Turn rows of cosines into their softmax, in place.
+class _Block:
+    """Rows that one product makes, in parts that fit a core's own cache and groups whose largest shares are kept.
 
-    Returns the reach of each row, its nearest target, the sum of the shares of all other targets, and the largest share
-    of each target in each `part` rows.
+    Views are cut once and operations are few: where its code has left the cache, one on a few numbers takes 5 to 40 us,
+    as long as one on a part.
     """
-    on_cpu = cosine.device.type == "cpu"
-    top, nearest = _row_maximum(cosine)
-    if not on_cpu or bool((top > 1).any()):
-        top.clamp_(max=1)
-        cosine.clamp_(max=1)
-    reach = 1 - top + eps
-    steepness = 1 / (bandwidth * reach)
-    least = math.log(torch.finfo(cosine.dtype).tiny) + 20
-    steep = on_cpu and bool(((1 + top) * steepness).max() > -least)
-    cosine.scatter_(1, nearest[:, None], -math.inf)
-    rest = torch.empty_like(top)
-    peaks = cosine.new_empty(math.ceil(len(cosine) / part), cosine.shape[1])
-    rows = (tensor.split(part) for tensor in (cosine, top[:, None], steepness[:, None], nearest[:, None], rest))
-    for weight, highest, factor, place, others, peak in zip(*rows, peaks, strict=True):
-        weight.sub_(highest).mul_(factor)
-        if steep:
-            # such weights are nothing beside the nearest's 1; as subnormal numbers they make each step times slower
-            torch.threshold_(weight.clamp_(min=least).exp_(), math.exp(least + 1), 0)
-        else:
-            weight.exp_()
-        torch.sum(weight, dim=1, out=others)
-        share = (others + 1).reciprocal_()  # the nearest target's weight is exp(0)
-        weight.scatter_(1, place, 1).mul_(share[:, None])
-        others.mul_(share)
-        torch.amax(weight, dim=0, out=peak)
-    return reach, nearest, rest, peaks
+
+    def __init__(self, memory: Tensor, count: int, part: int) -> None:
+        """`count` rows at the beginning of `memory` `[G, rows, M]`, whose groups they fill but for the end of one."""
+        group, columns = memory.shape[1:]
+        self.groups = memory[: math.ceil(count / group)]
+        self.entries = self.groups.view(-1, columns)[:count]
+        self.peaks = memory.new_empty(len(self.groups), columns)
+        self.groups.view(-1, columns)[count:] = 0  # below any share
+        self.of_rows = memory.new_empty(3, count, 1)
+        self.parts = [
+            *zip(
+                self.entries.split(part),
+                *(numbers.split(part) for numbers in self.of_rows),
+                self.groups.split(math.ceil(part / group)),
+                self.peaks.split(math.ceil(part / group)),
+            )
+        ]
+
+    def to_shares(self, bandwidth: float, eps: float) -> tuple[Tensor, Tensor]:
+        """Turn the entries, cosines, into their softmax, and note the largest share of each target in each group.
+
+        Returns the reach of each row and its nearest target.
+        """
+        cosine, (top, steepness, _) = self.entries, self.of_rows
+        nearest = _place_of_maximum(cosine)
+        torch.gather(cosine, 1, nearest, out=top)
+        # nothing here waits for a card
+        highest = float(top.max()) if cosine.device.type == "cpu" else math.inf
+        if not highest <= 1:
+            top.clamp_(max=1)
+            cosine.clamp_(max=1)
+        reach = 1 - top + eps
+        torch.mul(reach, bandwidth, out=steepness).reciprocal_()
+        steepest = 1 / (bandwidth * (1 - min(highest, 1) + eps))
+        shifted = not steepest < UNSHIFTED_BELOW
+        least = math.log(torch.finfo(cosine.dtype).tiny) + 20
+        steep = cosine.device.type == "cpu" and -2 * steepest < least
+        for weight, highest, factor, share, group, peak in self.parts:
+            if shifted:
+                weight.sub_(highest)
+            weight.mul_(factor)
+            if steep:
+                # such weights are nothing beside the nearest's 1; as subnormal numbers they make each step times slower
+                torch.threshold_(weight.clamp_(min=least).exp_(), math.exp(least + 1), 0)
+            else:
+                weight.exp_()
+            torch.sum(weight, dim=1, keepdim=True, out=share)
+            weight.mul_(share.reciprocal_())
+            torch.amax(group, dim=1, out=peak)
+        return reach.flatten(), nearest.flatten()
+
+    def carry(self, start: int, best: Tensor, winner: Tensor) -> None:
+        """Bring the largest share of each target, and the row that holds it, up to date with this block's rows, which
+        begin at `start`; in place."""
+        groups, peaks = self.groups, self.peaks
+        if len(groups) == 1:  # nothing here waits for a card
+            torch.where(peaks[0] > best, groups[0].argmax(dim=0) + start, winner, out=winner)
+            torch.maximum(best, peaks[0], out=best)
+            return
+        highest = peaks.amax(dim=0)
+        column = torch.nonzero(highest > best).flatten()
+        if len(column):  # the place is looked for in one group
+            group = peaks.index_select(1, column).max(dim=0).indices
+            place = groups[group, :, column].max(dim=1).indices
+            winner[column] = start + group * groups.shape[1] + place
+        torch.maximum(best, highest, out=best)
 
 
-def _row_maximum(block: Tensor) -> tuple[Tensor, Tensor]:
-    """The largest entry of each row and its column.
-
-    On the CPU a maximum with its place costs many times one without; so the place is looked for in a short piece of
-    the row alone.
-    """
-    count, columns = block.shape
-    width = math.isqrt(columns)
-    if block.device.type == "cuda" or width < 8:
-        return block.max(dim=1)
-    pieces = columns // width
-    whole = block[:, : pieces * width].unflatten(1, (pieces, width))
-    top, piece = whole.amax(dim=2).max(dim=1)
-    at = piece * width + whole[torch.arange(count), piece].max(dim=1).indices
-    if pieces * width < columns:
-        last, place = block[:, pieces * width :].max(dim=1)
-        at = torch.where(last > top, pieces * width + place, at)
-        top = torch.maximum(top, last)
-    return top, at
-
-
-def _carry(share: Tensor, peaks: Tensor, start: int, best: Tensor, winner: Tensor) -> None:
-    """Bring the largest share of each target, and the row that holds it, up to date with a block; in place.
-
-    `peaks` are the largest shares in each part of the block, all parts being of one length.
-    """
-    if share.device.type == "cuda":  # nothing here waits for the card
-        row = share.argmax(dim=0)
-        torch.where(peaks[0] > best, row + start, winner, out=winner)
-        torch.maximum(best, peaks[0], out=best)
-        return
-    highest = peaks.amax(dim=0)
-    column = torch.nonzero(highest > best).flatten()
-    if len(column):  # as in a row, the place is looked for among a few
-        part = len(share) // len(peaks)
-        first = peaks.index_select(1, column).max(dim=0).indices * part
-        place = share[first + torch.arange(part)[:, None], column].max(dim=0).indices
-        winner[column] = start + first + place
-    torch.maximum(best, highest, out=best)
+def _place_of_maximum(rows: Tensor) -> Tensor:
+    """The column of the largest entry of each row `[N, 1]`; on the CPU by numpy, whose search is 20 times as fast."""
+    if rows.device.type == "cpu":
+        return torch.from_numpy(rows.numpy().argmax(axis=1, keepdims=True))
+    return rows.argmax(dim=1, keepdim=True)
 
 
 def _holders(winner: Tensor, rows: slice) -> Tensor | None:
@@ -211,21 +225,23 @@ def _holders(winner: Tensor, rows: slice) -> Tensor | None:
     return held if len(held) < GATHER_BELOW * len(holds) else None
 
 
-def _weighed(share: Tensor, target: Tensor, rows: Tensor | None, out: Tensor) -> None:
-    """The mean of the targets that each row weighs, into `out`; only for `rows`, if given."""
+def _weighed(share: Tensor, target: Tensor, rows: Tensor | None, out: Tensor, total: Tensor) -> None:
+    """The sum of the shares of each row into `total`, and of the targets they weigh into `out`; only for `rows`, if
+    given."""
     if rows is None:
         torch.mm(share, target, out=out)
+        torch.sum(share, dim=1, out=total)
     else:
-        out[rows] = share[rows] @ target
+        held = share[rows]
+        out[rows], total[rows] = held @ target, held.sum(dim=1)
 
 
-def _block_rows(target: Tensor) -> int:
-    if target.device.type == "cpu":
-        return BLOCK_ROWS
-    return max(BLOCK_ROWS, BLOCK_BYTES // (len(target) * target.element_size()))
-
-
-def _part_rows(target: Tensor) -> int:
-    if target.device.type == "cpu":
-        return min(BLOCK_ROWS, max(4, PART_BYTES // (len(target) * target.element_size())))
-    return _block_rows(target)
+def _rows_at_once(target: Tensor) -> tuple[int, int, int]:
+    """Rows of a block, which one product makes; of its parts; and of the groups whose largest shares are kept."""
+    of_row = len(target) * target.element_size()
+    if target.device.type != "cpu":
+        size = max(BLOCK_ROWS[0], CARD_BLOCK_BYTES // of_row)
+        return size, size, size
+    fewest, most = BLOCK_ROWS
+    size = min(most, max(fewest, BLOCK_BYTES // of_row))
+    return size, min(size, max(1, PART_BYTES // (GROUP_ROWS * of_row)) * GROUP_ROWS), GROUP_ROWS

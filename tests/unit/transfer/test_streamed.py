@@ -38,8 +38,9 @@ def both(generated, target, **options):
 @pytest.mark.parametrize("bandwidth", [0.1, 0.5, 2.0])
 @pytest.mark.parametrize(("count", "wanted"), [(1, 1), (1, 9), (9, 1), (40, 40), (33, 70), (70, 33)])
 def test_equals_the_dense_form(monkeypatch, count, wanted, bandwidth):
-    monkeypatch.setattr(streamed, "BLOCK_ROWS", 16)
-    monkeypatch.setattr(streamed, "PART_BYTES", 6 * wanted * 8)  # blocks of two whole parts and one of four rows
+    monkeypatch.setattr(streamed, "BLOCK_ROWS", (16, 16))
+    monkeypatch.setattr(streamed, "GROUP_ROWS", 3)
+    monkeypatch.setattr(streamed, "PART_BYTES", 6 * wanted * 8)  # two parts of two groups, one of 3 + 1 rows
     (value, gradient), (expected, slope) = both(unit(1, count), unit(2, wanted), bandwidth=bandwidth, eps=1e-5)
     torch.testing.assert_close(value, expected, rtol=1e-12, atol=1e-14)
     torch.testing.assert_close(gradient, slope, rtol=1e-8, atol=1e-11)
@@ -61,13 +62,30 @@ def test_weights_too_small_for_a_normal_number_count_as_none():
     top = cosine.double().amax(dim=1, keepdim=True)
     expected = torch.softmax((cosine.double() - top) / (0.05 * (1 - top + 1e-3)), dim=1)
     assert bool(((expected > 0) & (expected < torch.finfo(torch.float32).tiny)).any())
-    streamed._to_shares(cosine, 0.05, 1e-3, part=7)
-    assert not bool(((cosine > 0) & (cosine < torch.finfo(torch.float32).tiny)).any())
-    torch.testing.assert_close(cosine.double(), expected, rtol=1e-3, atol=1e-25)
+    block = streamed._Block(cosine.view(12, 5, 60), count=60, part=10)
+    block.to_shares(0.05, 1e-3)
+    share = block.entries
+    assert not bool(((share > 0) & (share < torch.finfo(torch.float32).tiny)).any())
+    torch.testing.assert_close(share.double(), expected, rtol=1e-3, atol=1e-25)
+
+
+def test_without_a_shift_single_precision_is_as_good(monkeypatch):
+    target = unit(17, 300, 32)
+    near = target + 0.25 * unit(18, 300, 32)
+    near = near / near.norm(dim=1, keepdim=True)
+    steepest = 0.9 * streamed.UNSHIFTED_BELOW
+    bandwidth = float(1 / (steepest * (1 - (near @ target.t()).amax())))
+    exact = both(near, target, bandwidth=bandwidth, eps=1e-5)[1][1]
+    error = []
+    for below in (0, streamed.UNSHIFTED_BELOW):
+        monkeypatch.setattr(streamed, "UNSHIFTED_BELOW", below)
+        gradient = both(near.float(), target.float(), bandwidth=bandwidth, eps=1e-5)[0][1]
+        error.append(float((gradient.double() - exact).norm() / exact.norm()))
+    assert 0 < error[1] < max(2 * error[0], 1e-6)
 
 
 def test_gradient_by_differences(monkeypatch):
-    monkeypatch.setattr(streamed, "BLOCK_ROWS", 4)
+    monkeypatch.setattr(streamed, "BLOCK_ROWS", (4, 4))
     generated, target = unit(5, 11).requires_grad_(True), unit(6, 9)
     assert torch.autograd.gradcheck(lambda g: contextual_similarity(g, target, bandwidth=0.5, eps=1e-5), (generated,))
 
