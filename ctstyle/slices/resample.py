@@ -1,7 +1,6 @@
 """Resample slices onto a coarser or finer lattice without aliasing, and their labels by the area they cover."""
 
 import numpy as np
-from scipy import sparse
 
 
 def area_weights(centres_mm: np.ndarray, lattice_mm: np.ndarray, spacing_mm: float) -> np.ndarray:
@@ -32,10 +31,12 @@ def inside_weights(weights: np.ndarray) -> np.ndarray:
 
 def resample(image: np.ndarray, rows: np.ndarray, columns: np.ndarray, *, outside: float) -> np.ndarray:
     """`image` `[h, w]` through the weights of its rows and columns, float64; `outside` is laid beyond its border."""
+    from scipy.sparse import csr_array  # here, as most who open an archive resample nothing
+
     covered = np.outer(rows.sum(axis=1), columns.sum(axis=1))
     # a row of weights has few that are not zero
-    by_rows = sparse.csr_array(rows) @ image.astype(np.float64)
-    return (sparse.csr_array(columns) @ by_rows.T).T + (1 - covered) * outside
+    by_rows = csr_array(rows) @ image.astype(np.float64)
+    return (csr_array(columns) @ by_rows.T).T + (1 - covered) * outside
 
 
 def resample_labels(labels: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:

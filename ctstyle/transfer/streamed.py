@@ -101,10 +101,10 @@ class _Similarity(torch.autograd.Function):
                 block = _Block(memory, rows.stop - start, part)
             torch.mm(generated[rows], columns, out=block.entries)
             reach[rows], nearest[rows] = block.to_shares(bandwidth, eps)
-            block.carry(start, best, winner)
+            held = block.carry(start, best, winner)
             if others is not None:
                 block.entries.scatter_(1, nearest[rows, None], 0)
-                _weighed(block.entries, target, _holders(winner, rows), others[rows], rest[rows])
+                _weighed(block.entries, target, held, others[rows], rest[rows])
         ctx.save_for_backward(generated, target, best, winner, reach, nearest, rest, others)
         ctx.bandwidth = bandwidth
         return best.mean()
@@ -191,21 +191,23 @@ class _Block:
             torch.amax(group, dim=1, out=peak)
         return reach.flatten(), nearest.flatten()
 
-    def carry(self, start: int, best: Tensor, winner: Tensor) -> None:
+    def carry(self, start: int, best: Tensor, winner: Tensor) -> Tensor | None:
         """Bring the largest share of each target, and the row that holds it, up to date with this block's rows, which
-        begin at `start`; in place."""
+        begin at `start`; in place. Returns which of its rows hold one now; None for all, or nearly."""
         groups, peaks = self.groups, self.peaks
-        if len(groups) == 1:  # nothing here waits for a card
+        if groups.device.type == "cuda":  # one group; nothing here waits for the card
             torch.where(peaks[0] > best, groups[0].argmax(dim=0) + start, winner, out=winner)
             torch.maximum(best, peaks[0], out=best)
-            return
+            return None
         highest = peaks.amax(dim=0)
         column = torch.nonzero(highest > best).flatten()
-        if len(column):  # the place is looked for in one group
-            group = peaks.index_select(1, column).max(dim=0).indices
-            place = groups[group, :, column].max(dim=1).indices
-            winner[column] = start + group * groups.shape[1] + place
         torch.maximum(best, highest, out=best)
+        # the place is looked for in one group
+        group = peaks.index_select(1, column).max(dim=0).indices
+        row = group * groups.shape[1] + groups[group, :, column].max(dim=1).indices
+        winner[column] = start + row
+        held = torch.zeros(len(self.entries), dtype=torch.bool).index_fill_(0, row, True).nonzero().flatten()
+        return held if len(held) < GATHER_BELOW * len(self.entries) else None
 
 
 def _place_of_maximum(rows: Tensor) -> Tensor:
@@ -213,16 +215,6 @@ def _place_of_maximum(rows: Tensor) -> Tensor:
     if rows.device.type == "cpu":
         return torch.from_numpy(rows.numpy().argmax(axis=1, keepdims=True))
     return rows.argmax(dim=1, keepdim=True)
-
-
-def _holders(winner: Tensor, rows: slice) -> Tensor | None:
-    """Which of these rows hold a target's largest share now, as numbers from 0; None for all, or nearly."""
-    if winner.device.type == "cuda":  # nothing here waits for the card
-        return None
-    holds = torch.zeros(rows.stop - rows.start, dtype=torch.bool)
-    holds[winner[winner >= rows.start] - rows.start] = True
-    held = holds.nonzero().flatten()
-    return held if len(held) < GATHER_BELOW * len(holds) else None
 
 
 def _weighed(share: Tensor, target: Tensor, rows: Tensor | None, out: Tensor, total: Tensor) -> None:
