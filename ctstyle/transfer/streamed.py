@@ -167,7 +167,7 @@ class _Block:
         nearest = _place_of_maximum(cosine)
         torch.gather(cosine, 1, nearest, out=top)
         # nothing here waits for a card
-        highest = float(top.max()) if cosine.device.type == "cpu" else math.inf
+        highest = math.inf if _on_card(cosine) else float(top.max())
         if not highest <= 1:
             top.clamp_(max=1)
             cosine.clamp_(max=1)
@@ -176,7 +176,7 @@ class _Block:
         steepest = 1 / (bandwidth * (1 - min(highest, 1) + eps))
         shifted = not steepest < UNSHIFTED_BELOW
         least = math.log(torch.finfo(cosine.dtype).tiny) + 20
-        steep = cosine.device.type == "cpu" and -2 * steepest < least
+        steep = -2 * steepest < least and not _on_card(cosine)
         for weight, highest, factor, share, group, peak in self.parts:
             if shifted:
                 weight.sub_(highest)
@@ -195,7 +195,7 @@ class _Block:
         """Bring the largest share of each target, and the row that holds it, up to date with this block's rows, which
         begin at `start`; in place. Returns which of its rows hold one now; None for all, or nearly."""
         groups, peaks = self.groups, self.peaks
-        if groups.device.type == "cuda":  # one group; nothing here waits for the card
+        if _on_card(groups):  # one group; nothing here waits for the card
             torch.where(peaks[0] > best, groups[0].argmax(dim=0) + start, winner, out=winner)
             torch.maximum(best, peaks[0], out=best)
             return None
@@ -212,9 +212,9 @@ class _Block:
 
 def _place_of_maximum(rows: Tensor) -> Tensor:
     """The column of the largest entry of each row `[N, 1]`; on the CPU by numpy, whose search is 20 times as fast."""
-    if rows.device.type == "cpu":
-        return torch.from_numpy(rows.numpy().argmax(axis=1, keepdims=True))
-    return rows.argmax(dim=1, keepdim=True)
+    if _on_card(rows):
+        return rows.argmax(dim=1, keepdim=True)
+    return torch.from_numpy(rows.numpy().argmax(axis=1, keepdims=True))
 
 
 def _weighed(share: Tensor, target: Tensor, rows: Tensor | None, out: Tensor, total: Tensor) -> None:
@@ -231,9 +231,13 @@ def _weighed(share: Tensor, target: Tensor, rows: Tensor | None, out: Tensor, to
 def _rows_at_once(target: Tensor) -> tuple[int, int, int]:
     """Rows of a block, which one product makes; of its parts; and of the groups whose largest shares are kept."""
     of_row = len(target) * target.element_size()
-    if target.device.type != "cpu":
+    if _on_card(target):
         size = max(BLOCK_ROWS[0], CARD_BLOCK_BYTES // of_row)
         return size, size, size
     fewest, most = BLOCK_ROWS
     size = min(most, max(fewest, BLOCK_BYTES // of_row))
     return size, min(size, max(1, PART_BYTES // (GROUP_ROWS * of_row)) * GROUP_ROWS), GROUP_ROWS
+
+
+def _on_card(tensor: Tensor) -> bool:
+    return tensor.device.type != "cpu"

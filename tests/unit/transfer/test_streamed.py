@@ -46,6 +46,17 @@ def test_equals_the_dense_form(monkeypatch, count, wanted, bandwidth):
     torch.testing.assert_close(gradient, slope, rtol=1e-8, atol=1e-11)
 
 
+@pytest.mark.parametrize(("count", "wanted"), [(1, 9), (9, 1), (70, 33)])
+def test_what_a_card_computes_equals_the_dense_form(monkeypatch, count, wanted):
+    """Its branches, on the CPU."""
+    monkeypatch.setattr(streamed, "_on_card", lambda tensor: True)
+    monkeypatch.setattr(streamed, "BLOCK_ROWS", (16, 16))
+    monkeypatch.setattr(streamed, "CARD_BLOCK_BYTES", 1)
+    (value, gradient), (expected, slope) = both(unit(1, count), unit(2, wanted), bandwidth=0.5, eps=1e-5)
+    torch.testing.assert_close(value, expected, rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(gradient, slope, rtol=1e-8, atol=1e-11)
+
+
 def test_saturated_rows_keep_their_digits():
     target = unit(3, 60)
     near = target + 1e-3 * unit(4, 60)
