@@ -24,7 +24,7 @@ PART_BYTES = 1 << 19
 GROUP_ROWS = 8
 """Rows on the CPU among which a target's largest share is looked for when it is one of all rows so far."""
 UNSHIFTED_BELOW = 32
-"""Below this largest exponent, softmax is taken without a shift to the row's largest entry."""
+"""Where the largest exponent of every row is smaller, softmax is taken without a shift to it."""
 GATHER_BELOW = 0.9
 """Below this share of rows that hold a maximum, the second product is taken of these rows alone."""
 CARD_BLOCK_BYTES = 1 << 28
@@ -167,19 +167,21 @@ class _Block:
         nearest = _place_of_maximum(cosine)
         torch.gather(cosine, 1, nearest, out=top)
         # nothing here waits for a card
-        highest = math.inf if _on_card(cosine) else float(top.max())
+        lowest, highest = (-math.inf, math.inf) if _on_card(cosine) else map(float, top.aminmax())
         if not highest <= 1:
             top.clamp_(max=1)
             cosine.clamp_(max=1)
         reach = 1 - top + eps
         torch.mul(reach, bandwidth, out=steepness).reciprocal_()
         steepest = 1 / (bandwidth * (1 - min(highest, 1) + eps))
-        shifted = not steepest < UNSHIFTED_BELOW
+        # a row's largest exponent is top / reach, which is largest for one of these two; places can take top below -1
+        lowest_exponent = lowest / (bandwidth * (1 - lowest + eps))
+        shifted = not (steepest < UNSHIFTED_BELOW and lowest_exponent > -UNSHIFTED_BELOW)
         least = math.log(torch.finfo(cosine.dtype).tiny) + 20
         steep = -2 * steepest < least and not _on_card(cosine)
-        for weight, highest, factor, share, group, peak in self.parts:
+        for weight, largest, factor, share, group, peak in self.parts:
             if shifted:
-                weight.sub_(highest)
+                weight.sub_(largest)
             weight.mul_(factor)
             if steep:
                 # such weights are nothing beside the nearest's 1; as subnormal numbers they make each step times slower

@@ -95,6 +95,13 @@ def test_without_a_shift_single_precision_is_as_good(monkeypatch):
     assert 0 < error[1] < max(2 * error[0], 1e-6)
 
 
+def test_targets_that_places_put_far_away_from_all_rows_do_not_underflow():
+    generated, target = 5 * unit(19, 40).abs().float(), -5 * unit(20, 40).abs().float()
+    (value, gradient), (expected, slope) = both(generated, target, bandwidth=0.008, eps=1e-5)
+    torch.testing.assert_close(value, expected, rtol=1e-4, atol=0)
+    torch.testing.assert_close(gradient, slope, rtol=1e-2, atol=1e-3 * float(slope.abs().max()))
+
+
 def test_gradient_by_differences(monkeypatch):
     monkeypatch.setattr(streamed, "BLOCK_ROWS", (4, 4))
     generated, target = unit(5, 11).requires_grad_(True), unit(6, 9)
