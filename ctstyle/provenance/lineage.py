@@ -30,6 +30,8 @@ def load_records(folder: Path | str) -> dict[str, dict[str, Any]]:
             continue  # a record that another job is writing
         try:
             records[path.relative_to(folder).as_posix()] = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            continue  # a job is made anew, and Snakemake took its record away since the folder was listed
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise BrokenLineage(
                 "a record that is no JSON", where=path, found=error, fix="Delete it and run the workflow again."

@@ -90,5 +90,11 @@ def test_records_are_read_by_name_and_a_damaged_one_is_told(tmp_path, chain):
         load_records(tmp_path)
 
 
+def test_a_record_that_goes_while_others_are_read_is_that_of_a_job_made_anew(tmp_path, chain):
+    write_record(tmp_path / "cut_scan" / "a.json", chain[0])
+    (tmp_path / "cut_scan" / "b.json").symlink_to(tmp_path / "gone.json")  # listed, and not there when it is opened
+    assert load_records(tmp_path) == {"cut_scan/a.json": chain[0]}
+
+
 def test_captions_show_twelve_digits():
     assert short("0123456789abcdef" * 4) == "0123456789ab"
