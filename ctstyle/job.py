@@ -31,7 +31,7 @@ from ctstyle.errors import CTStyleError
 from ctstyle.lease import lease_cards
 from ctstyle.provenance import record
 from ctstyle.provenance.digest import DigestCache, digests
-from ctstyle.provenance.sources import source_names
+from ctstyle.provenance.names import Names, names_of_job
 
 log = logging.getLogger(__name__)
 
@@ -43,13 +43,17 @@ DIGESTS = Path(".snakemake") / "ctstyle-digests.sqlite"
 
 @dataclass(frozen=True)
 class Run:
-    """One job: its files and parameters by name, its seed, its device and what its training resumes from."""
+    """One job: its files and parameters by name, its seed, its device and what its training resumes from.
+
+    `names` knows what records call its files.
+    """
 
     rule: str
     input: Any
     output: Any
     params: Any
     wildcards: Any
+    names: Names
     seed: int
     device: Any
     fingerprint: str
@@ -115,33 +119,31 @@ def _prepare(snakemake: Any) -> tuple[Run, record.Job, dict[Path, str]]:
             lease_cards(gpus)
         device = devices.select_device(gpus)
         devices.configure_torch(compute["threads"], device)
-    scan = snakemake.params.get("scan")
+    params, inputs = dict(snakemake.params.items()), record.files_by_key(snakemake.input)
+    script = ROOT / "scripts" / params.get("script", f"{snakemake.rule}.py")
+    results = str(snakemake.output.get("record") or "").partition("/provenance/records/")[0] or None
+    names = names_of_job(snakemake.rule, params, inputs, results=results, root=ROOT, working_folder=Path.cwd())
     facts = record.Job(
         rule=snakemake.rule,
         wildcards=dict(snakemake.wildcards.items()),
-        params=dict(snakemake.params.items()),
+        params=params,
         seed=seed,
         threads=compute["threads"],
         device="cpu" if device is None else device.type,
         deterministic=device is None or device.type == "cpu",
-        inputs=record.files_by_key(snakemake.input),
+        inputs=inputs,
         outputs={key: paths for key, paths in record.files_by_key(snakemake.output).items() if key != "record"},
-        script=ROOT / "scripts" / snakemake.params.get("script", f"{snakemake.rule}.py"),
-        root=ROOT,
-        working_folder=Path.cwd(),
+        script=script,
+        names=names,
         started=began,
-        source_names={
-            **(source_names(scan) if isinstance(scan, Mapping) else {}),
-            **{path: name for name, path in snakemake.params.get("sources", {}).items()},
-        },
     )
     files = [path for paths in facts.inputs.values() for path in paths]
     asked = time.monotonic()
-    inputs = digests(files, DigestCache(DIGESTS))
+    found = digests(files, DigestCache(DIGESTS))
     hashed_s = time.monotonic() - asked
-    fingerprint = record.job_fingerprint(facts, inputs)
+    fingerprint = record.job_fingerprint(facts, found)
     log.info("%s: %s, threads %d, device %s", snakemake.rule, dict(snakemake.wildcards), compute["threads"], device)
-    log.info("%d inputs hashed in %.3f s", len(inputs), hashed_s)
+    log.info("%d inputs hashed in %.3f s", len(found), hashed_s)
     every_s = float(snakemake.resources.get("save_every_s", 300))
     run = Run(
         rule=snakemake.rule,
@@ -149,13 +151,14 @@ def _prepare(snakemake: Any) -> tuple[Run, record.Job, dict[Path, str]]:
         output=snakemake.output,
         params=snakemake.params,
         wildcards=snakemake.wildcards,
+        names=names,
         seed=seed,
         device=device,
         fingerprint=fingerprint,
         checkpoint=Checkpoint.beside(snakemake.output[0], snakemake.rule, fingerprint, every_s=every_s),
         started=started,
     )
-    return run, facts, inputs
+    return run, facts, found
 
 
 def _record(snakemake: Any, run: Run, facts: record.Job, inputs: Mapping[Path, str]) -> None:

@@ -44,6 +44,8 @@ def list_scans(config):
 
 try:
     config.update(checked(config))
+    # Snakemake has read it. Where the results lie is no setting of any job, and nobody else's business.
+    config.pop("pathvars", None)
     check_weights(config["encoders"])
     if "contextual" in config["transfer"]["models"]:
         module_sizes((config["slices"]["size_px"],) * 2, config["transfer"]["contextual"]["crn"]["smallest_px"])
@@ -519,11 +521,3 @@ def stylized_series():
 def stylize_style():
     """The asked style's name in the bundle; empty where another CT gives it."""
     return ASKED.style if ASKED else ""
-
-
-def stylize_sources():
-    """Public names of the user's own files, whose paths may hold a patient's name."""
-    if ASKED is None:
-        return {}
-    named = {"content": ASKED.content, "style": ASKED.style_series, "mask": ASKED.mask}
-    return {f"stylize/{name}": path for name, path in named.items() if path}

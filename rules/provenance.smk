@@ -19,6 +19,7 @@ rule list_sources:
     params:
         scans=scan_rows(),
         configs=file_digests(config_files()),
+        sheet=lookup("sheet", within=config),
         code=fingerprint("list_sources"),
     script:
         "../scripts/list_sources.py"

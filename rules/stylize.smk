@@ -24,7 +24,6 @@ rule stylize:
         stylize=lookup("stylize", within=config),
         style=stylize_style(),
         guard=lookup("augment/guard", within=config),
-        sources=stylize_sources(),
         compute=lookup("compute", within=config),
         code=fingerprint("stylize"),
     script:

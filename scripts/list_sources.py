@@ -1,8 +1,6 @@
 """List every file that no job made, with its digests (rule list_sources)."""
 
-from pathlib import Path
-
-from ctstyle.job import DIGESTS, ROOT, job
+from ctstyle.job import DIGESTS, job
 from ctstyle.provenance.digest import DigestCache
 from ctstyle.provenance.record import files_by_key
 from ctstyle.provenance.sources import of_run, write_manifest
@@ -13,10 +11,9 @@ if __name__ == "__main__":
         entries = of_run(
             run.params.scans,
             weights=files.get("weights", []),
-            configs=[ROOT / name for name in run.params.configs],
+            configs=run.params.configs,
             sheets=files.get("sheets", []),
-            working_folder=Path.cwd(),
-            root=ROOT,
+            names=run.names,
             cache=DigestCache(DIGESTS),
         )
         write_manifest(run.output.sources, entries)

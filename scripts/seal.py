@@ -10,8 +10,8 @@ from ctstyle.provenance.seal import seal_run
 if __name__ == "__main__":
     with job(snakemake) as run:
         seal_run(
-            Path(run.output.sums).parent,
-            finals=run.input,
+            Path(run.output.sums).parents[1],
+            finals=[run.names.of(path) for path in run.input],
             cache=DigestCache(DIGESTS),
             root=ROOT,
             created=datetime.now(UTC),

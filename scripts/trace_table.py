@@ -13,4 +13,4 @@ if __name__ == "__main__":
         records = load_records(Path(run.input.sources).parent / "records")
         table = pd.read_csv(run.input.table, dtype=str, keep_default_na=False)
         rows = table[[name for name in LABELS if name in table]].to_dict("records")
-        write_record(run.output.lineage, lineage_of(run.input.table, records.values(), rows=rows))
+        write_record(run.output.lineage, lineage_of(run.names.of(run.input.table), records.values(), rows=rows))

@@ -10,12 +10,11 @@ from ctstyle.provenance.lineage import load_records
 if __name__ == "__main__":
     with job(snakemake) as run:
         folder = Path(run.input.sources).parent
-        records = load_records(folder / "records")
         write_crate(
             folder.parent,
-            {f"{folder.as_posix()}/records/{name}": record for name, record in records.items()},
+            load_records(folder / "records"),
             json.loads(Path(run.input.sources).read_text()),
             workflow_files={name: ROOT / name for name in run.params.files},
             config=run.params.config,
-            finals=run.input,
+            finals=[run.names.of(path) for path in run.input],
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 from ctstyle.audit.dicom import UnreadableDicom, pixel_sha256
 from ctstyle.audit.evidence import Evidence
 from ctstyle.audit.finding import UNVERIFIED, WARNING, Finding, short, some
+from ctstyle.audit.place import inside, named
 from ctstyle.audit.records import Instance, Source
 
 RUN_AGAIN = "Delete it and run the workflow again, or restore the file."
@@ -35,7 +36,7 @@ def check_dependencies(evidence: Evidence) -> Iterator[Finding]:
     """What a job read is what another job made last, or a known source."""
     for record in evidence.records:
         for read in record.inputs:
-            producer, source = evidence.producers.get(read.name), evidence.source(read.name)
+            producer, source = evidence.producers.get(read.name), evidence.sources.get(read.name)
             if producer is None and source is None:
                 yield Finding(
                     check="dependencies",
@@ -62,7 +63,7 @@ def check_sources(evidence: Evidence) -> Iterator[Finding]:
     for source in evidence.sources.values():
         path = evidence.place.locate(source.name)
         now = evidence.now(source.name)
-        if now.sha256 is None and evidence.place.inside(source.name):
+        if now.sha256 is None and inside(source.name):
             yield Finding(check="sources", file=source.name, what=f"{now.problem}, a source of this run", fix=RUN_AGAIN)
         elif now.sha256 is None:
             what = "private or not here"
@@ -130,7 +131,7 @@ def check_completeness(evidence: Evidence) -> Iterator[Finding]:
     """No file without a job, and no file of two jobs."""
     known = {*evidence.producers, *evidence.sources}
     for name in evidence.targets:
-        if name not in known and not name.startswith(evidence.place.named("provenance/")):
+        if name not in known and not name.startswith(named("provenance/")):
             yield Finding(
                 check="completeness",
                 file=name,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ctstyle.audit.finding import Finding
 from ctstyle.audit.hashing import Hashed, hash_file, hash_files
-from ctstyle.audit.place import RECORDS, ROOT, SUMS, Place, find_prefix, has_scheme
+from ctstyle.audit.place import RECORDS, ROOT, SUMS, Place, named
 from ctstyle.audit.records import Record, Source, read_records, read_sources
 
 UNAUDITED = {"logs", "benchmarks"}
@@ -40,10 +40,6 @@ class Evidence:
             return Hashed(sha256=None, problem="out of reach")
         return self.hashed.get(path) or hash_file(path)
 
-    def source(self, name: str) -> Source | None:
-        """The manifest's entry of a name, with or without its scheme."""
-        return self.sources.get(name) or self.sources.get(name.removeprefix("source:"))
-
     @cached_property
     def subjects(self) -> dict[str, str]:
         """Every file that the jobs in question made, and its recorded SHA-256."""
@@ -54,8 +50,7 @@ def gather(results: Path, paths: Sequence[Path], *, checkout: Path, checkout_ask
     """Read the records of `results`, choose those that `paths` need, and hash all their files once."""
     records, bad_records = read_records(results)
     sources, bad_sources = read_sources(results)
-    prefix = find_prefix(results, [name for record in records for name in record.subjects])
-    place = Place(results=results, prefix=prefix, checkout=checkout, checkout_asked=checkout_asked)
+    place = Place(results=results, checkout=checkout, checkout_asked=checkout_asked)
     producers = {name: record for record in records for name in record.subjects}
     whole = results in paths
     made_by = {record.path: tuple(record.subjects) for record in records}
@@ -66,7 +61,7 @@ def gather(results: Path, paths: Sequence[Path], *, checkout: Path, checkout_ask
     asked = known if whole else {one.name: one for one in _sources_of(chosen, known)}
     names = {name for record in chosen for name in record.subjects}
     names |= {one.name for record in chosen for one in (*record.inputs, *record.code)}
-    names |= {place.name_of(record.path) for record in chosen} | {place.named(SUMS), place.named(ROOT)}
+    names |= {place.name_of(record.path) for record in chosen} | {named(SUMS), named(ROOT)}
     names |= {*targets, *asked}
     located = [place.locate(name) for name in names]
     return Evidence(
@@ -114,9 +109,5 @@ def files_of(path: Path, results: Path) -> list[Path]:
 
 def _sources_of(records: Iterable[Record], known: Mapping[str, Source]) -> list[Source]:
     """The manifest's entries that jobs read, and the configs, which speak for all of them."""
-    named = {name for record in records for one in record.inputs for name in (one.name, _bare(one.name))}
-    return [source for source in known.values() if source.name in named or source.kind == "config"]
-
-
-def _bare(name: str) -> str:
-    return name.removeprefix("source:") if has_scheme(name) else name
+    read = {one.name for record in records for one in record.inputs}
+    return [source for source in known.values() if source.name in read or source.kind == "config"]

@@ -14,7 +14,7 @@ def explain(evidence: Evidence, target: str) -> list[str]:
         indent = "  " * depth
         record = evidence.producers.get(name)
         if record is None:
-            kind = "source" if evidence.source(name) else "unexplained"
+            kind = "source" if name in evidence.sources else "unexplained"
             lines.append(f"{indent}{kind} {name} {short(digest)}")
             continue
         seen = record.path in told

@@ -8,15 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from ctstyle.audit.finding import Finding
-from ctstyle.audit.place import RECORDS, SOURCES, is_safe
+from ctstyle.audit.place import RECORDS, SOURCES, is_safe, named
 
 STATEMENT, PREDICATE = "https://in-toto.io/Statement/v1", "https://slsa.dev/provenance/v1"
-BUILD = "https://ctstyle/job/v1"
+BUILD = "https://ctstyle/job/v2"
+OLD = "https://ctstyle/job/v1"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class BadRecord(ValueError):
     """A record or manifest that does not have the agreed form; the message says what is wrong with it."""
+
+
+class OldRecord(BadRecord):
+    """A record of an older version of this workflow."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,20 +80,32 @@ class Source:
 
 def read_records(results: Path) -> tuple[list[Record], list[Finding]]:
     """All records of a results folder, and a finding for each file among them that is none."""
-    records, findings = [], []
+    records, findings, old = [], [], []
     for path in sorted((results / RECORDS).rglob("*.json")):
         try:
             records.append(parse_record(path, _json(path)))
+        except OldRecord:
+            old.append(path)
         except BadRecord as error:
             findings.append(
                 Finding(
                     check="records",
-                    file=path.relative_to(results.parent).as_posix(),
+                    file=named(path.relative_to(results).as_posix()),
                     what=f"not a record of this workflow: {error}",
                     expected=f"a statement of build type {BUILD}",
                     fix="Run the job again, or take the file out if it belongs elsewhere.",
                 )
             )
+    if old:
+        finding = Finding(
+            check="records",
+            file=named(old[0].relative_to(results).as_posix()),
+            what=f"{len(old)} records are of an older ctstyle, whose names this one does not read",
+            found=OLD,
+            expected=BUILD,
+            fix="Audit with the version of ctstyle that made them, or run the workflow again.",
+        )
+        findings.append(finding)
     return records, findings
 
 
@@ -97,6 +114,8 @@ def parse_record(path: Path, statement: Any) -> Record:
     _same(statement, "_type", STATEMENT)
     _same(statement, "predicateType", PREDICATE)
     build = _at(statement, "predicate.buildDefinition", dict)
+    if build.get("buildType") == OLD:
+        raise OldRecord("of an older ctstyle")
     _same(build, "buildType", BUILD)
     inputs, code, commit, dirty = [], [], "", False
     for number, one in enumerate(_at(build, "resolvedDependencies", list)):
@@ -139,7 +158,7 @@ def read_sources(results: Path) -> tuple[list[Source], list[Finding]]:
     except BadRecord as error:
         finding = Finding(
             check="sources",
-            file=path.relative_to(results.parent).as_posix(),
+            file=named(path.relative_to(results).as_posix()),
             what=f"no manifest of sources: {error}",
             fix="Let the workflow write it again.",
         )
@@ -204,5 +223,5 @@ def _hex(digest: str, where: str) -> str:
 
 def _name(name: str) -> str:
     if not is_safe(name):
-        raise BadRecord(f"the name {name!r} is not relative to the folder Snakemake runs in")
+        raise BadRecord(f"the name {name!r} is no results/, code: or source: name")
     return name

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from ctstyle.audit.finding import BROKEN, UNVERIFIED, WARNING, Finding, short, some
 from ctstyle.audit.hashing import hash_file, hash_files
-from ctstyle.audit.place import PAGE, ROOT, SUMS, Place, find_prefix, has_scheme
+from ctstyle.audit.place import PAGE, ROOT, SUMS, Place, inside, named
 from ctstyle.audit.records import BadRecord, Record, Source, parse_record, read_records, read_sources
 from ctstyle.errors import CTStyleError
 
@@ -28,8 +28,8 @@ REPRODUCED = "reproduced"
 TELLS_TIME = {"cost"}
 """Keys of outputs that hold seconds, which are others on every run."""
 SHOWN = ("paper/tables/", "paper/figures/")
-BASE_CONFIG = ("code:config/config.yaml", "config/config.yaml")
-"""Names of the config that the Snakefile loads by itself, the surer one first."""
+BASE_CONFIG = "code:config/config.yaml"
+"""The config that the Snakefile loads by itself."""
 GRACE_S = 10.0
 LOG_LINES = 40
 
@@ -79,7 +79,7 @@ def reproduce(results: Path, rule: str, wildcards: Mapping[str, str], setup: Set
     `wildcards` may be some of the job's, as many as it takes to tell it from the rule's other jobs. Raises CannotRerun.
     """
     records, _ = read_records(results)
-    return _rerun([find_job(records, rule, wildcards)], records, _place(results, records, setup.checkout), setup)
+    return _rerun([find_job(records, rule, wildcards)], records, Place(results=results, checkout=setup.checkout), setup)
 
 
 def recompute(results: Path, setup: Setup) -> Rerun:
@@ -88,8 +88,8 @@ def recompute(results: Path, setup: Setup) -> Rerun:
     A file whose job reads a table that came out different is not compared. See `reproduce`. Raises CannotRerun.
     """
     records, damaged = read_records(results)
-    place = _place(results, records, setup.checkout)
-    shown = tuple(place.named(folder) for folder in SHOWN)
+    place = Place(results=results, checkout=setup.checkout)
+    shown = tuple(named(folder) for folder in SHOWN)
     jobs = [record for record in records if any(name.startswith(shown) for name in record.subjects)]
     if not jobs:
         raise CannotRerun("no record of a table or a figure", where=results)
@@ -136,7 +136,7 @@ def as_json(rerun: Rerun) -> str:
 def _rerun(jobs: Sequence[Record], records: Sequence[Record], place: Place, setup: Setup) -> Rerun:
     """Check the inputs, run the jobs whose inputs are as recorded, and compare what they made."""
     began = time.perf_counter()
-    if any(place.named(SUMS) in job.subjects for job in jobs):
+    if any(named(SUMS) in job.subjects for job in jobs):
         raise CannotRerun("the seal is not made again", fix="The audit itself checks it.")
     if importlib.util.find_spec("snakemake") is None:
         fix = "Start the audit with the Python of the workflow's environment."
@@ -147,31 +147,25 @@ def _rerun(jobs: Sequence[Record], records: Sequence[Record], place: Place, setu
     if no_manifest and not setup.configs:
         raise CannotRerun(no_manifest[0].what, where=no_manifest[0].file, fix="Name the run's --configfile.")
     configs = _find_configs(sources, setup.configs, place)
-    sheets = [source for source in sources if source.kind == "sheet" and not has_scheme(source.name)]
-    findings, usable = _check_inputs(jobs, sheets, place)
+    findings, usable = _check_inputs(jobs, place)
     log = ""
     if usable:
         with tempfile.TemporaryDirectory(prefix="ctstyle-rerun-") as folder:
             scratch = Path(folder)
-            _link_inputs(scratch, usable, sheets, records, place)
+            _link_inputs(scratch, usable, records, place)
             log = _run_snakemake(scratch, usable, replace(setup, configs=tuple(configs)))
             findings += _compare(scratch, usable, place)
     return Rerun(findings=findings, jobs=len(usable), seconds=time.perf_counter() - began, log=log)
 
 
-def _place(results: Path, records: Iterable[Record], checkout: Path) -> Place:
-    prefix = find_prefix(results, [name for record in records for name in record.subjects])
-    return Place(results=results, prefix=prefix, checkout=checkout)
-
-
 def _find_configs(sources: Iterable[Source], named: Sequence[Path], place: Place) -> list[Path]:
     """The config files that the Snakefile does not load by itself, each with the bytes that the run read."""
     known = {source.name: source for source in sources if source.kind == "config"}
-    base = next((name for name in BASE_CONFIG if name in known), None)
-    if base is not None and hash_file(place.checkout / "config/config.yaml").sha256 != known[base].sha256:
+    base = known.get(BASE_CONFIG)
+    if base is not None and hash_file(place.checkout / "config/config.yaml").sha256 != base.sha256:
         fix = "Check out the commit of the run."
         raise CannotRerun("not the config that the run read", where=place.checkout / "config/config.yaml", fix=fix)
-    overlays = [source for name, source in known.items() if name != base]
+    overlays = [source for name, source in known.items() if name != BASE_CONFIG]
     if named:
         _check_named(named, overlays, known.values())
         return list(named)
@@ -192,16 +186,15 @@ def _check_named(named: Iterable[Path], overlays: Iterable[Source], known: Itera
 
 
 def _find_config(source: Source, place: Place) -> Path:
-    """The file of a config in the working folder of the run or in the checkout, whichever has its digest."""
-    places = [place.locate(source.name), None if has_scheme(source.name) else place.checkout / source.name]
-    for path in places:
-        if path is not None and hash_file(path).sha256 == source.sha256:
-            return path
+    """The file of a config in the checkout, if it has its digest."""
+    path = place.locate(source.name)
+    if path is not None and hash_file(path).sha256 == source.sha256:
+        return path
     fix = "Restore it, or name it by --configfile."
     raise CannotRerun("the config that the run read is not here", where=source.name, fix=fix)
 
 
-def _check_inputs(jobs: Sequence[Record], sheets: Iterable[Source], place: Place) -> tuple[list[Finding], list[Record]]:
+def _check_inputs(jobs: Sequence[Record], place: Place) -> tuple[list[Finding], list[Record]]:
     """A finding for each file that cannot be made again, and the jobs that can: all their inputs are as recorded.
 
     Inputs that another of the jobs makes are made again too. `source:` files stay where the config says, and no record
@@ -209,19 +202,18 @@ def _check_inputs(jobs: Sequence[Record], sheets: Iterable[Source], place: Place
     """
     made = {name for job in jobs for name in job.subjects}
     read = {one.name: one.sha256 for job in jobs for one in job.inputs if one.name not in made}
-    shared = {source.name: source.sha256 for source in sheets}
-    located = {name: place.locate(name) for name in read | shared}
+    located = {name: place.locate(name) for name in read}
     hashed = hash_files(path for path in located.values() if path is not None)
     bad = {
         name: hashed[path].problem or "changed"
         for name, path in located.items()
-        if path is not None and hashed[path].sha256 != (read | shared)[name]
+        if path is not None and hashed[path].sha256 != read[name]
     }
     findings: list[Finding] = []
     usable = list(jobs)
-    while stopped := [job for job in usable if _stopped_by(job, shared, bad)]:
+    while stopped := [job for job in usable if _stopped_by(job, bad)]:
         for job in stopped:
-            name = _stopped_by(job, shared, bad)
+            name = _stopped_by(job, bad)
             what, fix = f"not made again: {name}, which it is made from, is {bad[name]}", "Restore the input."
             findings += [Finding(check="reproduce", file=one, what=what, fix=fix) for one in sorted(job.subjects)]
             bad |= dict.fromkeys(job.subjects, "not made again")
@@ -229,24 +221,28 @@ def _check_inputs(jobs: Sequence[Record], sheets: Iterable[Source], place: Place
     return findings, usable
 
 
-def _stopped_by(job: Record, shared: Iterable[str], bad: Mapping[str, str]) -> str | None:
+def _stopped_by(job: Record, bad: Mapping[str, str]) -> str | None:
     """The first file that keeps a job from being run."""
-    return next((name for name in (*(one.name for one in job.inputs), *shared) if name in bad), None)
+    return next((one.name for one in job.inputs if one.name in bad), None)
 
 
-def _link_inputs(
-    scratch: Path, jobs: Sequence[Record], sheets: Iterable[Source], records: Iterable[Record], place: Place
-) -> None:
-    """Links to the inputs, to the sheet of scans, and to the other jobs' records, which lineages read."""
+def _link_inputs(scratch: Path, jobs: Sequence[Record], records: Iterable[Record], place: Place) -> None:
+    """Links to the inputs and to the other jobs' records, which lineages read.
+
+    Paths of the config and of the sheet may be relative, so all else in the current folder is linked too.
+    """
+    (scratch / "results").mkdir()  # a folder of its own, never a link to the results here
     made = {name for job in jobs for name in job.subjects}
-    names = {one.name for job in jobs for one in job.inputs} | {source.name for source in sheets}
+    names = {one.name for job in jobs for one in job.inputs}
     own = {job.path for job in jobs}
     names |= {place.name_of(record.path) for record in records if record.path not in own}
-    for name in sorted(names - made):
-        if not has_scheme(name):
-            link = scratch / name
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(place.locate(name))
+    for name in sorted(filter(inside, names - made)):
+        link = scratch / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(place.locate(name))
+    for path in Path.cwd().iterdir():
+        if not path.name.startswith(".") and not (scratch / path.name).exists():
+            (scratch / path.name).symlink_to(path)
 
 
 def _run_snakemake(scratch: Path, jobs: Sequence[Record], setup: Setup) -> str:
@@ -263,6 +259,7 @@ def _run_snakemake(scratch: Path, jobs: Sequence[Record], setup: Setup) -> str:
     command += ["--rerun-triggers", "mtime", "--nolock", "--notemp", "--keep-going"]
     command += ["--allowed-rules", *sorted({job.rule for job in jobs})]
     command += ["--configfile", *setup.configs] if setup.configs else []
+    command += ["--config", "pathvars={results: results}"]
     command += ["--executor", "local", *sorted(name for job in jobs for name in job.subjects)]
     paths = [str(setup.checkout), *filter(None, [os.environ.get("PYTHONPATH")])]
     process = subprocess.Popen(
@@ -311,7 +308,7 @@ def _compare(scratch: Path, jobs: Sequence[Record], place: Place) -> list[Findin
         stale = sorted(one.name for one in job.inputs if made.get(one.name, one.sha256) != one.sha256)
         for name, sha256 in sorted(job.subjects.items()):
             about = {"check": "reproduce", "file": name}
-            if job.keys[name] in TELLS_TIME or name in (place.named(ROOT), place.named(PAGE)):
+            if job.keys[name] in TELLS_TIME or name in (named(ROOT), named(PAGE)):
                 findings.append(Finding(what="not compared: it tells the time", severity=UNVERIFIED, **about))
             elif made[name] is None:
                 what = f"not made again: the job failed, was stopped, or waited for one that was ({job.title})"

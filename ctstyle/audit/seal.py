@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ctstyle.audit.evidence import Evidence
 from ctstyle.audit.finding import UNVERIFIED, WARNING, Finding, short
-from ctstyle.audit.place import ROOT, SIGNATURE, SUMS, is_safe
+from ctstyle.audit.place import ROOT, SIGNATURE, SUMS, inside, is_safe, named
 
 NAMESPACE = "ctstyle"
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
@@ -18,7 +18,7 @@ RESEAL = "Let the workflow run to its end, it seals again; without a run since, 
 
 def root_of(evidence: Evidence) -> str | None:
     """The root digest of the results as they lie here, None where they are not sealed."""
-    return evidence.now(evidence.place.named(SUMS)).sha256
+    return evidence.now(named(SUMS)).sha256
 
 
 def check_seal(evidence: Evidence, *, anchor: str | None, allowed_signers: Path | None) -> Iterator[Finding]:
@@ -26,7 +26,7 @@ def check_seal(evidence: Evidence, *, anchor: str | None, allowed_signers: Path 
 
     `anchor` is the root digest as somebody else wrote it down, `allowed_signers` the public keys a signature may have.
     """
-    name, root = evidence.place.named(SUMS), root_of(evidence)
+    name, root = named(SUMS), root_of(evidence)
     if root is None:
         demanded = evidence.whole or anchor is not None or allowed_signers is not None
         severity = {} if demanded else {"severity": WARNING}
@@ -48,15 +48,15 @@ def _read_sums(evidence: Evidence, name: str) -> Iterator[Finding]:
     text = evidence.place.locate(name).read_text(encoding="utf-8", errors="replace")
     for number, line in enumerate(text.splitlines(), start=1):
         match = _LINE.fullmatch(line)
-        if match is None or not is_safe(match[2]):
+        if match is None or not is_safe(named(match[2])):
             yield Finding(check="seal", file=name, what=f"line {number} is damaged", found=line, fix=RESEAL)
         else:
-            sums[match[2]] = match[1]
+            sums[named(match[2])] = match[1]
     return sums
 
 
 def _check_root(evidence: Evidence, root: str, files: int) -> Iterator[Finding]:
-    name = evidence.place.named(ROOT)
+    name = named(ROOT)
     try:
         written = json.loads(evidence.place.locate(name).read_text(encoding="utf-8"))
         said_root, said_files = written["root"], written["files"]
@@ -78,12 +78,12 @@ def _check_sums(evidence: Evidence, sums: dict[str, str]) -> Iterator[Finding]:
     and are held against their own record alone.
     """
     place, subjects = evidence.place, evidence.subjects
-    own, root = place.named("provenance/"), place.named(ROOT)
+    own, root = named("provenance/"), named(ROOT)
     printing = [one for one in evidence.records if any(dependency.name == root for dependency in one.inputs)]
     after = {name for one in printing for name in one.subjects}
     before = [one for one in evidence.records if one not in printing]
     records = {place.name_of(one.path) for one in before if any(not s.startswith(own) for s in one.subjects)}
-    sealed = {name for name in subjects if place.inside(name) and not name.startswith(own)} - after | records
+    sealed = {name for name in subjects if inside(name) and not name.startswith(own)} - after | records
     asked = sealed | (set(sums) if evidence.whole else set())
     for name in sorted(asked):
         now, told = evidence.now(name), subjects.get(name)
@@ -103,8 +103,8 @@ def _check_sums(evidence: Evidence, sums: dict[str, str]) -> Iterator[Finding]:
 
 def _check_signature(evidence: Evidence, allowed_signers: Path | None) -> Iterator[Finding]:
     """The signature of SHA256SUMS by one of the allowed signers."""
-    name = evidence.place.named(SIGNATURE)
-    signature, sums = evidence.place.locate(name), evidence.place.locate(evidence.place.named(SUMS))
+    name = named(SIGNATURE)
+    signature, sums = evidence.place.locate(name), evidence.place.locate(named(SUMS))
     if allowed_signers is None:
         if signature.is_file():
             what = "a signature, but no --allowed-signers to hold it against"

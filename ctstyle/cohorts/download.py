@@ -322,7 +322,7 @@ def _no_space(where: object, found: object, expected: str) -> NoSpace:
         where=where,
         found=found,
         expected=expected,
-        fix="Free some space, or let `pathvars: cohorts` name a folder on a larger disk.",
+        fix="Free some space, or let `pathvars: results` name a folder on a larger disk.",
     )
 
 

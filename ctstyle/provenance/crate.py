@@ -19,6 +19,7 @@ from rocrate.rocrate import ROCrate
 from ctstyle.errors import CTStyleError
 from ctstyle.provenance.digest import sha256_file
 from ctstyle.provenance.lineage import short, upstream
+from ctstyle.provenance.names import RESULTS
 from ctstyle.provenance.record import canonical_json, write_whole
 
 CRATE = "ro-crate-metadata.json"
@@ -108,13 +109,12 @@ def crate_of(
     workflow_files: Mapping[str, Path],
     config: Mapping[str, Any],
     finals: Iterable[str],
-    results: str = "results",
 ) -> dict[str, Any]:
     """The crate of a run, as JSON-LD; the same records give the same crate.
 
-    `records` are the statements by their own contract name, and `manifest` lists the sources. `workflow_files` are
+    `records` are the statements by their own public name, and `manifest` lists the sources. `workflow_files` are
     files of the checkout by their path in it; `Snakefile` is the main workflow. Of the config only `PARAMETERS` are
-    told. `finals` are the contract names of the results that the run is for. Raises CannotDescribe.
+    told. `finals` are the public names of the results that the run is for. Raises CannotDescribe.
     """
     if not records or "Snakefile" not in workflow_files:
         raise CannotDescribe(
@@ -125,7 +125,7 @@ def crate_of(
         )
     jobs = sorted((_job(*one) for one in records.items()), key=lambda job: (job.started, job.name))
     known = _known_files(records, manifest)
-    files = [_file(name, known[name], results) for name in sorted(known)]
+    files = [_file(name, known[name]) for name in sorted(known)]
     files += [_workflow_file(path, workflow_files[path]) for path in sorted(workflow_files) if path != "Snakefile"]
     inside = [entity["@id"] for entity in files if "File" in entity["@type"]]
     sources = sorted(known.keys() - {*records, *(name for job in jobs for name in job.outputs)})
@@ -136,12 +136,12 @@ def crate_of(
         "@type": "CreateAction",
         "name": "The run of the workflow",
         "instrument": _ref(MAIN),
-        "object": _refs([*(_id(name, results) for name in sources), *(one["@id"] for one in parameters[1::2])]),
-        "result": _refs(_id(name, results) for name in sorted(set(finals) & known.keys())),
+        "object": _refs([*(_id(name) for name in sources), *(one["@id"] for one in parameters[1::2])]),
+        "result": _refs(_id(name) for name in sorted(set(finals) & known.keys())),
         "startTime": jobs[0].started,
         "endTime": max(job.finished for job in jobs),
     }
-    actions = [run, *(_action(job, results) for job in jobs)]
+    actions = [run, *(_action(job) for job in jobs)]
     root = {
         "name": NAME,
         "description": DESCRIPTION,
@@ -167,18 +167,15 @@ def write_crate(
 ) -> None:
     """Write the crate of `finals` and all they came from into `results`, with copies of the workflow's files.
 
-    `results` is relative to the folder that Snakemake runs in. `records` are all statements by their own contract
+    `records` are all statements by their own public
     name; those of other jobs are left out. Otherwise as `crate_of`.
     """
-    results = Path(results)
-    used = upstream(records, finals)
-    options = {"workflow_files": workflow_files, "config": config, "finals": finals, "results": results.as_posix()}
-    crate = crate_of(used, manifest, **options)
+    crate = crate_of(upstream(records, finals), manifest, workflow_files=workflow_files, config=config, finals=finals)
     for path, file in workflow_files.items():
-        copy = results / WORKFLOW_FOLDER / path
+        copy = Path(results) / WORKFLOW_FOLDER / path
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, copy)
-    write_whole(results / CRATE, crate_text(crate))
+    write_whole(Path(results) / CRATE, crate_text(crate))
 
 
 def crate_text(crate: Mapping[str, Any]) -> str:
@@ -222,7 +219,7 @@ def _job(name: str, record: Mapping[str, Any]) -> _Job:
 
 
 def _known_files(records: Mapping[str, Mapping[str, Any]], manifest: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Digest and, where it is told, size, licence and address of every file, by its contract name."""
+    """Digest and, where it is told, size, licence and address of every file, by its public name."""
     known: dict[str, dict[str, Any]] = {}
     for record in records.values():
         for one in record["predicate"]["buildDefinition"]["resolvedDependencies"]:
@@ -241,12 +238,12 @@ def _known_files(records: Mapping[str, Mapping[str, Any]], manifest: Mapping[str
     return known
 
 
-def _file(name: str, facts: Mapping[str, Any], results: str) -> Entity:
+def _file(name: str, facts: Mapping[str, Any]) -> Entity:
     """A file of the results as a File; any other as a CreativeWork, because the crate does not hold it."""
     entity = {
-        "@id": _id(name, results),
-        "@type": "File" if name.startswith(f"{results}/") else "CreativeWork",
-        "name": name.removeprefix(f"{results}/"),
+        "@id": _id(name),
+        "@type": "File" if name.startswith(f"{RESULTS}/") else "CreativeWork",
+        "name": name.removeprefix(f"{RESULTS}/"),
         "sha256": facts["sha256"],
     }
     optional = {
@@ -332,7 +329,7 @@ def _steps(jobs: Sequence[_Job]) -> list[Entity]:
     ]
 
 
-def _action(job: _Job, results: str) -> Entity:
+def _action(job: _Job) -> Entity:
     """A job with its files; its record, the `subjectOf`, tells the rest."""
     return {
         "@id": f"#job/{quote(job.name)}",
@@ -340,11 +337,11 @@ def _action(job: _Job, results: str) -> Entity:
         "name": " ".join([job.rule, *(f"{key}={value}" for key, value in sorted(job.wildcards.items()))]),
         "identifier": job.fingerprint,
         "instrument": _ref(job.tool),
-        "object": _refs(_id(name, results) for name in job.inputs),
-        "result": _refs(_id(name, results) for name in job.outputs),
+        "object": _refs(_id(name) for name in job.inputs),
+        "result": _refs(_id(name) for name in job.outputs),
         "startTime": job.started,
         "endTime": job.finished,
-        "subjectOf": _ref(_id(job.record, results)),
+        "subjectOf": _ref(_id(job.record)),
     }
 
 
@@ -391,10 +388,10 @@ def _rules(jobs: Sequence[_Job]) -> list[str]:
     return list(dict.fromkeys(job.rule for job in jobs))
 
 
-def _id(name: str, results: str) -> str:
+def _id(name: str) -> str:
     """The `@id` of a file: its path in the crate, or a local name where the crate does not hold it."""
-    inside = name.startswith(f"{results}/")
-    return quote(name.removeprefix(f"{results}/")) if inside else f"#{quote(name, safe='/:')}"
+    inside = name.startswith(f"{RESULTS}/")
+    return quote(name.removeprefix(f"{RESULTS}/")) if inside else f"#{quote(name, safe='/:')}"
 
 
 def _licence_id(name: str) -> str:

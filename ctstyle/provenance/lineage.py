@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ctstyle.errors import CTStyleError
+from ctstyle.provenance.names import RESULTS
 
+RECORDS = f"{RESULTS}/provenance/records"
 SHORT = 12
 LABELS = ("arm", "model", "encoder", "weights", "layers", "smoothing", "style_weight", "seed", "style", "tap")
 """Columns of tables that name what a row is about, as the wildcards do."""
@@ -23,13 +25,17 @@ def short(digest: str) -> str:
 
 
 def load_records(folder: Path | str) -> dict[str, dict[str, Any]]:
-    """All records below a folder, by their path in it (with `/`), sorted. Raises BrokenLineage for a damaged one."""
+    """All records in the folder of a run's records, by their public names, sorted.
+
+    Raises BrokenLineage for a damaged one.
+    """
     records = {}
     for path in sorted(Path(folder).rglob("*.json")):
-        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+        place = path.relative_to(folder)
+        if any(part.startswith(".") for part in place.parts):
             continue  # a record that another job is writing
         try:
-            records[path.relative_to(folder).as_posix()] = json.loads(path.read_text(encoding="utf-8"))
+            records[f"{RECORDS}/{place.as_posix()}"] = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             continue  # a job is made anew, and Snakemake took its record away since the folder was listed
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -44,13 +50,12 @@ def lineage_of(
 ) -> dict[str, Any]:
     """How a table was made: its digest and fingerprint, all jobs above it, all sources, and the origin of its rows.
 
-    `table_name` is its contract name (`results/...`) and `records` the run's statements. `rows` are its label columns,
+    `table_name` is its public name (`results/...`) and `records` the run's statements. `rows` are its label columns,
     one mapping per row; see `row_origins`. Of two records of one file the one with the digest in question counts, and
     of two such the later. Raises BrokenLineage for a file of the results that no record made, or that is another now
     than when it was read (the results are stale).
     """
     makers = _makers(records)
-    results = table_name.partition("/")[0] + "/"
     table = _maker(table_name, None, makers)
     waiting, jobs, sources = [table], {}, {}
     while waiting:
@@ -60,7 +65,7 @@ def lineage_of(
             continue
         jobs[job["fingerprint"]] = job
         for name, sha256 in _inputs(record):
-            if name in makers or name.startswith(results):
+            if name in makers or name.startswith(f"{RESULTS}/"):
                 waiting.append(_maker(name, sha256, makers))
             else:
                 sources[name, sha256] = {"name": name, "sha256": sha256}

@@ -7,13 +7,12 @@ import getpass
 import hashlib
 import json
 import math
-import os
 import platform
 import re
 import socket
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,14 +22,12 @@ from ctstyle.errors import CTStyleError
 from ctstyle.provenance.code import modules_of
 from ctstyle.provenance.digest import sha256_file
 from ctstyle.provenance.machine import cards, commit_of, imported_packages, processor
+from ctstyle.provenance.names import Names
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
-BUILD_TYPE = "https://ctstyle/job/v1"
+BUILD_TYPE = "https://ctstyle/job/v2"
 BUILDER = "https://ctstyle/job"
-CODE_PARTS = ("ctstyle", "scripts", "rules", "report", "envs", "Snakefile")
-"""What of a checkout is code also when Snakemake runs in the checkout itself."""
-
 ABSOLUTE_PATH = re.compile(r"file:///\S*|(?<![\w./>])/(?:[\w.@~+-]+/)+[\w.@~+-]*")
 """An absolute path within a text: it begins with a slash after no letter, and has a folder in it."""
 
@@ -43,10 +40,9 @@ class NotRecordable(CTStyleError):
 class Job:
     """The facts of one job.
 
-    `inputs` and `outputs` map the rule's keys to paths (relative ones to `working_folder`, where Snakemake runs);
-    `root` is the checkout and `script` a file in it; `device` is "cpu" or "cuda". `started` and `finished` carry a
-    time zone. `segments` are the stretches of a resumed training. `source_names` gives private files their public
-    names (`cohort/name`).
+    `inputs` and `outputs` map the rule's keys to paths, and `names` knows what they are called; `script` is a file in
+    the checkout; `device` is "cpu" or "cuda". `started` and `finished` carry a time zone. `segments` are the stretches
+    of a resumed training.
     """
 
     rule: str
@@ -59,12 +55,10 @@ class Job:
     inputs: Mapping[str, Sequence[Path | str]]
     outputs: Mapping[str, Sequence[Path | str]]
     script: Path
-    root: Path
-    working_folder: Path
+    names: Names
     started: datetime
     finished: datetime | None = None
     segments: Sequence[Mapping[str, Any]] = ()
-    source_names: Mapping[str, str] = field(default_factory=dict)
 
 
 def statement(
@@ -84,20 +78,20 @@ def statement(
     private = private_words() if private is None else private
     subjects = [
         {
-            "name": _name(job, path, private),
+            "name": job.names.of(path),
             "digest": {"sha256": output_digests[Path(path)]},
-            "annotations": {"key": key, "size": (job.working_folder / path).stat().st_size},
+            "annotations": {"key": key, "size": job.names.place(path).stat().st_size},
         }
         for key, paths in job.outputs.items()
         for path in paths
     ]
     inputs = [
         {"name": f"input:{key}", "uri": name, "digest": {"sha256": sha256}}
-        for key, name, sha256 in _named_inputs(job, input_digests, private)
+        for key, name, sha256 in _named_inputs(job, input_digests)
     ]
     code = [
         {"name": name, "uri": name, "digest": {"sha256": sha256}}
-        for name, sha256 in code_dependencies(job.script, job.root)
+        for name, sha256 in code_dependencies(job.script, job.names.root)
     ]
     # files of the checkout that the script reads and no module imports
     code += [
@@ -150,7 +144,7 @@ def statement(
 def job_fingerprint(job: Job, input_digests: Mapping[Path, str], *, private: Mapping[str, str] | None = None) -> str:
     """The fingerprint of a job, also before it has run; the `invocationId` of its record."""
     private = private_words() if private is None else private
-    inputs = _named_inputs(job, input_digests, private)
+    inputs = _named_inputs(job, input_digests)
     return fingerprint(job.rule, job.wildcards, _told_params(job, private), inputs)
 
 
@@ -159,7 +153,7 @@ def fingerprint(
 ) -> str:
     """SHA-256 over what decides a job's result: rule, wildcards, params (the code digest among them) and inputs.
 
-    `inputs` are (key of the rule, contract name, SHA-256); their order does not matter. No time and no absolute path
+    `inputs` are (key of the rule, public name, SHA-256); their order does not matter. No time and no absolute path
     enters, so the same work has the same fingerprint on every run and machine.
     """
     known = {
@@ -183,34 +177,10 @@ def fingerprint_of(record: Mapping[str, Any]) -> str:
     return fingerprint(told["rule"], told["wildcards"], told["params"], inputs)
 
 
-def contract_name(
-    path: Path | str, *, working_folder: Path | str, root: Path | str, source_names: Mapping[str, str] | None = None
-) -> str:
-    """The name of a file in every record, with `/`.
-
-    Code is `code:` and its path in the checkout `root`; what lies under `working_folder` is relative to it; all else
-    is `source:` and the name in `source_names` (by the path as given), or else the parent's name and its own.
-    """
-    if source_names and str(path) in source_names:
-        return f"source:{source_names[str(path)]}"
-    # links are not followed: a results folder that is a link to a larger disk is still the results folder
-    place = Path(os.path.normpath(Path(working_folder).absolute() / path))
-    working, checkout = (Path(os.path.normpath(Path(one).absolute())) for one in (working_folder, root))
-    in_checkout = place.relative_to(checkout) if place.is_relative_to(checkout) else None
-    if in_checkout is not None and in_checkout.parts[:1] and in_checkout.parts[0] in CODE_PARTS:
-        return f"code:{in_checkout.as_posix()}"
-    if place.is_relative_to(working):
-        return place.relative_to(working).as_posix()
-    if in_checkout is not None:
-        return f"code:{in_checkout.as_posix()}"
-    return f"source:{place.parent.name}/{place.name}"
-
-
 def code_dependencies(script: Path, root: Path) -> list[tuple[str, str]]:
     """(`code:` name, SHA-256) of a script and of every module of the library it imports, sorted by name."""
     files = {script, *modules_of(script, root).values()}
-    named = {contract_name(file, working_folder=root, root=root): file for file in files}
-    return [(name, sha256_file(named[name])) for name in sorted(named)]
+    return sorted((f"code:{file.relative_to(root).as_posix()}", sha256_file(file)) for file in files)
 
 
 def environment(root: Path, *, device: str = "cpu") -> dict[str, Any]:
@@ -325,34 +295,13 @@ def write_whole(path: Path | str, text: str) -> None:
         new.replace(path)
 
 
-def _name(job: Job, path: Path | str, private: Mapping[str, str]) -> str:
-    name = contract_name(path, working_folder=job.working_folder, root=job.root, source_names=job.source_names)
-    # the folder that a private file lies in may bear the user's name; names under results are the user's pseudonyms
-    return scrub(name, **private) if name.startswith("source:") else name
-
-
-def _named_inputs(
-    job: Job, input_digests: Mapping[Path, str], private: Mapping[str, str]
-) -> list[tuple[str, str, str]]:
-    """(key, contract name, SHA-256) of every input, sorted."""
+def _named_inputs(job: Job, input_digests: Mapping[Path, str]) -> list[tuple[str, str, str]]:
+    """(key, public name, SHA-256) of every input, sorted."""
     return sorted(
-        (key, _name(job, path, private), input_digests[Path(path)])
-        for key, paths in job.inputs.items()
-        for path in paths
+        (key, job.names.of(path), input_digests[Path(path)]) for key, paths in job.inputs.items() for path in paths
     )
 
 
 def _told_params(job: Job, private: Mapping[str, str]) -> dict[str, Any]:
-    """The params as JSON types, with contract names for paths and without private words."""
-
-    def renamed(value: Any) -> Any:
-        """The same value with a contract name for each text that is a path of its own or a named source."""
-        if isinstance(value, dict):
-            return {key: renamed(one) for key, one in value.items()}
-        if isinstance(value, list):
-            return [renamed(one) for one in value]
-        if isinstance(value, str) and (value.startswith(("/", "../")) or value in job.source_names):
-            return _name(job, value, private)
-        return value
-
-    return scrub(renamed(plain(job.params)), **private)
+    """The params as JSON types, with public names for paths and without private words."""
+    return scrub(job.names.told(plain(job.params)), **private)

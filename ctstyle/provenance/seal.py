@@ -11,6 +11,7 @@ from typing import Any
 from ctstyle.errors import CTStyleError
 from ctstyle.provenance.digest import DigestCache, digests, sha256_file
 from ctstyle.provenance.lineage import load_records, upstream
+from ctstyle.provenance.names import RESULTS
 from ctstyle.provenance.record import environment, timestamp, write_record, write_whole
 
 SUMS, ROOT, SIGNATURE, PAGE = "SHA256SUMS", "root.json", "SHA256SUMS.sig", "root.html"
@@ -32,29 +33,27 @@ class BadSignature(CTStyleError):
     """The signature does not fit the list of digests or the signer."""
 
 
-def sealed_names(
-    records: Mapping[str, Mapping[str, Any]], manifest: Mapping[str, Any], *, results: str = "results"
-) -> list[str]:
-    """The contract names of all files to seal, sorted: every record, and what records and manifest name in `results`.
+def sealed_names(records: Mapping[str, Mapping[str, Any]], manifest: Mapping[str, Any]) -> list[str]:
+    """All files to seal, by their paths in the results, sorted: every record, and what records and manifest name there.
 
-    `records` are the statements by their own contract name. Logs, benchmarks and the seal itself are left out.
+    `records` are the statements by their own public name. Logs, benchmarks and the seal itself are left out.
     """
     names = {*records, *(entry["name"] for entry in manifest["files"])}
     for record in records.values():
         names.update(subject["name"] for subject in record["subject"])
         names.update(one["uri"] for one in record["predicate"]["buildDefinition"]["resolvedDependencies"])
-    own = {f"{results}/provenance/{name}" for name in (SUMS, ROOT, SIGNATURE, PAGE)}
-    folders = tuple(f"{results}/{folder}/" for folder in PASSED_OVER)
-    return sorted(name for name in names - own if name.startswith(f"{results}/") and not name.startswith(folders))
+    paths = {name.removeprefix(f"{RESULTS}/") for name in names if name.startswith(f"{RESULTS}/")}
+    own = {f"provenance/{name}" for name in (SUMS, ROOT, SIGNATURE, PAGE)}
+    return sorted(path for path in paths - own if path.partition("/")[0] not in PASSED_OVER)
 
 
-def sums(paths: Iterable[Path | str], cache: DigestCache, working_folder: Path | str) -> str:
-    """The digests of files as `sha256sum` prints them, names relative to `working_folder`, sorted.
+def sums(paths: Iterable[Path | str], cache: DigestCache, results: Path | str) -> str:
+    """The digests of files as `sha256sum` prints them, names relative to the folder `results`, sorted.
 
-    Relative paths are relative to `working_folder`. Raises CannotSeal for a folder, for a file outside, and for a name
+    Relative paths are relative to `results`. Raises CannotSeal for a folder, for a file outside, and for a name
     with a line break or a backslash (`sha256sum` would escape it), and FileMissing.
     """
-    folder = Path(os.path.normpath(Path(working_folder).absolute()))
+    folder = Path(os.path.normpath(Path(results).absolute()))
     files = {Path(os.path.normpath(folder / path)) for path in paths}
     for file in files:
         if not file.is_relative_to(folder) or file.is_dir() or set("\n\r\\") & set(str(file.relative_to(folder))):
@@ -70,22 +69,14 @@ def sums(paths: Iterable[Path | str], cache: DigestCache, working_folder: Path |
 
 
 def write_seal(
-    folder: Path | str,
-    *,
-    paths: Iterable[Path | str],
-    cache: DigestCache,
-    working_folder: Path | str,
-    commit: str,
-    created: datetime,
+    results: Path | str, *, paths: Iterable[Path | str], cache: DigestCache, commit: str, created: datetime
 ) -> dict[str, Any]:
-    """Write `SHA256SUMS` and `root.json` into `folder`, the latter as a page too, and return it.
+    """Write `SHA256SUMS` and `root.json` into `results/provenance`, the latter as a page too, and return it.
 
-    A signature of an older seal goes.
-
-    `created` carries a time zone. Raises as `sums`.
+    A signature of an older seal goes. `created` carries a time zone. Raises as `sums`.
     """
-    folder = Path(folder)
-    text = sums(paths, cache, working_folder)
+    folder = Path(results) / "provenance"
+    text = sums(paths, cache, results)
     (folder / SIGNATURE).unlink(missing_ok=True)
     write_whole(folder / SUMS, text)
     root = {
@@ -167,17 +158,14 @@ def _ssh_keygen(action: list[str], sums_path: Path) -> subprocess.CompletedProce
 
 
 def seal_run(
-    folder: Path, *, finals: Iterable[str], cache: DigestCache, root: Path, created: datetime
+    results: Path, *, finals: Iterable[str], cache: DigestCache, root: Path, created: datetime
 ) -> dict[str, Any]:
-    """Seal the files `finals` and all they came from, as the records in `folder` say, and return the root.
+    """Seal the files `finals` (by public name) and all they came from, as the records say, and return the root.
 
-    Records of jobs that the finals do not come from (left over from another config) are not sealed. The working folder
-    is the current one.
+    Records of jobs that the finals do not come from (left over from another config) are not sealed.
     """
-    records = load_records(folder / "records")
-    results = folder.parent.as_posix()
-    chosen = {f"{results}/provenance/records/{name}": record for name, record in upstream(records, finals).items()}
-    manifest = json.loads((folder / "sources.json").read_text())
-    names = sealed_names(chosen, manifest, results=results)
+    folder = results / "provenance"
+    records = upstream(load_records(folder / "records"), finals)
+    names = sealed_names(records, json.loads((folder / "sources.json").read_text()))
     commit = environment(root)["commit"]
-    return write_seal(folder, paths=names, cache=cache, working_folder=Path.cwd(), commit=commit, created=created)
+    return write_seal(results, paths=names, cache=cache, commit=commit, created=created)

@@ -4,11 +4,13 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ctstyle.errors import CTStyleError
 from ctstyle.provenance.digest import DigestCache, digests
-from ctstyle.provenance.record import contract_name, write_record
+from ctstyle.provenance.names import Names
+from ctstyle.provenance.record import write_record
 
 KINDS = ("dicom", "wheel", "weights", "config", "sheet", "nifti")
 PIXEL_TAGS = ("Rows", "Columns", "BitsAllocated", "PixelRepresentation", "PhotometricInterpretation")
@@ -124,52 +126,44 @@ def _digests_of(data: bytes, member: str) -> dict[str, str]:
 def of_run(
     scans: Iterable[Mapping[str, str]],
     *,
+    names: Names,
     weights: Iterable[Path | str] = (),
-    configs: Iterable[Path | str] = (),
+    configs: Mapping[str, str] = MappingProxyType({}),
     sheets: Iterable[Path | str] = (),
-    working_folder: Path,
-    root: Path,
     cache: DigestCache,
 ) -> list[dict[str, Any]]:
     """The entries of a run: the files of every scan, every weights file that came from elsewhere, every config file.
 
     `scans` are rows of the sheet (`scan, cohort, series, mask, licence`), `weights` the JSON records beside weights,
-    `sheets` the user's tables of scans. Files of the results and of the checkout keep their contract names, others take
-    `cohort/scan`. `order` tells which config file was laid over which.
+    `sheets` the user's tables of scans. `configs` are the digests of the config files as the Snakefile read them, by
+    path in the checkout or absolute, in the order they were laid over each other. Raises BadSource for a config file
+    that was edited since.
     """
     entries = []
     for scan in scans:
-        private = source_names(scan)
-        for path in dict.fromkeys(path for path in (scan["series"], scan["mask"]) if path):
-            name = contract_name(path, working_folder=working_folder, root=root, source_names=private)
+        for path, name in names.of_scan(scan).items():
             about = {"name": name, "cohort": scan["cohort"], "licence": scan["licence"], "cache": cache}
             entries.append(source_entry(path, kind=_kind(Path(path)), **about))
     for path in weights:
         told = json.loads(Path(path).read_text())
         file = Path(path).with_suffix(".safetensors")
-        name = contract_name(file, working_folder=working_folder, root=root)
         about = {"address": told["source"], "licence": told["licence"]}
-        entries.append(source_entry(file, name=name, cohort="", kind="weights", cache=cache, **about))
-    for order, path in enumerate(configs):
-        name = contract_name(path, working_folder=working_folder, root=root)
-        entries.append(source_entry(path, name=name, cohort="", kind="config", cache=cache) | {"order": order})
+        entries.append(source_entry(file, name=names.of(file), cohort="", kind="weights", cache=cache, **about))
+    for order, (path, sha256) in enumerate(configs.items()):
+        place = names.root / path
+        entry = source_entry(place, name=names.of(place), cohort="", kind="config", cache=cache) | {"order": order}
+        if entry["sha256"] != sha256:
+            raise BadSource(
+                "the config file was edited while the workflow ran",
+                where=entry["name"],
+                found=f"SHA-256 {entry['sha256'][:12]}",
+                expected=f"{sha256[:12]}, as it was when the workflow began",
+                fix="Run the workflow again; jobs whose settings changed are run anew.",
+            )
+        entries.append(entry)
     for path in sheets:
-        outside = {str(path): f"sheet/{Path(path).name}"} if _is_outside(str(path)) else {}
-        name = contract_name(path, working_folder=working_folder, root=root, source_names=outside)
-        entries.append(source_entry(path, name=name, cohort="sheet", kind="sheet", cache=cache))
+        entries.append(source_entry(path, name=names.of(path), cohort="sheet", kind="sheet", cache=cache))
     return entries
-
-
-def source_names(scan: Mapping[str, str]) -> dict[str, str]:
-    """The public names of a scan's files, where they lie outside of results and checkout."""
-    names = {scan["series"]: f"{scan['cohort']}/{scan['scan']}"}
-    if scan["mask"] and scan["mask"] != scan["series"]:
-        names[scan["mask"]] = f"{scan['cohort']}/{scan['scan']}-mask"
-    return {path: name for path, name in names.items() if _is_outside(path)}
-
-
-def _is_outside(path: str) -> bool:
-    return Path(path).is_absolute() or path.startswith("..")
 
 
 def _kind(path: Path) -> str:

@@ -27,10 +27,11 @@ class _Names(dict):
         return list(super().keys())
 
 
-def _snakemake(folder, **params):
+def snakemake_of(folder, *, rule="make_thing", **params):
+    """Stands in for the object that Snakemake gives a script."""
     (folder / "in.txt").write_text("slices")
     return SimpleNamespace(
-        rule="make_thing",
+        rule=rule,
         input=_Names(slices=str(folder / "in.txt")),
         output=_Names(thing=str(folder / "out.txt")),
         params=_Names(compute={"threads": 1}, **params),
@@ -41,7 +42,7 @@ def _snakemake(folder, **params):
 
 
 def test_a_job_hands_out_files_params_and_seed_and_logs_what_is_printed(tmp_path, capfd):
-    with job(_snakemake(tmp_path, steps=5)) as run:
+    with job(snakemake_of(tmp_path, steps=5)) as run:
         assert (run.input.slices, run.params.steps, run.seed) == (str(tmp_path / "in.txt"), 5, 3)
         print("step 1")
         subprocess.run([sys.executable, "-c", "print('from a child process')"], check=True)
@@ -65,7 +66,7 @@ def test_a_job_collects_but_not_what_was_imported_unless_triton_is_there(tmp_pat
     gc.unfreeze()
     gc.disable()
     try:
-        with job(_snakemake(tmp_path)):
+        with job(snakemake_of(tmp_path)):
             assert gc.isenabled() and (gc.get_freeze_count() == 0) == bound
     finally:
         gc.unfreeze()
@@ -73,7 +74,7 @@ def test_a_job_collects_but_not_what_was_imported_unless_triton_is_there(tmp_pat
 
 
 def test_a_user_s_error_is_one_message_on_the_terminal_and_a_traceback_in_the_log(tmp_path, capfd):
-    with pytest.raises(SystemExit) as stop, job(_snakemake(tmp_path)):
+    with pytest.raises(SystemExit) as stop, job(snakemake_of(tmp_path)):
         raise CTStyleError("no slices", where="a.dcm", found=0, expected="at least 1", fix="Add some.")
     assert stop.value.code == 1
     terminal = capfd.readouterr().err
@@ -82,19 +83,19 @@ def test_a_user_s_error_is_one_message_on_the_terminal_and_a_traceback_in_the_lo
 
 
 def test_another_error_is_not_hidden(tmp_path):
-    with pytest.raises(ZeroDivisionError), job(_snakemake(tmp_path)):
+    with pytest.raises(ZeroDivisionError), job(snakemake_of(tmp_path)):
         raise ZeroDivisionError
     assert "ZeroDivisionError" in (tmp_path / "logs" / "job.log").read_text()
 
 
 def test_the_fingerprint_changes_with_parameters_by_name_and_with_input_bytes(tmp_path):
     def fingerprint(**params):
-        with job(_snakemake(tmp_path, **params)) as run:
+        with job(snakemake_of(tmp_path, **params)) as run:
             return run.fingerprint
 
     same, swapped = fingerprint(a=1, b=2), fingerprint(a=2, b=1)
     assert same == fingerprint(a=1, b=2) != swapped
-    snakemake = _snakemake(tmp_path, a=1, b=2)
+    snakemake = snakemake_of(tmp_path, a=1, b=2)
     (tmp_path / "in.txt").write_text("other slices")
     with job(snakemake) as run:
         assert run.fingerprint != same
@@ -106,7 +107,7 @@ def test_a_promised_gpu_that_is_not_there_is_an_error(tmp_path, capfd):
 
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
-    snakemake = _snakemake(tmp_path)
+    snakemake = snakemake_of(tmp_path)
     snakemake.resources = _Names(gpu=1)
     with pytest.raises(SystemExit), job(snakemake):
         pass

@@ -173,7 +173,7 @@ def test_code_and_config_edited_after_the_run_are_named(root, tiny, tmp_path):
 def test_sha256sum_agrees_and_no_private_word_is_in_a_record(tiny):
     workflow, _, results = tiny
     sums = results / "provenance" / "SHA256SUMS"
-    done = subprocess.run(["sha256sum", "--quiet", "-c", sums], cwd=workflow.folder, capture_output=True, text=True)
+    done = subprocess.run(["sha256sum", "--quiet", "-c", sums], cwd=results, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
     text = "".join(path.read_text() for path in (results / "provenance").rglob("*.json"))
     for word in (str(workflow.folder), f"{Path.home()}/", os.uname().nodename):

@@ -23,7 +23,8 @@ TEST_ROWS = "results/transfer/ours/seed0/test.tsv"
 EXTRA_ROWS = "results/augmented/ours/seed0.tsv"
 SPLIT_NAME = "results/styles/split.tsv"
 SLICES = "results/slices/a.tsv"
-SERIES = "data/a.zip"
+SERIES = "results/cohorts/mine/a.zip"
+CONFIG = "code:config/config.yaml"
 
 
 def sha256(data: bytes) -> str:
@@ -83,12 +84,10 @@ class SmallRun:
     def __init__(self, folder: Path):
         self.folder, self.results, self.checkout = folder, folder / "results", folder / "checkout"
         self.write("checkout/ctstyle/fit.py", "steps = 3\n")
-        self.write("config/config.yaml", "seeds: [0]\n")
+        self.write("checkout/config/config.yaml", "seeds: [0]\n")
         self.images = {"ct/1.dcm": dicom_bytes(), "ct/2.dcm": dicom_bytes(pixels=bytes(32))}
         zip_series(folder / SERIES, self.images)
-        self.job(
-            "cut_scan", {"scan": "a"}, {SLICES: "scan\tsha256\na\t00\n"}, [SERIES, ("source:mine/b.zip", "1" * 64)]
-        )
+        self.job("cut_scan", {"scan": "a"}, {SLICES: "scan\tsha256\na\t00\n"}, [SERIES, ("source:mine/b", "1" * 64)])
         self.job("find_styles", {}, {SPLIT_NAME: SPLIT}, [SLICES])
         self.job("train_transfer", {"model": "ours", "seed": "0"}, {GENERATOR: "weights 1"}, [SLICES, SPLIT_NAME])
         rows = GENERATED + "0\tc\tb\ttransfer\n1\tc\tc\tidentity\n"
@@ -125,7 +124,7 @@ class SmallRun:
             "predicateType": "https://slsa.dev/provenance/v1",
             "predicate": {
                 "buildDefinition": {
-                    "buildType": "https://ctstyle/job/v1",
+                    "buildType": "https://ctstyle/job/v2",
                     "externalParameters": {"rule": rule, "wildcards": wildcards, "params": {}, "seed": 0},
                     "internalParameters": {"packages": {"torch": torch}, "python": "3.11.7", "cpu": "one"},
                     "resolvedDependencies": [
@@ -164,18 +163,21 @@ class SmallRun:
         ]
         files = [
             {"name": SERIES, "sha256": self.digest(SERIES), "kind": "dicom", "cohort": "mine", "instances": images},
-            {"name": "source:mine/b.zip", "sha256": "1" * 64, "kind": "dicom", "cohort": "mine"},
-            {"name": "config/config.yaml", "sha256": self.digest("config/config.yaml"), "kind": "config", "cohort": ""},
+            {"name": "source:mine/b", "sha256": "1" * 64, "kind": "dicom", "cohort": "mine"},
+            {"name": CONFIG, "sha256": self.digest("checkout/config/config.yaml"), "kind": "config", "cohort": ""},
         ]
         self.write("results/provenance/sources.json", json.dumps({"files": files}))
 
     def seal(self) -> str:
         """Seal the results as they are; returns the root."""
         records = sorted((self.results / "provenance/records").rglob("*.json"))
-        names = {path.relative_to(self.folder).as_posix() for path in records} | {"results/provenance/sources.json"}
+        names = {path.relative_to(self.folder).as_posix() for path in records} | {
+            SERIES,
+            "results/provenance/sources.json",
+        }
         for path in records:
             names |= {subject["name"] for subject in json.loads(path.read_text())["subject"]}
-        lines = "".join(f"{self.digest(name)}  {name}\n" for name in sorted(names))
+        lines = "".join(f"{self.digest(name)}  {name.removeprefix('results/')}\n" for name in sorted(names))
         root = sha256(self.write("results/provenance/SHA256SUMS", lines).read_bytes())
         seal = {"root": root, "files": len(names), "commit": "c" * 40, "created": "2026-11-23T04:00:00Z"}
         self.write("results/provenance/root.json", json.dumps(seal))

@@ -61,9 +61,9 @@ BODIES = {
         Path(run.output.csv).write_text("holds," + Path(run.input.table).read_text())
 """,
 }
-COUNT, COST = "results/toy/counts/a.tsv", "results/toy/counts/a.cost.json"
-TABLE, CLAIMS = "results/toy/paper/tables/table1.csv", "results/toy/paper/tables/claims.csv"
-RECORDS = "results/toy/provenance/records"
+COUNT, COST = "results/counts/a.tsv", "results/counts/a.cost.json"
+TABLE, CLAIMS = "results/paper/tables/table1.csv", "results/paper/tables/claims.csv"
+RECORDS = "results/provenance/records"
 
 
 @pytest.fixture(scope="session")
@@ -99,9 +99,10 @@ def finished(root, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def run(finished, tmp_path) -> Path:
-    """A copy of the finished run."""
-    return shutil.copytree(finished, tmp_path / "run", ignore=shutil.ignore_patterns(".snakemake"))
+def run(finished, tmp_path, monkeypatch) -> Path:
+    """A copy of the finished run, in the current folder."""
+    monkeypatch.chdir(shutil.copytree(finished, tmp_path / "run", ignore=shutil.ignore_patterns(".snakemake")))
+    return tmp_path / "run"
 
 
 @pytest.fixture
@@ -143,10 +144,15 @@ def by_file(told):
     return {one["file"]: (one["severity"], one["what"]) for one in told["findings"] if one["severity"] != "warning"}
 
 
+def place(run, name):
+    """Where a file of the results lies."""
+    return run / "results/toy" / name.removeprefix("results/")
+
+
 def forge(run, name, record, text):
     """Edit an output and its record alike, so that they agree."""
-    (run / name).write_text(text)
-    path = run / RECORDS / record
+    place(run, name).write_text(text)
+    path = place(run, RECORDS) / record
     statement = json.loads(path.read_text())
     subject = next(one for one in statement["subject"] if one["name"] == name)
     subject["digest"]["sha256"] = sha256(text.encode())
@@ -219,9 +225,9 @@ def test_other_params_are_named(run, ask):
 @pytest.mark.parametrize("problem", ["missing", "changed"])
 def test_a_job_with_another_input_is_not_run_nor_what_needs_it(run, ask, no_snakemake, problem):
     if problem == "missing":
-        (run / COUNT).unlink()
+        place(run, COUNT).unlink()
     else:
-        (run / COUNT).write_text("6\n")
+        place(run, COUNT).write_text("6\n")
     status, told = ask("--recompute")
     assert (status, told["jobs"]) == (1, 0)
     assert by_file(told) == {

@@ -14,6 +14,7 @@ from rocrate import vocabs
 
 from ctstyle.provenance import crate
 from ctstyle.provenance.digest import DigestCache, digests
+from ctstyle.provenance.names import Names
 from ctstyle.provenance.record import Job, statement, write_record
 
 CONTEXTS = Path(__file__).parent / "crate_contexts"
@@ -53,11 +54,9 @@ def ran(tmp_path, root, monkeypatch):
         inputs={"series": [SCAN]},
         outputs={"hu": [SLICES]},
         script=root / "scripts" / "cut_scan.py",
-        root=root,
-        working_folder=tmp_path,
+        names=Names(Path("results"), root, tmp_path, {private: "source:own/b"}),
         started=START + timedelta(minutes=1),
         finished=START + timedelta(minutes=2),
-        source_names={str(private): "own/b"},
     )
     scan = {"rule": "scan_patient", "outputs": {"zip": [SCAN]}, "script": root / "scripts" / "scan_patient.py"}
     table = {"rule": "make_table2", "outputs": {"table": [TABLE]}, "script": root / "scripts" / "make_table2.py"}

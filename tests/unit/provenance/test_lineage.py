@@ -84,7 +84,7 @@ def test_of_two_records_the_later_with_the_right_digest_counts(chain):
 
 def test_records_are_read_by_name_and_a_damaged_one_is_told(tmp_path, chain):
     write_record(tmp_path / "cut_scan" / "a.json", chain[0])
-    assert load_records(tmp_path) == {"cut_scan/a.json": chain[0]}
+    assert load_records(tmp_path) == {"results/provenance/records/cut_scan/a.json": chain[0]}
     (tmp_path / "cut_scan" / "b.json").write_text('{"half": ')
     with pytest.raises(BrokenLineage, match=r"b\.json"):
         load_records(tmp_path)
@@ -93,7 +93,7 @@ def test_records_are_read_by_name_and_a_damaged_one_is_told(tmp_path, chain):
 def test_a_record_that_goes_while_others_are_read_is_that_of_a_job_made_anew(tmp_path, chain):
     write_record(tmp_path / "cut_scan" / "a.json", chain[0])
     (tmp_path / "cut_scan" / "b.json").symlink_to(tmp_path / "gone.json")  # listed, and not there when it is opened
-    assert load_records(tmp_path) == {"cut_scan/a.json": chain[0]}
+    assert load_records(tmp_path) == {"results/provenance/records/cut_scan/a.json": chain[0]}
 
 
 def test_captions_show_twelve_digits():

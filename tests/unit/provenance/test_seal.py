@@ -31,18 +31,18 @@ def run(tmp_path):
 
 
 def _paths(run):
-    return sorted(f"results/{path.name}" for path in (run / "results").iterdir() if path.is_file())
+    return sorted(path.name for path in (run / "results").iterdir() if path.is_file())
 
 
 def _seal(run):
     when = datetime(2026, 11, 23, 4, tzinfo=UTC)
-    facts = {"cache": DigestCache(), "working_folder": run, "commit": "c" * 40, "created": when}
-    return write_seal(run / "results" / "provenance", paths=_paths(run), **facts)
+    facts = {"cache": DigestCache(), "commit": "c" * 40, "created": when}
+    return write_seal(run / "results", paths=_paths(run), **facts)
 
 
 def _check(run):
-    command = ["sha256sum", "--check", "--strict", "--quiet", "results/provenance/SHA256SUMS"]
-    return subprocess.run(command, cwd=run, capture_output=True, text=True, check=False)
+    command = ["sha256sum", "--check", "--strict", "--quiet", "provenance/SHA256SUMS"]
+    return subprocess.run(command, cwd=run / "results", capture_output=True, text=True, check=False)
 
 
 def test_sha256sum_accepts_the_list_until_a_file_changes(run):
@@ -58,23 +58,24 @@ def test_sha256sum_accepts_the_list_until_a_file_changes(run):
         "created": "2026-11-23T04:00:00Z",
     }
     (run / "results" / "a.tsv").write_text("edited")
-    assert _check(run).returncode == 1 and "results/a.tsv: FAILED" in _check(run).stdout
+    assert _check(run).returncode == 1 and "a.tsv: FAILED" in _check(run).stdout
 
 
 def test_relative_and_absolute_paths_give_the_same_line_once(run):
-    text = sums([run / "results" / "a.tsv", "results/../results/a.tsv"], DigestCache(), run)
-    assert text == sums(["results/a.tsv"], DigestCache(), run) and text.count("\n") == 1
+    results = run / "results"
+    text = sums([results / "a.tsv", "../results/a.tsv"], DigestCache(), results)
+    assert text == sums(["a.tsv"], DigestCache(), results) and text.count("\n") == 1
 
 
 def test_what_is_no_file_of_the_run_is_refused(run, tmp_path_factory):
     outside = tmp_path_factory.mktemp("elsewhere") / "a"
     outside.write_text("a")
     (run / "results" / "back\\slash").write_text("a")
-    for path in (outside, "results", "results/back\\slash"):
+    for path in (outside, "provenance", "back\\slash"):
         with pytest.raises(CannotSeal):
-            sums([path], DigestCache(), run)
+            sums([path], DigestCache(), run / "results")
     with pytest.raises(FileMissing):
-        sums(["results/gone"], DigestCache(), run)
+        sums(["gone"], DigestCache(), run / "results")
 
 
 def test_the_seal_holds_records_and_what_they_name_without_logs_and_itself():
@@ -90,10 +91,10 @@ def test_the_seal_holds_records_and_what_they_name_without_logs_and_itself():
     }
     manifest = {"files": [{"name": "results/encoders/hed.whl"}, {"name": "source:sheet/a"}]}
     assert sealed_names({"results/provenance/records/cut_scan/a.json": statement}, manifest) == [
-        "results/a.hu.npy",
-        "results/cohorts/a.zip",
-        "results/encoders/hed.whl",
-        "results/provenance/records/cut_scan/a.json",
+        "a.hu.npy",
+        "cohorts/a.zip",
+        "encoders/hed.whl",
+        "provenance/records/cut_scan/a.json",
     ]
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from ctstyle.provenance.digest import DigestCache, sha256_file
+from ctstyle.provenance.names import names_of_job
 from ctstyle.provenance.sources import BadSource, manifest, of_run, source_entry, write_manifest
 from tests.dicom_series import NAME, SERIES_UID, ct_series, random_hu, segmentation, write
 
@@ -89,12 +90,32 @@ def test_members_of_private_archives_are_numbered_not_named(tmp_path):
     assert _files(private) == _files(open_one) and "DOE" not in json.dumps(private)
 
 
-def test_the_order_of_the_config_files_is_kept(tmp_path):
-    paths = [tmp_path / name for name in ("b.yaml", "a.yaml")]
-    for path in paths:
+@pytest.fixture
+def configs(tmp_path):
+    """Two config files, one of the checkout and one elsewhere, with their digests as the Snakefile reads them."""
+    own, base = tmp_path / "DOE_JANE.yaml", tmp_path / "code" / "config" / "config.yaml"
+    base.parent.mkdir(parents=True)
+    for path in (own, base):
         path.write_text(path.name)
-    entries = of_run([], configs=paths, working_folder=tmp_path, root=tmp_path / "code", cache=DigestCache())
-    assert {entry["name"]: entry["order"] for entry in entries} == {"b.yaml": 0, "a.yaml": 1}
+    return {"config/config.yaml": sha256_file(base), str(own): sha256_file(own)}
+
+
+def _of_configs(tmp_path, configs):
+    where = {"results": "results", "root": tmp_path / "code", "working_folder": tmp_path}
+    names = names_of_job("list_sources", {"configs": configs}, {}, **where)
+    return of_run([], configs=configs, names=names, cache=DigestCache()), names.told(configs, "configs")
+
+
+def test_config_files_are_named_by_their_order_outside_the_checkout(tmp_path, configs):
+    entries, told = _of_configs(tmp_path, configs)
+    assert [(one["name"], one["order"]) for one in entries] == [("code:config/config.yaml", 0), ("source:config/1", 1)]
+    assert list(told) == ["config/config.yaml", "source:config/1"]
+
+
+def test_a_config_that_was_edited_after_the_snakefile_read_it_is_refused(tmp_path, configs):
+    (tmp_path / "DOE_JANE.yaml").write_text("steps: 9")
+    with pytest.raises(BadSource, match="source:config/1: the config file was edited while the workflow ran"):
+        _of_configs(tmp_path, configs)
 
 
 def test_a_segmentation_beside_the_series_is_an_instance_too(tmp_path):
