@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from ctstyle.errors import CTStyleError
 SPLIT_HINTS = ("", "train", "val", "test")
 NEEDED = ("scan", "patient", "series")
 """Columns that need a value in every row; the others may be empty or missing."""
-NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]*"
-"""Scan and patient names become file names and wildcards."""
+NAMES = ("scan", "patient", "cohort")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""Names become file names, wildcards and the public names in records."""
 
 
 class BadSheet(CTStyleError):
@@ -64,23 +66,32 @@ def read_sheet(path: Path | str) -> list[Scan]:
     scans = [Scan(**{key: value.strip() for key, value in row.items()}) for row in frame.to_dict("records")]
     if not scans:
         raise BadSheet("no scan in it", where=path, expected="one row per scan")
+    _check_names(scans, path)
     seen: set[str] = set()
     for number, scan in enumerate(scans, start=1):
         _check(scan, where=f"{path}, scan {number}", seen=seen)
     return scans
 
 
+def _check_names(scans: Iterable[Scan], path: Path) -> None:
+    """Raise BadSheet with every name that is none; only a cohort may be empty."""
+    faults = [
+        f"scan {number}: {column} {value!r}"
+        for number, scan in enumerate(scans, start=1)
+        for column in NAMES
+        if not NAME.fullmatch(value := getattr(scan, column)) and (value or column != "cohort")
+    ]
+    if faults:
+        raise BadSheet(
+            "not a name" if len(faults) == 1 else f"{len(faults)} values that are no names",
+            where=path,
+            found=", ".join(faults),
+            expected="at most 64 letters, digits, '.', '_' and '-', a letter or digit first",
+            fix="Use pseudonyms; they become part of file names.",
+        )
+
+
 def _check(scan: Scan, *, where: str, seen: set[str]) -> None:
-    for column in ("scan", "patient"):
-        value = getattr(scan, column)
-        if not pd.Series([value]).str.fullmatch(NAME_PATTERN).item():
-            raise BadSheet(
-                f"{column} is no name",
-                where=where,
-                found=repr(value),
-                expected="letters, digits, '.', '_' and '-'",
-                fix="Use a pseudonym without spaces; it becomes part of file names.",
-            )
     if not scan.series:
         raise BadSheet("series is empty", where=where, expected="the folder, zip or file of the CT")
     if scan.scan in seen:

@@ -62,7 +62,7 @@ class Names:
     def of_scan(self, row: Mapping[str, str]) -> dict[str, str]:
         """The names of a scan's series and mask, by their paths in its row of the sheet; empty paths have none."""
         own = f"source:{row['cohort']}/{row['scan']}"
-        named = {row["mask"]: f"{own}-mask", row["series"]: own}
+        named = {row["mask"]: f"{own}/mask", row["series"]: own}
         return {path: self.of_run(path) or name for path, name in named.items() if path}
 
     def told(self, value: Any, key: str = "") -> Any:

@@ -13,7 +13,7 @@ scans = st.builds(
     Scan,
     scan=names,
     patient=names,
-    cohort=texts,
+    cohort=st.just("") | names,
     series=texts.filter(bool),
     series_uid=st.sampled_from(["", "1.2.840.1"]),
     mask=st.just("") | st.just("m.nii.gz"),
@@ -48,9 +48,9 @@ HEAD = "scan\tpatient\tseries\tmask\tlabel_map\tsplit_hint\n"
         (HEAD, "no scan in it"),
         ("", "not a tab-separated table"),
         (HEAD + "a\tp\ts\t\t\t\na\tp\ts\t\t\t\n", r"scan 2: a scan is given twice \(found a"),
-        (HEAD + "a b\tp\ts\t\t\t\n", "scan 1: scan is no name .found 'a b'"),
-        (HEAD + "../a\tp\ts\t\t\t\n", "scan is no name"),
-        (HEAD + "a\t\ts\t\t\t\n", "patient is no name"),
+        (HEAD + "a b\tp\ts\t\t\t\n", "not a name .found scan 1: scan 'a b'"),
+        (HEAD + "../a\tp\ts\t\t\t\n", "not a name .found scan 1: scan"),
+        (HEAD + "a\t\ts\t\t\t\n", "not a name .found scan 1: patient ''"),
         (HEAD + "a\tp\t\t\t\t\n", "series is empty"),
         (HEAD + "a\tp\ts\tm\t\t\n", "a mask without its label_map"),
         (HEAD + "a\tp\ts\tm\tverze\t\n", "unknown label_map .found verze"),
@@ -68,6 +68,18 @@ def test_faults_name_their_place(tmp_path, text, words):
     with pytest.raises(BadSheet, match=words) as caught:
         read_sheet(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "odd", ["DOE JOHN", "a/b", "../a", "-a", "a:b", "a\x1b[2Kb", "ä", "<slices>", "a" * 65, "{a}", ".a"]
+)
+def test_unusual_names_of_scans_patients_and_cohorts_are_told_together(tmp_path, odd):
+    path = tmp_path / "scans.tsv"
+    path.write_text(f"scan\tpatient\tcohort\tseries\na\tp\t{odd}\ts\n{odd}\tp\t\ts\n{'c' * 64}\t{odd}\t\ts\n")
+    with pytest.raises(BadSheet) as caught:
+        read_sheet(path)
+    assert caught.value.found == f"scan 1: cohort {odd!r}, scan 2: scan {odd!r}, scan 3: patient {odd!r}"
+    assert "\x1b" not in str(caught.value)
 
 
 def test_comments_and_missing_optional_columns(tmp_path):

@@ -22,7 +22,7 @@ ROW = {"scan": "a", "cohort": "mine", "series": "/data/DOE_JOHN_1970/CT", "mask"
         ("results", "/run", "/code/ctstyle/fit.py", "code:ctstyle/fit.py"),
         ("results", "/code", "config/config.yaml", "code:config/config.yaml"),
         ("results", "/run", ROW["series"], "source:mine/a"),
-        ("results", "/run", ROW["mask"], "source:mine/a-mask"),
+        ("results", "/run", ROW["mask"], "source:mine/a/mask"),
         ("results", "/run", "/run/DOE.tsv", "source:sheet"),
         ("results", "/run", "../DOE/a.nii", "source:cut/style-1"),
         ("results", "/run", "DOE/b.nii", "source:cut/style-2"),
