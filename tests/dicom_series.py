@@ -31,7 +31,7 @@ def ct_slice(stored: np.ndarray, position: tuple[float, float, float], number: i
     dataset.Modality, dataset.ImageType = "CT", ["ORIGINAL", "PRIMARY", "AXIAL"]
     dataset.PatientName, dataset.PatientID, dataset.PatientBirthDate = NAME, "ID-4711", "19500101"
     dataset.InstitutionName, dataset.AccessionNumber = "Sankt Nimmerlein", "ACC-0815"
-    dataset.Manufacturer, dataset.ManufacturerModelName = "ACME", "Tester 64"
+    dataset.Manufacturer, dataset.ManufacturerModelName = "SIEMENS", "Sensation 64"
     dataset.KVP, dataset.ConvolutionKernel, dataset.Exposure = "120", ["Br38f", "3"], "200"
     dataset.InstanceNumber = number
     dataset.ImagePositionPatient, dataset.ImageOrientationPatient = list(position), list(AXIAL)

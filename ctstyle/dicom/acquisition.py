@@ -1,11 +1,18 @@
 """How a series was acquired: tags that say something about its grey scale and nothing about the patient."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from ctstyle.dicom.frames import Slice
+from ctstyle.dicom.frames import Slice, tag_name
+from ctstyle.dicom.known import known_text
+
+log = logging.getLogger(__name__)
+
+LONGEST = {"ConvolutionKernel": 16, "Manufacturer": 32, "ManufacturerModelName": 32, "ImageType": 16, "Modality": 16}
+"""Most characters of each value of a text."""
 
 
 def acquisition(slices: Sequence[Slice]) -> dict[str, Any]:
@@ -15,19 +22,19 @@ def acquisition(slices: Sequence[Slice]) -> dict[str, Any]:
     `kvp`, `slice_thickness_mm`: float; `exposure_mas`: float, tube current times exposure time where both are given
     (GE writes the sum over the whole scan into Exposure), else Exposure, as the median over the slices; `contrast`:
     whether a contrast agent is named (not its free text, in which names have been found) or, in enhanced CT, said to be
-    given.
+    given. Texts are free too: one that is not made of known words and codes (`known.known_text`) counts as not said.
     """
     first = slices[0]
     return {
-        "manufacturer": _text(first, "Manufacturer", " "),
-        "model": _text(first, "ManufacturerModelName", " "),
+        "manufacturer": _known(first, "Manufacturer", " "),
+        "model": _known(first, "ManufacturerModelName", " "),
         "kvp": _median([_number(one, "KVP") for one in slices]),
-        "kernel": _text(first, "ConvolutionKernel", "/"),
+        "kernel": _known(first, "ConvolutionKernel", "/"),
         "exposure_mas": _median([_exposure_mas(one) for one in slices]),
         "contrast": any(map(_contrast, slices)),
         "slice_thickness_mm": _median([_number(one, "SliceThickness") for one in slices]),
-        "image_type": "\\".join(image_type(first)) or None,
-        "modality": _text(first, "Modality", " "),
+        "image_type": _known(first, "ImageType", "\\"),
+        "modality": _known(first, "Modality", " "),
     }
 
 
@@ -44,8 +51,8 @@ def _exposure_mas(one: Slice) -> float | None:
 
 
 def _contrast(one: Slice) -> bool:
-    agent = _text(one, "ContrastBolusAgent", " ")
-    return agent not in (None, "NONE", "None") or one.get("ContrastBolusAgentAdministered") == "YES"
+    agent = " ".join(one.texts("ContrastBolusAgent")).strip()
+    return agent not in ("", "NONE", "None") or one.get("ContrastBolusAgentAdministered") == "YES"
 
 
 def _median(values: Sequence[float | None]) -> float | None:
@@ -61,5 +68,9 @@ def _number(one: Slice, keyword: str) -> float | None:
     return number if np.isfinite(number) else None
 
 
-def _text(one: Slice, keyword: str, joint: str) -> str | None:
-    return joint.join(one.texts(keyword)).strip() or None
+def _known(one: Slice, keyword: str, joint: str) -> str | None:
+    texts = image_type(one) if keyword == "ImageType" else one.texts(keyword)
+    if all(known_text(text, LONGEST[keyword]) for text in texts if text):
+        return joint.join(texts).strip() or None
+    log.warning("%s: %s is left out, since it is none that is known", one.name, tag_name(keyword))
+    return None

@@ -8,6 +8,7 @@ import numpy as np
 
 from ctstyle.dicom.instance import BadSeries, Series, check_labels, image, segmentation, uid
 from ctstyle.dicom.volume import Volume
+from ctstyle.errors import Fact
 
 _LONG_STRING = 64
 """Most characters of a value of the type LO (PS3.5, 6.2)."""
@@ -87,7 +88,7 @@ def _check(folder: Path, volume: Volume, labels: np.ndarray, patient: str, name:
         raise BadSeries(
             "pixels of the wrong type",
             where=name,
-            found=f"{volume.hu.dtype} {volume.hu.shape}",
+            found=Fact(f"{volume.hu.dtype} {volume.hu.shape}"),
             expected="int16 Hounsfield units, at least one voxel",
         )
     direction = np.asarray(volume.direction)

@@ -18,7 +18,7 @@ from ctstyle.dicom.elements import tag_of, value
 from ctstyle.dicom.header import DAMAGE_IN_MEMORY
 from ctstyle.dicom.index import DicomFile, TruncatedFile
 from ctstyle.dicom.limits import LARGEST_FRAMES, absurd_size
-from ctstyle.errors import CTStyleError
+from ctstyle.errors import CTStyleError, Fact
 
 PER_FRAME = "PerFrameFunctionalGroupsSequence"
 SHARED = "SharedFunctionalGroupsSequence"
@@ -174,7 +174,7 @@ def _of_file(file: DicomFile) -> Iterator[Slice]:
         raise TruncatedFile(
             "the file ends before its pixel data",
             where=file.name,
-            found=f"{file.member.size} bytes without {tag_name('PixelData')}",
+            found=Fact(f"{file.member.size} bytes without {tag_name('PixelData')}"),
             expected="a CT image",
             fix="Copy or export the file again, or take it out of the folder if it is no part of the series.",
         )
@@ -192,7 +192,7 @@ def _of_file(file: DicomFile) -> Iterator[Slice]:
             raise MultiFrame(
                 f"a multi-frame CT file that does not say where its frames lie; {tag_name('NumberOfFrames')}",
                 where=file.name,
-                found=f"{frames} frames and no {tag_name(PER_FRAME)}",
+                found=Fact(f"{frames} frames and no {tag_name(PER_FRAME)}"),
                 expected="enhanced CT, or one slice per file",
                 fix="Export the series as CT Image Storage or Enhanced CT Image Storage.",
             )
@@ -202,7 +202,7 @@ def _of_file(file: DicomFile) -> Iterator[Slice]:
         raise MultiFrame(
             f"the frames of an enhanced CT and their descriptions differ in number; {tag_name(PER_FRAME)}",
             where=file.name,
-            found=f"{len(per_frame)} descriptions",
+            found=Fact(f"{len(per_frame)} descriptions"),
             expected=f"{frames}, {tag_name('NumberOfFrames')}",
             fix="Copy or export the file again.",
         )

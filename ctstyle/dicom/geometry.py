@@ -7,7 +7,7 @@ import numpy as np
 
 from ctstyle.dicom.frames import MissingTag, MultiFrame, Slice, missing_tag, tag_name
 from ctstyle.dicom.limits import LARGEST_SIDE, absurd_size, check_voxels
-from ctstyle.errors import CTStyleError
+from ctstyle.errors import CTStyleError, Fact
 
 __all__ = [
     "DuplicatedSlices",
@@ -105,8 +105,8 @@ def _common_plane(slices: Sequence[Slice]) -> tuple[tuple[int, int], np.ndarray,
         other = np.flatnonzero((abs(values - values[0]) > COSINE_TOLERANCE).any(axis=1))
         if other.size:
             raise MixedOrientation(
-                f"{tag_name(keyword)} differs from that of {slices[0].name}",
-                where=slices[other[0]].name,
+                f"{tag_name(keyword)} differs from that of another slice",
+                where=f"{slices[other[0]].name} and {slices[0].name}",
                 found=values[other[0]].tolist(),
                 expected=values[0].tolist(),
                 fix="Put the slices of each orientation and size into a folder of their own.",
@@ -139,8 +139,8 @@ def _step(slices: Sequence[Slice], along: np.ndarray) -> float:
         several = "slices lie" if twins > 1 else "slice lies"
         raise DuplicatedSlices(
             f"{twins} {several} where another one does; ImagePositionPatient (0020,0032)",
-            where=slices[closest + 1].name,
-            found=f"{along[closest + 1]:.3f} mm along the normal, as {slices[closest].name}",
+            where=f"{slices[closest + 1].name} and {slices[closest].name}",
+            found=Fact(f"{along[closest + 1]:.3f} mm along the normal in both"),
             expected="one slice per position",
             fix="Take the copies out, or put each phase or reconstruction into a folder of its own.",
         )
@@ -150,8 +150,8 @@ def _step(slices: Sequence[Slice], along: np.ndarray) -> float:
         lost = int(np.rint(gaps[wide] / usual - 1).sum())
         raise MissingSlices(
             f"about {lost} slice{'s are' if lost > 1 else ' is'} missing; ImagePositionPatient (0020,0032)",
-            where=slices[wide[0] + 1].name,
-            found=f"{gaps[wide[0]]:.3f} mm after {slices[wide[0]].name}",
+            where=f"{slices[wide[0] + 1].name} after {slices[wide[0]].name}",
+            found=Fact(f"{gaps[wide[0]]:.3f} mm"),
             expected=f"{usual:.3f} mm as between the others",
             fix="Fetch the missing files, or cut the series at the gap into two folders.",
         )
@@ -159,8 +159,8 @@ def _step(slices: Sequence[Slice], along: np.ndarray) -> float:
     if abs(gaps[worst] - usual) > GAP_TOLERANCE_MM:
         raise UnequalSpacing(
             "the slices are not equally spaced; ImagePositionPatient (0020,0032)",
-            where=slices[worst + 1].name,
-            found=f"{gaps[worst]:.3f} mm after {slices[worst].name}",
+            where=f"{slices[worst + 1].name} after {slices[worst].name}",
+            found=Fact(f"{gaps[worst]:.3f} mm"),
             expected=f"{usual:.3f} mm as between the others",
             fix="Resample the series to one spacing, or export it again with one spacing.",
         )
@@ -175,12 +175,10 @@ def _check_tilt(slices: Sequence[Slice], positions: np.ndarray, axes: np.ndarray
     angle = float(np.degrees(np.arctan2(np.linalg.norm(drift[-1]) / (len(slices) - 1), step)))
     if angle <= TILT_TOLERANCE_DEG and wander <= WANDER_TOLERANCE_MM:
         return
-    said = slices[-1].get("GantryDetectorTilt")
     raise GantryTilt(
         "the slices are shifted against each other: gantry tilt; ImagePositionPatient (0020,0032)",
         where=slices[-1].name,
-        found=f"{angle:.1f} degrees off the normal, up to {wander:.1f} mm off a line; GantryDetectorTilt (0018,1120) "
-        f"{'not given' if said in (None, '') else said}",
+        found=Fact(f"{angle:.1f} degrees off the normal, up to {wander:.1f} mm off a line"),
         expected="slices stacked along their normal",
         fix="Resample the series to a straight grid first, for example with dcm2niix, and give the NIfTI file instead.",
     )

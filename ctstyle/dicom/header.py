@@ -18,7 +18,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectorySto
 from ctstyle.dicom.elements import END_OF_HEADER, plain_header, value
 from ctstyle.dicom.limits import LARGEST_HEADER_BYTES, absurd_size
 from ctstyle.dicom.members import Member, damaged_zip
-from ctstyle.errors import CTStyleError
+from ctstyle.errors import CTStyleError, Fact
 
 FIRST_READ_BYTES = 32 << 10
 """The headers of nearly all CT slices end before."""
@@ -62,7 +62,7 @@ def read_header(member: Member) -> tuple[pydicom.Dataset, int | None] | None:
             # files written before the DICM preamble was required begin with their first tag, of group 0002 or 0008
             if data[128:132] != b"DICM" and data[:2] not in (b"\x02\x00", b"\x08\x00"):
                 if member.name.lower().endswith(".dcm"):
-                    raise _damaged(member, f"{len(data)} bytes or more without a DICOM header")
+                    raise _damaged(member, Fact(f"{len(data)} bytes or more without a DICOM header"))
                 return None
             found = _parse(member, data) if len(data) >= member.size or _names_pixels(data) else None
             while found is None or (found[1] is None and len(data) < member.size):
@@ -93,7 +93,7 @@ def _read_on(member: Member, stream, data: bytes) -> bytes:
             raise absurd_size(
                 "a DICOM header larger than any",
                 where=member.name,
-                found=f"more than {len(data)} bytes before PixelData (7FE0,0010)",
+                found=Fact(f"more than {len(data)} bytes before PixelData (7FE0,0010)"),
                 expected=f"at most {LARGEST_HEADER_BYTES}",
             )
         more = stream.read(min(max(len(data), 1 << 20), LARGEST_HEADER_BYTES - len(data)))
@@ -130,7 +130,7 @@ def _parse(member: Member, data: bytes) -> tuple[pydicom.Dataset, int | None] | 
     ):
         if not whole:
             return None
-        raise _damaged(member, "no Modality (0008,0060)")
+        raise _damaged(member, Fact("no Modality (0008,0060)"))
     return header, place
 
 
@@ -153,7 +153,7 @@ def _check_inflated(member: Member, data: bytes) -> None:
             raise absurd_size(
                 "a deflated DICOM file that inflates without end; TransferSyntaxUID (0002,0010)",
                 where=member.name,
-                found=f"more than {size} bytes out of {len(data)}",
+                found=Fact(f"more than {size} bytes out of {len(data)}"),
                 expected=f"at most {LARGEST_HEADER_BYTES}",
             )
 

@@ -15,9 +15,10 @@ import pydicom
 
 from ctstyle.dicom.elements import value
 from ctstyle.dicom.header import TruncatedFile, read_all, read_header
+from ctstyle.dicom.known import known_uid, modality_name
 from ctstyle.dicom.limits import AbsurdSize
 from ctstyle.dicom.members import Member, SourceMissing, UnsafeArchive, members
-from ctstyle.errors import CTStyleError
+from ctstyle.errors import CTStyleError, Fact
 
 __all__ = [
     "AbsurdSize",
@@ -86,7 +87,7 @@ class Index:
             raise NoCT(
                 "no CT image",
                 where=self.source,
-                found=_count(self.passed_over + others) or "no file at all",
+                found=Fact(_count(self.passed_over + others) or "no file at all"),
                 expected="DICOM files of Modality CT",
                 fix="Name the folder or zip that holds one CT series.",
             )
@@ -94,9 +95,9 @@ class Index:
             if series_uid not in self.ct:
                 raise NoCT(
                     "no CT image of this series",
-                    where=self.source,
-                    found=f"{len(self.ct)} other series",
-                    expected=f"SeriesInstanceUID {series_uid}",
+                    where=f"{self.source}, series {series_uid}",
+                    found=Fact(f"{len(self.ct)} other series"),
+                    expected="the SeriesInstanceUID in the column series_uid",
                     fix="Correct series_uid in the sheet of scans.",
                 )
             return self.ct[series_uid]
@@ -143,13 +144,13 @@ def index(source: Path | str) -> Iterator[Index]:
             file = DicomFile(member, header, pixels_at)
             modality = str(value(header, "Modality") or "")
             if modality == "CT" and "LOCALIZER" not in _values(value(header, "ImageType")):
-                ct[str(value(header, "SeriesInstanceUID") or "")].append(file)
+                ct[known_uid(value(header, "SeriesInstanceUID"))].append(file)
             elif modality == "SEG":
                 segmentations.append(file)
             elif modality == "RTSTRUCT":
                 structure_sets.append(file)
             else:
-                passed_over["scout view" if modality == "CT" else f"DICOM {modality or 'without Modality'}"] += 1
+                passed_over["scout view" if modality == "CT" else modality_name(modality)] += 1
         if passed_over:
             log.info("%s: passed over %s", source, _count(passed_over))
         yield Index(source, dict(ct), segmentations, structure_sets, passed_over)

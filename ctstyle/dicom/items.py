@@ -11,6 +11,7 @@ import pydicom
 from ctstyle.dicom import header
 from ctstyle.dicom.geometry import tag_name
 from ctstyle.dicom.index import DicomFile, TruncatedFile
+from ctstyle.errors import Fact
 
 DAMAGE = (*header.DAMAGE, ArithmeticError, OSError, RuntimeError)
 """What pydicom and its decoders raise on damaged values (their sub-classes among them)."""
@@ -36,7 +37,7 @@ class Item:
         if not value:
             return []
         if not isinstance(value, pydicom.Sequence):
-            raise damaged(self.file, keyword, "no sequence")
+            raise damaged(self.file, keyword, Fact("no sequence"))
         return [Item(self.file, dataset) for dataset in value]
 
     def text(self, keyword: str) -> str:

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ctstyle.errors import CTStyleError
+from ctstyle.errors import CTStyleError, Fact
 
 log = logging.getLogger(__name__)
 
@@ -130,6 +130,11 @@ class LabelMap:
         details = self.pattern or ",".join(str(number) for number in sorted(self.numbers))
         return f"{self.kind}:{details}" if details else self.kind
 
+    @property
+    def form(self) -> str:
+        """The map for messages that are written down: without the pattern, which is the user's own text."""
+        return "name:PATTERN" if self.pattern else str(self)
+
     def number_table(self) -> np.ndarray:
         """A uint8 table of 65536 entries from the numbers of a label file to labels; what is no vertebra is 0."""
         table = np.zeros(LARGEST_NUMBER + 1, np.uint8)
@@ -153,7 +158,7 @@ class LabelMap:
             raise UnknownLabels(
                 "two segments share one number",
                 where=where,
-                found=shortened(str(segment.number) for segment in segments),
+                found=Fact(shortened(str(segment.number) for segment in segments)),
                 expected="a number of its own for every segment",
                 fix="Export the segmentation again.",
             )
@@ -162,7 +167,7 @@ class LabelMap:
         if labels:
             return labels
         if self.kind == "id":
-            found = shortened(str(segment.number) for segment in segments)
+            found = Fact(shortened(str(segment.number) for segment in segments))
             fix = "Correct the numbers of label_map in the sheet of scans."
         else:
             found = shortened(" / ".join(dict.fromkeys(segment.names)) for segment in segments)
@@ -170,10 +175,10 @@ class LabelMap:
         raise UnknownLabels(
             f"no vertebra among the segments; {told_by}",
             where=where,
-            found=found or "no segment",
-            expected=f"segments that label_map {self} knows, as 'T12 vertebra' or 'vertebrae_T12'"
+            found=found or Fact("no segment"),
+            expected=f"segments that label_map {self.form} knows, as 'T12 vertebra' or 'vertebrae_T12'"
             if self.kind in FIXED_MAPS
-            else f"segments that label_map {self} names",
+            else f"segments that label_map {self.form} names",
             fix=fix,
         )
 

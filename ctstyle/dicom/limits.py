@@ -1,6 +1,6 @@
 """What no CT can be: sizes that are refused before memory is taken for them."""
 
-from ctstyle.errors import CTStyleError
+from ctstyle.errors import CTStyleError, Fact
 
 LARGEST_SIDE = 8192
 """Rows or columns of a slice; clinical CT has 512 to 2,048."""
@@ -43,6 +43,6 @@ def check_voxels(shape: tuple[int, ...], *, where: object) -> None:
         raise absurd_size(
             "a volume larger than any CT",
             where=where,
-            found=f"{' x '.join(str(int(size)) for size in shape)} voxels",
+            found=Fact(f"{' x '.join(str(int(size)) for size in shape)} voxels"),
             expected=f"at most {LARGEST_VOLUME_VOXELS} (4 GB of int16)",
         )

@@ -15,7 +15,7 @@ from ctstyle.dicom.labels import LARGEST_NUMBER, LabelMap, Segment, UnknownLabel
 from ctstyle.dicom.read import NotThreeDimensional, read_image
 from ctstyle.dicom.suffixes import VOLUME_SUFFIXES
 from ctstyle.dicom.volume import Volume
-from ctstyle.errors import CTStyleError
+from ctstyle.errors import CTStyleError, Fact
 
 if TYPE_CHECKING:
     import SimpleITK
@@ -91,7 +91,7 @@ def _from_image(source: Path, volume: Volume, label_map: LabelMap) -> np.ndarray
         raise UnknownLabels(
             "values that are no labels",
             where=source,
-            found=f"{values.min():g} to {values.max():g}",
+            found=Fact(f"{values.min():g} to {values.max():g}"),
             expected=f"whole numbers from 0 to {largest}",
             fix="Name the label file, not the image or a probability map.",
         )
@@ -101,9 +101,9 @@ def _from_image(source: Path, volume: Volume, label_map: LabelMap) -> np.ndarray
     if label_map.kind == "name" or (levelled and label_map.kind in ("totalsegmentator", "verse")):
         if not segments:
             raise UnknownLabels(
-                f"the file holds no names for label_map {label_map}",
+                f"the file holds no names for label_map {label_map.form}",
                 where=source,
-                found=f"numbers {_present(values)}",
+                found=Fact(f"numbers {_present(values)}"),
                 expected="an NRRD file of 3D Slicer with Segment0_Name, a DICOM-SEG or an RTSTRUCT",
                 fix="List the numbers of the vertebrae in label_map, as id:1-24.",
             )
@@ -115,8 +115,8 @@ def _from_image(source: Path, volume: Volume, label_map: LabelMap) -> np.ndarray
         raise UnknownLabels(
             "no vertebra in it",
             where=source,
-            found=f"labels {_present(values)}",
-            expected=f"ids of vertebrae by label_map {label_map}",
+            found=Fact(f"labels {_present(values)}"),
+            expected=f"ids of vertebrae by label_map {label_map.form}",
             fix="Correct label_map in the sheet of scans (totalsegmentator, verse, vertebrae or id:NUMBERS).",
         )
     marked = SimpleITK.GetImageFromArray(labels)
@@ -186,8 +186,8 @@ def _single(masks: list[DicomFile], source: Path, mask_uid: str) -> DicomFile:
     if len(masks) != 1:
         raise NoMask(
             "not exactly one segmentation; Modality (0008,0060) SEG or RTSTRUCT",
-            where=source,
-            found=f"{len(masks)}: {', '.join(file.name for file in masks)}".rstrip(": "),
+            where=" and ".join(file.name for file in masks) or source,
+            found=len(masks),
             expected="one DICOM-SEG or RTSTRUCT, or a NIfTI, NRRD or MHA file",
             fix="Name the file of the mask itself in the sheet of scans, or its SOPInstanceUID in the column mask_uid.",
         )
@@ -201,7 +201,7 @@ def _check_patient(file: DicomFile, volume: Volume) -> None:
         raise MaskOfAnotherPatient(
             f"the mask belongs to another patient; {tag_name('PatientID')}",
             where=file.name,
-            found="another value than in the CT",
+            found=Fact("another value than in the CT"),
             expected="the value of the CT",
             fix="Pair the mask with the CT it was drawn on in the sheet of scans.",
         )
@@ -213,8 +213,8 @@ def _check_frame_of_reference(file: DicomFile, volume: Volume, frames: set[str])
         raise MaskFrameOfReference(
             f"the mask lies in another coordinate system; {tag_name('FrameOfReferenceUID')}",
             where=file.name,
-            found=shortened(others),
-            expected=volume.frame_of_reference_uid,
+            found=f"{shortened(others)}, and {volume.frame_of_reference_uid} in the CT",
+            expected="the value of the CT",
             fix="Take the mask that was drawn on this series, or register and resample it first.",
         )
 
@@ -227,7 +227,7 @@ def _check_field(image: "SimpleITK.Image", volume: Volume, where: object, *, spa
     inverse = np.linalg.inv(np.array(image.GetDirection()).reshape(3, 3) * image.GetSpacing())
     places = (corners - image.GetOrigin()) @ inverse.T
     low, high, size = places.min(axis=0), places.max(axis=0), np.array(image.GetSize())
-    found = f"{_shape(size)} voxels of {_mm(image.GetSpacing())} mm at {_mm(image.GetOrigin())}"
+    found = Fact(f"{_shape(size)} voxels of {_mm(image.GetSpacing())} mm at {_mm(image.GetOrigin())}")
     expected = f"{_shape(shape)} voxels of {_mm(spacing)} mm at {_mm(volume.origin_mm)}"
     if (high < -0.5).any() or (low > size - 0.5).any():
         raise MaskElsewhere(

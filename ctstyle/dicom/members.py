@@ -17,7 +17,7 @@ from ctstyle.dicom.limits import (
     USUAL_RATIO,
     absurd_size,
 )
-from ctstyle.errors import CTStyleError
+from ctstyle.errors import CTStyleError, Fact
 
 
 class SourceMissing(CTStyleError):
@@ -88,7 +88,7 @@ def _check(source: Path, info: zipfile.ZipInfo) -> None:
             raise absurd_size(
                 "a member of the zip is larger than any CT",
                 where=where,
-                found=f"{info.file_size} bytes",
+                found=Fact(f"{info.file_size} bytes"),
                 expected=f"at most {LARGEST_MEMBER_BYTES}",
             )
         ratio = LARGEST_RATIO if info.file_size <= LARGE_MEMBER_BYTES else USUAL_RATIO
@@ -96,7 +96,7 @@ def _check(source: Path, info: zipfile.ZipInfo) -> None:
             raise absurd_size(
                 "a member of the zip is compressed more than a CT can be",
                 where=where,
-                found=f"{info.file_size} bytes out of {info.compress_size}",
+                found=Fact(f"{info.file_size} bytes out of {info.compress_size}"),
                 expected=f"at most {ratio} times as many",
             )
         return

@@ -15,7 +15,7 @@ from ctstyle.dicom.acquisition import image_type
 from ctstyle.dicom.frames import Slice, missing_tag, tag_name
 from ctstyle.dicom.volume import AIR_HU
 from ctstyle.dicom.words import UnsupportedPixels
-from ctstyle.errors import CTStyleError
+from ctstyle.errors import CTStyleError, Fact
 
 __all__ = ["BurnedIn", "DisplayExport", "MissingRescale", "NotHounsfield", "Scale", "UnsupportedPixels"]
 HOUNSFIELD_TYPES = ("", "HU", "HOUNSFIELD", "HOUNSFIELD UNIT", "HOUNSFIELD UNITS", "HOUNSFIELD_UNIT")
@@ -61,7 +61,7 @@ class Scale:
                 raise MissingRescale(
                     f"{tag_name(keyword)} is missing: stored values cannot be turned into Hounsfield units",
                     where=one.name,
-                    found="no value",
+                    found=Fact("no value"),
                     expected="a number in every slice",
                     fix="Export the series again from its archive; a guessed intercept would shift every tissue.",
                 )
@@ -239,7 +239,7 @@ def burned_in_error(slices: Sequence[Slice]) -> BurnedIn:
     return BurnedIn(
         f"text is burnt into the pixels and may name the patient; {tag_name('BurnedInAnnotation')}",
         where=marked[0].name,
-        found=f"YES in {len(marked)} of {len(slices)} slices",
+        found=Fact(f"YES in {len(marked)} of {len(slices)} slices"),
         expected="NO, or nothing said",
         fix="Take the series out, or look at it and accept it with the config key `slices: burned_in: accept`.",
     )

@@ -14,12 +14,13 @@ from ctstyle.dicom.acquisition import acquisition
 from ctstyle.dicom.frames import slices_of
 from ctstyle.dicom.geometry import Grid, grid
 from ctstyle.dicom.index import DicomFile, SourceMissing, TruncatedFile, index
+from ctstyle.dicom.known import known_uid
 from ctstyle.dicom.limits import LARGEST_RATIO, absurd_size, check_voxels
 from ctstyle.dicom.suffixes import DETACHED_SUFFIXES, VOLUME_SUFFIXES
 from ctstyle.dicom.threads import reading_threads
 from ctstyle.dicom.volume import AIR_HU, Volume
 from ctstyle.dicom.words import bits_in_use, check_claim, read_words
-from ctstyle.errors import CTStyleError
+from ctstyle.errors import CTStyleError, Fact
 
 if TYPE_CHECKING:
     import SimpleITK
@@ -73,7 +74,7 @@ def read_volume(
         origin_mm=series.origin_mm,
         spacing_mm=series.spacing_mm,
         direction=series.direction,
-        sop_instance_uids=tuple(one.text("SOPInstanceUID") for one in slices),
+        sop_instance_uids=tuple(known_uid(one.get("SOPInstanceUID")) for one in slices),
         acquisition=acquisition(slices),
         grey_values="display" if shown else "hounsfield",
         burned_in=annotated,
@@ -157,7 +158,7 @@ def _read_file(source: Path, *, grey_values: str, window_hu: tuple[float, float]
         raise pixels.NotHounsfield(
             "the values are no Hounsfield units",
             where=source,
-            found=f"{volume.hu.min()} to {volume.hu.max()}",
+            found=Fact(f"{volume.hu.min()} to {volume.hu.max()}"),
             expected="values below 0 (air, fat)",
             fix="Convert the original series again without rescaling its values.",
         )
@@ -165,7 +166,7 @@ def _read_file(source: Path, *, grey_values: str, window_hu: tuple[float, float]
         raise pixels.DisplayExport(
             "a display export, its grey values are no Hounsfield units",
             where=source,
-            found=f"values {volume.hu.min()} to {volume.hu.max()}",
+            found=Fact(f"values {volume.hu.min()} to {volume.hu.max()}"),
             expected="values below 0 (air, fat)",
             fix="Convert the original series, or accept grey values as they are shown with the config key "
             "`slices: grey_values: as_display`.",
@@ -206,7 +207,7 @@ def _check_claim(source: Path, reader: "SimpleITK.ImageFileReader") -> None:
         raise NotThreeDimensional(
             "not a volume of single values",
             where=source,
-            found=f"{reader.GetDimension()} dimensions, {reader.GetNumberOfComponents()} values per voxel",
+            found=Fact(f"{reader.GetDimension()} dimensions, {reader.GetNumberOfComponents()} values per voxel"),
             expected="3 dimensions, 1 value",
             fix="Store one three-dimensional volume per file.",
         )
@@ -216,7 +217,7 @@ def _check_claim(source: Path, reader: "SimpleITK.ImageFileReader") -> None:
         raise TruncatedFile(
             "a volume without voxels",
             where=source,
-            found=" x ".join(map(str, size)),
+            found=Fact(" x ".join(map(str, size))),
             expected="at least one along each axis",
             fix="Copy the file again.",
         )
@@ -227,7 +228,7 @@ def _check_claim(source: Path, reader: "SimpleITK.ImageFileReader") -> None:
         raise absurd_size(
             "a volume that its file cannot hold",
             where=source,
-            found=f"{' x '.join(map(str, size))} voxels, {claimed} bytes",
+            found=Fact(f"{' x '.join(map(str, size))} voxels, {claimed} bytes"),
             expected=f"at most {LARGEST_RATIO} times the {held} bytes of the file",
         )
     if source.suffix.lower() in metaimage.SUFFIXES:
@@ -236,7 +237,7 @@ def _check_claim(source: Path, reader: "SimpleITK.ImageFileReader") -> None:
             raise TruncatedFile(
                 "a packed volume of another size than its header says",
                 where=source,
-                found=f"{unpacked} bytes" if unpacked < claimed else f"more than {claimed} bytes",
+                found=Fact(f"{unpacked} bytes" if unpacked < claimed else f"more than {claimed} bytes"),
                 expected=f"{claimed} bytes, {' x '.join(map(str, size))} voxels",
                 fix="Copy the file again.",
             )

@@ -12,7 +12,7 @@ from ctstyle.dicom.index import DicomFile
 from ctstyle.dicom.items import DAMAGE, Item
 from ctstyle.dicom.labels import Segment
 from ctstyle.dicom.volume import Volume
-from ctstyle.errors import CTStyleError
+from ctstyle.errors import CTStyleError, Fact
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ def _in_plane(voxels: np.ndarray, volume: Volume, file: DicomFile) -> np.ndarray
         raise _unreadable(
             "a contour does not lie in the plane of the CT slices; ContourData (3006,0050)",
             file,
-            f"points over {spread * float(volume.spacing_mm[2]):.1f} mm along the slice normal",
+            Fact(f"points over {spread * float(volume.spacing_mm[2]):.1f} mm along the slice normal"),
             "contours drawn on the slices of this series",
             "Name the series that the contours were drawn on, or export the structures as DICOM-SEG or NIfTI.",
         )
@@ -156,12 +156,12 @@ def _points(contour: Item) -> np.ndarray:
     except DAMAGE as error:
         raise _bad_points(contour, f"{type(error).__name__}: {error}") from error
     if not few:
-        raise _bad_points(contour, f"{len(texts) // 3} points in one contour")
+        raise _bad_points(contour, Fact(f"{len(texts) // 3} points in one contour"))
     said = contour.whole("NumberOfContourPoints")
     if values.size % 3 or (said is not None and said != values.size // 3):
-        raise _bad_points(contour, f"{values.size} values for {said} points")
+        raise _bad_points(contour, Fact(f"{values.size} values for {said} points"))
     if not np.isfinite(values).all():
-        raise _bad_points(contour, "values that are no finite numbers")
+        raise _bad_points(contour, Fact("values that are no finite numbers"))
     return values.reshape(-1, 3)
 
 

@@ -14,7 +14,7 @@ from ctstyle.dicom.index import DicomFile, TruncatedFile
 from ctstyle.dicom.items import DAMAGE, Item
 from ctstyle.dicom.labels import LARGEST_NUMBER, Segment
 from ctstyle.dicom.volume import Volume
-from ctstyle.errors import CTStyleError
+from ctstyle.errors import CTStyleError, Fact
 
 PARALLEL = 0.999
 """Cosine above which a frame lies in the plane of the CT slices."""
@@ -72,14 +72,14 @@ def read_frames(file: DicomFile, labels: dict[int, int], volume: Volume) -> Fram
     count, rows, columns = (header.whole(keyword) for keyword in ("NumberOfFrames", "Rows", "Columns"))
     if not groups or (1 if count is None else count) != len(groups):
         raise _unreadable(
-            file, "NumberOfFrames", f"{count} for {len(groups)} items of PerFrameFunctionalGroupsSequence"
+            file, "NumberOfFrames", Fact(f"{count} for {len(groups)} items of PerFrameFunctionalGroupsSequence")
         )
     if not rows or not columns or min(rows, columns) < 1 or rows * columns > LARGEST_FRAME:
-        raise _unreadable(file, "Rows", f"{rows} x {columns} pixels")
+        raise _unreadable(file, "Rows", Fact(f"{rows} x {columns} pixels"))
     tables = _tables(header, labels, groups, shared)
     wanted = [frame for frame, table in enumerate(tables) if table.any()]
     if not wanted:
-        raise _unreadable(file, "ReferencedSegmentNumber", "no frame of any vertebra")
+        raise _unreadable(file, "ReferencedSegmentNumber", Fact("no frame of any vertebra"))
     places = [
         _functional(groups[frame], shared, "PlanePositionSequence", "ImagePositionPatient", 3) for frame in wanted
     ]
@@ -89,7 +89,7 @@ def read_frames(file: DicomFile, labels: dict[int, int], volume: Volume) -> Fram
     ]
     places, turns, sizes = np.array(places), np.array(turns), np.array(sizes)
     if abs(turns - turns[0]).max() > 1e-3 or abs(sizes - sizes[0]).max() > 1e-3:
-        raise _unreadable(file, "ImageOrientationPatient", "frames of different orientation or pixel spacing")
+        raise _unreadable(file, "ImageOrientationPatient", Fact("frames of different orientation or pixel spacing"))
     direction = _direction(file, turns[0])
     if not ((sizes[0] > 1e-3) & (sizes[0] < 1e3)).all():
         raise _unreadable(file, "PixelSpacing", sizes[0].tolist())
@@ -97,7 +97,7 @@ def read_frames(file: DicomFile, labels: dict[int, int], volume: Volume) -> Fram
     step = _step(along, direction[:, 2], places, volume, _places(groups[wanted[0]], shared, "PixelMeasuresSequence"))
     span = np.ptp(along) / step
     if not span * rows * columns < LARGEST_GRID:
-        raise _unreadable(file, "ImagePositionPatient", f"frames over {np.ptp(along):g} mm")
+        raise _unreadable(file, "ImagePositionPatient", Fact(f"frames over {np.ptp(along):g} mm"))
     plane = np.rint((along - along.min()) / step).astype(int)
     canvas = np.zeros((plane.max() + 1, rows, columns), np.uint8)
     for target, frame, pixels in zip(
@@ -193,7 +193,7 @@ def _step(along: np.ndarray, normal: np.ndarray, places: np.ndarray, volume: Vol
     for step in (*steps, float(gaps.min())):
         if abs(gaps / step - np.maximum(np.rint(gaps / step), 1)).max() <= 0.1:
             return step
-    found = f"frames {gaps.min():.3f} to {gaps.max():.3f} mm apart"
+    found = Fact(f"frames {gaps.min():.3f} to {gaps.max():.3f} mm apart")
     raise _unreadable(measures[0].file, "ImagePositionPatient", found)
 
 
@@ -204,7 +204,7 @@ def _segment(group: Item, shared: Sequence[Item], alone: int | None) -> int:
         if number is not None:
             return number
     if alone is None:
-        raise _unreadable(group.file, "ReferencedSegmentNumber", "no value for a frame")
+        raise _unreadable(group.file, "ReferencedSegmentNumber", Fact("no value for a frame"))
     return alone
 
 
@@ -212,7 +212,7 @@ def _functional(group: Item, shared: Sequence[Item], sequence: str, keyword: str
     found = _places(group, shared, sequence)
     value = found[0].numbers(keyword, count) if found else None
     if value is None:
-        raise _unreadable(group.file, keyword, found[0].value(keyword) if found else "no value for a frame")
+        raise _unreadable(group.file, keyword, found[0].value(keyword) if found else Fact("no value for a frame"))
     return value
 
 

@@ -21,7 +21,7 @@ from ctstyle.dicom.header import DAMAGE
 from ctstyle.dicom.index import DicomFile, TruncatedFile
 from ctstyle.dicom.limits import LARGEST_FRAMES, LARGEST_RATIO, LARGEST_SIDE, absurd_size
 from ctstyle.dicom.members import damaged_zip
-from ctstyle.errors import CTStyleError
+from ctstyle.errors import CTStyleError, Fact
 
 UNCOMPRESSED = (
     uid.ImplicitVRLittleEndian,
@@ -60,12 +60,12 @@ def check_claim(file: DicomFile) -> None:
     held = file.member.size - (file.pixels_at or 0)
     if file.pixels_at is not None and _syntax(one) in UNCOMPRESSED:
         if held < claimed:
-            raise _cut_off(one, f"{held} bytes", f"{claimed} bytes of pixel data")
+            raise _cut_off(one, Fact(f"{held} bytes"), f"{claimed} bytes of pixel data")
     elif claimed > LARGEST_RATIO * held:
         raise absurd_size(
             f"more pixels than the file can hold; {tag_name('Rows')}, {tag_name('Columns')}",
             where=file.name,
-            found=f"{frames} x {rows} x {columns} pixels in {held} bytes",
+            found=Fact(f"{frames} x {rows} x {columns} pixels in {held} bytes"),
             expected=f"at most {LARGEST_RATIO} bytes out of one",
         )
 
@@ -141,19 +141,19 @@ def _read_uncompressed(one: Slice, syntax: uid.UID, out: Sequence[np.ndarray]) -
     if one.file.pixels_at is None:
         data = one.file.dataset().get("PixelData") or b""  # deflated: its size was checked when it was indexed
         if len(data) < frames * size:
-            raise _cut_off(one, f"{len(data)} bytes", f"{frames * size} bytes")
+            raise _cut_off(one, Fact(f"{len(data)} bytes"), f"{frames * size} bytes")
         for frame, plane in enumerate(out):
             plane[:] = np.frombuffer(data, kind, rows * columns, frame * size).reshape(rows, columns)
         return
     with one.file.member.open() as stream:
         word_type, length = _enter(one, stream, syntax)
         if length < frames * size:
-            raise _cut_off(one, f"PixelData (7FE0,0010) of {length} bytes", f"{frames * size} bytes")
+            raise _cut_off(one, Fact(f"PixelData (7FE0,0010) of {length} bytes"), f"{frames * size} bytes")
         for plane in out:
             stored = plane if kind == plane.dtype else np.empty((rows, columns), kind)
             read = stream.readinto(stored)
             if read < size:
-                raise _cut_off(one, f"{read} bytes", f"{size} bytes")
+                raise _cut_off(one, Fact(f"{read} bytes"), f"{size} bytes")
             if not syntax.is_little_endian and (kind.itemsize == 2 or word_type == b"OW"):
                 stored.reshape(-1).view(np.uint16).byteswap(inplace=True)
             if stored is not plane:
@@ -169,7 +169,7 @@ def _enter(one: Slice, stream: BinaryIO, syntax: uid.UID) -> tuple[bytes, int]:
     order = "little" if syntax.is_little_endian else "big"
     start = stream.read(8)
     if int.from_bytes(start[:2], order) != 0x7FE0 or int.from_bytes(start[2:4], order) != 0x0010:
-        raise _unsupported(one, "PixelData", "pixels of another kind", "whole numbers")
+        raise _unsupported(one, "PixelData", Fact("pixels of another kind"), "whole numbers")
     # no length is odd, so no length looks like these letters
     if start[4:6] in (b"OW", b"OB", b"UN"):
         return start[4:6], int.from_bytes(stream.read(4), order)
@@ -192,22 +192,22 @@ def _read_compressed(one: Slice, syntax: uid.UID, out: Sequence[np.ndarray]) -> 
             raise absurd_size(
                 f"a compressed frame that does not fit its header; {tag_name('Rows')}, {tag_name('Columns')}",
                 where=one.name,
-                found=wrong,
+                found=Fact(wrong),
                 expected=f"{rows} x {columns} grey pixels",
             )
         values = decode(frame, syntax, layout)
         if values.shape != (rows, columns) or values.dtype.itemsize > 2:
-            raise _cut_off(one, f"{values.shape} pixels of {values.dtype}")
+            raise _cut_off(one, Fact(f"{values.shape} pixels of {values.dtype}"))
         # widened with their sign
         plane.view(np.int16 if values.dtype.kind == "i" else np.uint16)[:] = values
         read += 1
     if read < len(out):
-        raise _cut_off(one, f"{read} frames", f"{len(out)} frames")
+        raise _cut_off(one, Fact(f"{read} frames"), f"{len(out)} frames")
 
 
 def _compressed_frames(one: Slice, syntax: uid.UID) -> Iterator[bytes]:
     if one.file.pixels_at is None:
-        raise _cut_off(one, "no PixelData (7FE0,0010)")
+        raise _cut_off(one, Fact("no PixelData (7FE0,0010)"))
     with one.file.member.open() as stream:
         _, length = _enter(one, stream, syntax)
         data = stream.read() if length == 0xFFFFFFFF else stream.read()[:length]
@@ -232,6 +232,6 @@ def _cut_off(one: Slice, found: str, expected: str = "") -> TruncatedFile:
         "the pixel data is cut off or damaged",
         where=one.name,
         found=found,
-        expected=expected or f"{one.get('Rows')} x {one.get('Columns')} pixels",
+        expected=expected or "{} x {} pixels".format(*_shape(one)[1:]),
         fix="Copy or export the file again.",
     )

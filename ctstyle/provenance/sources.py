@@ -86,6 +86,7 @@ def write_manifest(path: Path | str, entries: Iterable[Mapping[str, Any]]) -> No
 def _instances(path: Path) -> tuple[set[str], list[dict[str, str]]]:
     """The series UIDs and the instances of a folder, a zip or a file, sorted by member."""
     from ctstyle.dicom.index import index
+    from ctstyle.dicom.known import known_uid
 
     with index(path) as found:
         images = [file for files in found.ct.values() for file in files]
@@ -96,7 +97,7 @@ def _instances(path: Path) -> tuple[set[str], list[dict[str, str]]]:
             # "zip!member", "folder/member", or the file itself
             member = file.name.removeprefix(str(path)).lstrip("!/\\").replace("\\", "/") or path.name
             instances.append({"member": member, **_digests_of(data, member)})
-        series = {str(file.header.get("SeriesInstanceUID") or "") for file in images or found.segmentations}
+        series = {known_uid(file.header.get("SeriesInstanceUID")) for file in images or found.segmentations}
     return series, sorted(instances, key=lambda instance: instance["member"])
 
 
@@ -108,6 +109,8 @@ def _digests_of(data: bytes, member: str) -> dict[str, str]:
 
     import pydicom
 
+    from ctstyle.dicom.known import known_uid
+
     dataset = pydicom.dcmread(io.BytesIO(data), force=True)
     if "PixelData" not in dataset:
         raise BadSource(
@@ -117,7 +120,7 @@ def _digests_of(data: bytes, member: str) -> dict[str, str]:
     meaning.append(str(dataset.file_meta.get("TransferSyntaxUID") or pydicom.uid.ImplicitVRLittleEndian))
     pixels = hashlib.sha256(dataset["PixelData"].value + ",".join(meaning).encode("ascii"))
     return {
-        "sop_instance_uid": str(dataset.get("SOPInstanceUID") or ""),
+        "sop_instance_uid": known_uid(dataset.get("SOPInstanceUID")),
         "sha256": hashlib.sha256(data).hexdigest(),
         "pixel_sha256": pixels.hexdigest(),
     }

@@ -78,7 +78,7 @@ def _row(scan: CTScan, names: tuple[str, str], mask: Mask | None) -> Scan:
 
 
 def _checked(scans: list[CTScan], chosen: dict[int, Mask]) -> tuple[list[CTScan], dict[int, Mask], list[LeftOut]]:
-    """The scans that can be read and the masks that fit them; of an error only its kind, since details quote files."""
+    """The scans that can be read and the masks that fit them; of an error what may be written down."""
     kept: list[CTScan] = []
     masks: dict[int, Mask] = {}
     refused: list[LeftOut] = []
@@ -87,14 +87,14 @@ def _checked(scans: list[CTScan], chosen: dict[int, Mask]) -> tuple[list[CTScan]
         try:
             volume = read_volume(scan.path, series_uid=scan.series_uid, grey_values="as_display")
         except CTStyleError as error:
-            refused.append(LeftOut(str(scan.path), f"cannot be read: {error.what}"))
+            refused.append(LeftOut(str(scan.path), f"cannot be read: {error.public}"))
             continue
         if mask is not None:
             try:
                 read_mask(mask.path, volume, mask.label_map, mask_uid=mask.uid)
                 masks[len(kept)] = mask
             except CTStyleError as error:
-                refused.append(LeftOut(mask.path, f"a mask that cannot be read: {error.what}"))
+                refused.append(LeftOut(mask.path, f"a mask that cannot be read: {error.public}"))
         kept.append(scan)
     return kept, masks, refused
 

@@ -15,6 +15,7 @@ from ctstyle.dicom import rtstruct, seg
 from ctstyle.dicom.frames import PER_FRAME, SHARED
 from ctstyle.dicom.header import DAMAGE, read_header
 from ctstyle.dicom.index import DicomFile, Member
+from ctstyle.dicom.known import known_uid, modality_name
 from ctstyle.dicom.members import UnsafeArchive, members
 from ctstyle.dicom.suffixes import VOLUME_SUFFIXES
 from ctstyle.errors import CTStyleError
@@ -28,8 +29,6 @@ CT, SCOUT, SEG, RTSTRUCT, DICOMDIR, OTHER, DAMAGED = (
     "other",
     "damaged",
 )
-DICOM = "DICOM "
-"""Before the modality of DICOM files that are neither CT nor masks: `DICOM MR`."""
 PACKED_VOLUME, BAD_ZIP = "volume in a zip", "unreadable zip"
 
 KEPT = (
@@ -125,7 +124,7 @@ def _entry(container: Path, member: Member) -> Entry:
     except DAMAGE as error:
         reason = f"the DICOM header is damaged ({type(error).__name__})"
         return Entry(container, member.name, DAMAGED, reason=reason)
-    return Entry(container, member.name, f"{DICOM}{modality}")
+    return Entry(container, member.name, modality_name(modality))
 
 
 def _other(container: Path, path: str) -> Entry:
@@ -142,6 +141,8 @@ def _kept(dataset: pydicom.Dataset) -> pydicom.Dataset:
     if "TransferSyntaxUID" in dataset.file_meta:
         kept.file_meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
     kept.set_original_encoding(*dataset.original_encoding, dataset.original_character_set)
+    for keyword in ("SeriesInstanceUID", "SOPInstanceUID"):
+        setattr(kept, keyword, known_uid(_value(dataset, keyword)))
     for keyword in IDENTIFIERS:
         setattr(kept, keyword, _digest(_value(dataset, keyword)))
     return kept
@@ -162,10 +163,9 @@ def _mask_tags(file: DicomFile, modality: str) -> dict[str, Any]:
         images = [image for one in series for image in one.get("ContourImageSequence") or ()]
         segments = rtstruct.rois(file)
         frames = tuple(str(place.get("FrameOfReferenceUID") or "") for place in places)
-    tags = {
-        keyword: str(dataset.get(keyword) or "") for keyword in ("Modality", "SOPInstanceUID", "FrameOfReferenceUID")
-    }
+    tags = {keyword: str(dataset.get(keyword) or "") for keyword in ("Modality", "FrameOfReferenceUID")}
     return tags | {
+        "SOPInstanceUID": known_uid(dataset.get("SOPInstanceUID")),
         "PatientID": _digest(_value(dataset, "PatientID")),
         "references": tuple(str(one.get("SeriesInstanceUID") or "") for one in series),
         "instances": frozenset(str(image.get("ReferencedSOPInstanceUID") or "") for image in images),

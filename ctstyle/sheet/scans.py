@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ctstyle.dicom.geometry import DuplicatedSlices, GantryTilt, MissingSlices, MixedOrientation, UnequalSpacing
 from ctstyle.errors import CTStyleError
 from ctstyle.sheet.field import Field
 
@@ -49,15 +48,11 @@ class Unusable(CTStyleError):
     """A series that the reader will refuse, or should not be given."""
 
 
-MEASURED = (Unusable, MixedOrientation, DuplicatedSlices, MissingSlices, UnequalSpacing, GantryTilt)
-"""Errors that tell what they found in numbers and file names; others quote tags, and a tag can hold a name."""
-
-
 def reason_of(error: CTStyleError) -> str:
-    """The message of an error without its place, which stands before it in the sheet."""
-    sides = [("found", error.found if isinstance(error, MEASURED) else None), ("expected", error.expected)]
-    details = ", ".join(f"{name} {value}" for name, value in sides if value is not None)
-    return f"{error.what}{f' ({details})' if details else ''}{f'. {error.fix}' if error.fix else ''}"
+    """The message of an error with its files, which the sheet names, but without values of tags: one can be a name."""
+    if isinstance(error, Unusable):
+        return str(error)
+    return f"{error.where}: {error.public}" if error.where is not None else error.public
 
 
 def common_place(paths: Sequence[Path]) -> Path:

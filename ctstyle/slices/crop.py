@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ctstyle.errors import CTStyleError
+from ctstyle.errors import CTStyleError, Fact
 from ctstyle.slices.body import body_mask, tissue_threshold, trunk_mask
 from ctstyle.slices.resample import area_weights, inside_weights, resample
 from ctstyle.slices.window import Window
@@ -52,7 +52,7 @@ def outline(hu: np.ndarray, x_mm: np.ndarray, y_mm: np.ndarray, window: Window) 
 def _no_body(found: str, window: Window) -> NoBody:
     return NoBody(
         "no body in any slice",
-        found=found,
+        found=Fact(found),
         expected=f"tissue within the window {[window.low, window.high]}",
         fix="Look at the scan, and at the config key `slices: window_hu`.",
     )

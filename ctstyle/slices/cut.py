@@ -9,7 +9,7 @@ import pandas as pd
 
 from ctstyle.dicom.labels import UNNAMED_VERTEBRA
 from ctstyle.dicom.volume import AIR_HU, Volume
-from ctstyle.errors import CTStyleError
+from ctstyle.errors import CTStyleError, Fact
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.crop import NoBody, Outline, field, in_plane_fields, midline_mm, outline
 from ctstyle.slices.resample import area_weights, resample, resample_labels
@@ -138,7 +138,7 @@ def cut(
     if not body_mask(hu, settings.window).any():
         raise NoBody(
             f"no body in any of its {settings.orientation} slices",
-            found=f"a scan of {volume.hu.shape} voxels (z, y, x) of {_shown(volume.spacing_mm)} mm",
+            found=Fact(f"a scan of {volume.hu.shape} voxels (z, y, x) of {_shown(volume.spacing_mm)} mm"),
             expected="a scan that fills slices of this orientation with tissue",
             fix="A single sagittal image holds no axial slice: cut it with `slices: orientation: sagittal`.",
         )

@@ -28,7 +28,7 @@ def slice_scan(scan: Scan, settings: SliceSettings, files: ScanFiles, *, on_bad_
         if on_bad_scan == "fail":
             raise
         log.warning("scan %s is skipped: %s", scan.scan, error)
-        write_skipped(files, **names, reason=str(error), size_px=settings.size_px, spacing_mm=settings.spacing_mm)
+        write_skipped(files, **names, reason=error.public, size_px=settings.size_px, spacing_mm=settings.spacing_mm)
         return
     log.info("scan %s: %d %s slices of %s %s", scan.scan, len(hu), settings.orientation, scan.series, volume.hu.shape)
     write_scan(

@@ -140,7 +140,7 @@ FAULTS = {
     "gap": (
         change_frame(4, "PlanePositionSequence", "ImagePositionPatient", [-10, -20, 50]),
         geometry.MissingSlices,
-        "ct.dcm, frame 5: about 4 slices are missing",
+        "ct.dcm, frame 4: about 4 slices are missing",
     ),
     "duplicate": (
         change_frame(4, "PlanePositionSequence", "ImagePositionPatient", [-10, -20, 30]),

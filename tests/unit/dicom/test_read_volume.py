@@ -212,7 +212,7 @@ def test_one_of_several_series_in_a_folder_can_be_named(tmp_path):
     np.testing.assert_array_equal(read_volume(tmp_path / "series", series_uid=uid).hu, mine)
     with pytest.raises(sources.MixedSeries, match="series_uid"):
         read_volume(tmp_path / "series")
-    with pytest.raises(sources.NoCT, match=r"no CT image of this series .*1\.2\.9"):
+    with pytest.raises(sources.NoCT, match=r"1\.2\.9: no CT image of this series"):
         read_volume(tmp_path / "series", series_uid="1.2.9")
 
 
@@ -229,8 +229,8 @@ def test_empty_uids_do_not_break_the_series_apart(tmp_path):
 def test_acquisition_names_the_scanner_and_nobody_else(tmp_path):
     volume = read_volume(write(ct_series(random_hu()), tmp_path))
     assert volume.acquisition == {
-        "manufacturer": "ACME",
-        "model": "Tester 64",
+        "manufacturer": "SIEMENS",
+        "model": "Sensation 64",
         "kvp": 120.0,
         "kernel": "Br38f/3",
         "exposure_mas": 200.0,

@@ -83,7 +83,7 @@ def test_the_style_hint_and_the_summary_say_scanner_and_kernel(archive, capsys):
     save(series("a", Manufacturer="SIEMENS\t ", ConvolutionKernel="B40f"), archive / "a")
     rows, _, err = sheet_of(archive, capsys)
     assert rows[0].style_hint == "SIEMENS B40f"
-    for line in ("SIEMENS, Tester 64", "B40f", "1  120", "1  2.5", "1  1.5", "1 scans of 1 patients, 0 with a mask"):
+    for line in ("SIEMENS, Sensation 64", "B40f", "1  120", "1  2.5", "1  1.5", "1 scans of 1 patients, 0 with a mask"):
         assert line in err
 
 
@@ -201,7 +201,7 @@ def test_equal_identifiers_of_two_issuers_are_two_patients(archive, capsys):
 def test_a_hash_in_a_path_is_no_comment(archive, capsys):
     save(series("a"), archive / "case #1")
     rows, _, _ = sheet_of(archive, capsys)
-    assert rows[0].series == "archive/case #1" and rows[0].style_hint == "ACME Br38f/3"
+    assert rows[0].series == "archive/case #1" and rows[0].style_hint == "SIEMENS Br38f/3"
 
 
 def test_exit_codes(archive, capsys):
