@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ctstyle.dicom.frames import MissingTag, MultiFrame, Slice, missing_tag, tag_name
-from ctstyle.dicom.limits import LARGEST_SIDE, absurd_size, check_voxels
+from ctstyle.dicom.limits import LARGEST_SIDE, Fields, absurd_size, check_place, check_positions, check_voxels
 from ctstyle.errors import CTStyleError, Fact
 
 __all__ = [
@@ -31,6 +31,12 @@ TILT_TOLERANCE_DEG = 0.2
 """A stack that leans less against its normal counts as straight."""
 WANDER_TOLERANCE_MM = 1.0
 """No slice may lie further beside the line through the first and the last."""
+FIELDS = Fields(
+    f"{tag_name('PixelSpacing')}, {tag_name('ImagePositionPatient')}, {tag_name('SliceThickness')}",
+    tag_name("ImagePositionPatient"),
+    tag_name("ImageOrientationPatient"),
+)
+"""The tags that place the voxels of a series."""
 
 
 class MixedOrientation(CTStyleError):
@@ -68,13 +74,15 @@ def grid(slices: Sequence[Slice]) -> Grid:
     """Sort the slices of one series by position along their normal and check that they make a regular grid.
 
     File names, frame and instance numbers play no part. A single slice takes its thickness (SliceThickness) as spacing.
-    Raises MissingTag, MixedOrientation, DuplicatedSlices, MissingSlices, UnequalSpacing, GantryTilt, and AbsurdSize for
-    a volume larger than any CT.
+    Raises MissingTag, MixedOrientation, DuplicatedSlices, MissingSlices, UnequalSpacing, GantryTilt, AbsurdSize and
+    OutOfBounds for a volume that is no CT (`limits`).
     """
     size, spacing, axes = _common_plane(slices)
     row, column = axes
     normal = np.cross(row, column)
     positions = np.array([one.numbers("ImagePositionPatient", 3) for one in slices])
+    for one, position in zip(slices, positions, strict=True):
+        check_positions(position, where=one.name, field=FIELDS.position)
     along = positions @ normal
     order = np.argsort(along, kind="stable")
     slices = [slices[i] for i in order]
@@ -86,13 +94,16 @@ def grid(slices: Sequence[Slice]) -> Grid:
     else:
         step = _step(slices, along)
         _check_tilt(slices, positions, axes, step)
-    return Grid(
+    found = Grid(
         tuple(float(value) for value in positions[0]),
         (float(spacing[1]), float(spacing[0]), step),
         np.stack([row, column, normal], axis=1),
         (len(slices), *size),
         tuple(slices),
     )
+    place = (found.spacing_mm, found.origin_mm, found.direction)
+    check_place(found.shape[::-1], *place, where=slices[0].name, fields=FIELDS)
+    return found
 
 
 def _common_plane(slices: Sequence[Slice]) -> tuple[tuple[int, int], np.ndarray, np.ndarray]:

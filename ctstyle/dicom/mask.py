@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ctstyle.dicom import rtstruct, seg
+from ctstyle.dicom.boundary import reads_files
 from ctstyle.dicom.geometry import tag_name
 from ctstyle.dicom.index import DicomFile, index
 from ctstyle.dicom.items import Item
@@ -41,6 +42,7 @@ class MaskShape(CTStyleError):
     """The mask covers only a part of the CT: beyond it nobody looked for vertebrae."""
 
 
+@reads_files
 def read_mask(source: Path | str, volume: Volume, label_map: str, *, mask_uid: str = "") -> np.ndarray:
     """Labels uint8 `[z, y, x]` on the grid of `volume`, in TotalSegmentator's ids (`labels.VERTEBRA_NAMES`).
 
@@ -51,7 +53,7 @@ def read_mask(source: Path | str, volume: Volume, label_map: str, *, mask_uid: s
     "verse", and so are those of a 3D Slicer NRRD (`.seg.nrrd`) whose names tell a level.
 
     Raises NoMask, UnknownLabels, MaskOfAnotherPatient (PatientID), MaskFrameOfReference (FrameOfReferenceUID),
-    MaskElsewhere, MaskShape, and the errors of `index`, `seg`, `rtstruct` and `read.read_image`.
+    MaskElsewhere, MaskShape, and the errors of `index`, `seg`, `rtstruct`, `read.read_image` and `boundary`.
     """
     meaning = LabelMap.parse(label_map, where=source)
     source = Path(source)

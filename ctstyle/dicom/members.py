@@ -46,7 +46,8 @@ def members(source: Path) -> Iterator[list[Member]]:
     if source.is_dir():
         paths = sorted(path for path in source.rglob("*") if path.is_file())
         yield [Member(str(path), path.stat().st_size, lambda path=path: path.open("rb")) for path in paths]
-    elif not source.exists():
+    elif not source.is_file():
+        # pipes and devices would never end
         raise SourceMissing("no such file or folder", where=source, fix="Correct the path in the sheet of scans.")
     elif zipfile.is_zipfile(source):
         with _opened(source) as archive:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ctstyle.dicom.acquisition import image_type
 from ctstyle.dicom.frames import Slice, missing_tag, tag_name
+from ctstyle.dicom.limits import LARGEST_HU, check_largest, check_scale
 from ctstyle.dicom.volume import AIR_HU
 from ctstyle.dicom.words import UnsupportedPixels
 from ctstyle.errors import CTStyleError, Fact
@@ -55,7 +56,7 @@ class Scale:
 
     @classmethod
     def of(cls, one: Slice, bits: int) -> "Scale":
-        """The scale of a slice whose words have this many bits in use. Raises MissingRescale and MissingTag."""
+        """The scale of a slice with this many bits in use. Raises MissingRescale, MissingTag and OutOfBounds."""
         for keyword in ("RescaleSlope", "RescaleIntercept"):
             if not one.has(keyword):
                 raise MissingRescale(
@@ -68,6 +69,7 @@ class Scale:
         slope, intercept = (float(one.numbers(keyword)[0]) for keyword in ("RescaleSlope", "RescaleIntercept"))
         if slope == 0:
             raise missing_tag(one, "RescaleSlope", "a slope other than 0")
+        check_scale(slope, intercept, where=one.name, fields=(tag_name("RescaleSlope"), tag_name("RescaleIntercept")))
         return cls(bits, one.whole_number("PixelRepresentation", 0, 1) == 1, slope, intercept, _padding(one))
 
 
@@ -96,18 +98,24 @@ def stored_values(bits: int, signed: bool) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def hounsfield_table(scale: Scale) -> np.ndarray:
-    """Hounsfield units int16 of each of the 65,536 words; padding, and whatever lies below -1024 HU, is air, -1024.
+    """Hounsfield units int16 of each of the 65,536 words; padding, and whatever lies below -1024 HU, is air, -1024."""
+    return np.clip(np.rint(_rescaled(scale)), AIR_HU, np.iinfo(np.int16).max).astype(np.int16)
+
+
+@lru_cache(maxsize=4)
+def _rescaled(scale: Scale) -> np.ndarray:
+    """Hounsfield units float64 of each of the 65,536 words, those of padding -1024.
 
     A padding value may need bits beyond those in use (-2000 in a file of 12 bits), so it is sought in the whole word
     too.
     """
     values = stored_values(scale.bits, scale.signed)
-    table = np.clip(np.rint(values * scale.slope + scale.intercept), AIR_HU, np.iinfo(np.int16).max).astype(np.int16)
+    hounsfield = values * scale.slope + scale.intercept
     if scale.padding is not None:
         whole = stored_values(16, scale.signed)
         low, high = sorted(whole[list(scale.padding)])
-        table[((values >= low) & (values <= high)) | ((whole >= low) & (whole <= high))] = AIR_HU
-    return table
+        hounsfield[((values >= low) & (values <= high)) | ((whole >= low) & (whole <= high))] = AIR_HU
+    return hounsfield
 
 
 def display_table(scale: Scale, inverted: bool, window_hu: tuple[float, float]) -> np.ndarray:
@@ -162,13 +170,15 @@ def _shift(scale: Scale) -> Shift | None:
     return Shift.of(scale)
 
 
-def to_hounsfield(words: np.ndarray, scale: Scale) -> None:
-    """Turn words uint16 into Hounsfield units int16 in their place."""
+def to_hounsfield(words: np.ndarray, scale: Scale, *, where: object = None) -> None:
+    """Turn words uint16 into Hounsfield units int16 in their place. Raises OutOfBounds (`limits.check_largest`)."""
     shift = _shift(scale)
     if shift is not None:
         shift.apply(words)
-    else:
-        translate(words, hounsfield_table(scale))
+        return
+    if _rescaled(scale).max() > LARGEST_HU:
+        check_largest(float(_rescaled(scale)[words].max()), where=where)
+    translate(words, hounsfield_table(scale))
 
 
 def translate(words: np.ndarray, table: np.ndarray) -> None:

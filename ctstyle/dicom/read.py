@@ -2,20 +2,22 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ctstyle.dicom import metaimage, pixels
+from ctstyle.dicom import metaimage, pixels, volume_header
 from ctstyle.dicom.acquisition import acquisition
+from ctstyle.dicom.boundary import reads_files
 from ctstyle.dicom.frames import slices_of
 from ctstyle.dicom.geometry import Grid, grid
 from ctstyle.dicom.index import DicomFile, SourceMissing, TruncatedFile, index
 from ctstyle.dicom.known import known_uid
-from ctstyle.dicom.limits import LARGEST_RATIO, absurd_size, check_voxels
+from ctstyle.dicom.limits import LARGEST_RATIO, absurd_size, check_place, check_voxels
 from ctstyle.dicom.suffixes import DETACHED_SUFFIXES, VOLUME_SUFFIXES
 from ctstyle.dicom.threads import reading_threads
 from ctstyle.dicom.volume import AIR_HU, Volume
@@ -33,6 +35,7 @@ class NotThreeDimensional(CTStyleError):
     """A volume file with another number of dimensions or with several values per voxel."""
 
 
+@reads_files
 def read_volume(
     source: Path | str,
     *,
@@ -54,7 +57,8 @@ def read_volume(
 
     Raises a CTStyleError of its own for each fault: SourceMissing, NoCT, MixedSeries, TruncatedFile, UnsafeArchive
     (`index`); MissingTag, MultiFrame, MixedOrientation, DuplicatedSlices, MissingSlices, UnequalSpacing, GantryTilt
-    (`geometry`); UnsupportedPixels, MissingRescale, NotHounsfield, DisplayExport (`pixels`); NotThreeDimensional.
+    (`geometry`); UnsupportedPixels, MissingRescale, NotHounsfield, DisplayExport (`pixels`); NotThreeDimensional;
+    AbsurdSize, OutOfBounds (`limits`); and Unreadable for all else that a file can do (`boundary`).
     """
     for key, value, allowed in (("grey_values", grey_values, GREY_VALUES), ("burned_in", burned_in, BURNED_IN)):
         if value not in allowed:
@@ -103,7 +107,7 @@ def _hounsfield(series: Grid, grey_values: str, window_hu: tuple[float, float]) 
         read_words(file, [words[k] for k in places[file]])
         if not open_question:
             for k in places[file]:
-                pixels.to_hounsfield(words[k], scales[k])
+                pixels.to_hounsfield(words[k], scales[k], where=slices[k].name)
 
     _for_each(read, places)
     if not open_question:
@@ -118,7 +122,7 @@ def _hounsfield(series: Grid, grey_values: str, window_hu: tuple[float, float]) 
             inverted = one.text("PhotometricInterpretation") == "MONOCHROME1"
             pixels.translate(plane, pixels.display_table(scale, inverted, window_hu))
         else:
-            pixels.to_hounsfield(plane, scale)
+            pixels.to_hounsfield(plane, scale, where=one.name)
     return hu, shown
 
 
@@ -151,7 +155,7 @@ def _for_each(read: Callable[[DicomFile], None], files: Collection[DicomFile]) -
 
 def _read_file(source: Path, *, grey_values: str, window_hu: tuple[float, float]) -> Volume:
     image = read_image(source)
-    volume = Volume.from_sitk(image, acquisition={"modality": "CT"})
+    volume = Volume.from_sitk(image, where=source, acquisition={"modality": "CT"})
     if volume.hu.min() < 0:
         return dataclasses.replace(volume, hu=np.maximum(volume.hu, AIR_HU).astype(np.int16))
     if volume.hu.max() > pixels.DISPLAY_MAXIMUM or volume.hu.max() <= 1:
@@ -176,22 +180,48 @@ def _read_file(source: Path, *, grey_values: str, window_hu: tuple[float, float]
     return dataclasses.replace(volume, hu=shown, grey_values="display")
 
 
+@reads_files
 def read_image(source: Path) -> "SimpleITK.Image":
     """A three-dimensional scalar image file as a SimpleITK image.
 
-    Its header is read and held against the size of the file before memory is taken. Raises SourceMissing,
-    TruncatedFile, AbsurdSize and NotThreeDimensional.
+    Raises the errors of `image_reader`.
+    """
+    reader = image_reader(source)
+    with _itk_errors(source):
+        return reader.Execute()
+
+
+@reads_files
+def image_reader(source: Path) -> "SimpleITK.ImageFileReader":
+    """A reader that knows the header of an image file and has read no voxel.
+
+    The header is compared with the size of the file, and with what a CT can be, before memory is taken. Raises
+    SourceMissing, TruncatedFile, AbsurdSize, OutOfBounds and NotThreeDimensional.
     """
     import SimpleITK
 
     if not source.is_file():
         raise SourceMissing("no such file", where=source, fix="Correct the path in the sheet of scans.")
+    detached = volume_header.data_file(source)
+    if detached is not None and not detached.is_file():
+        raise TruncatedFile(
+            "the file that holds its voxels is missing", where=source, found=detached.name, fix="Copy both files again."
+        )
+    volume_header.check_header(source)
     reader = SimpleITK.ImageFileReader()
     reader.SetFileName(str(source))
-    try:
+    with _itk_errors(source):
         reader.ReadImageInformation()
         _check_claim(source, reader)
-        return reader.Execute()
+    place = (reader.GetSpacing(), reader.GetOrigin(), np.reshape(reader.GetDirection(), (3, 3)))
+    check_place(reader.GetSize(), *place, where=source, fields=volume_header.fields_of(source))
+    return reader
+
+
+@contextmanager
+def _itk_errors(source: Path) -> Iterator[None]:
+    try:
+        yield
     except (RuntimeError, MemoryError) as error:
         reason = (str(error).strip().splitlines() or ["no memory"])[-1].strip()
         raise TruncatedFile(
@@ -223,8 +253,9 @@ def _check_claim(source: Path, reader: "SimpleITK.ImageFileReader") -> None:
         )
     kind = SimpleITK.GetPixelIDValueAsString(reader.GetPixelID())
     claimed = math.prod(size) * next((bits // 8 for bits in (16, 32, 64) if f"{bits}-bit" in kind), 1)
-    held = source.stat().st_size
-    if source.suffix.lower() not in DETACHED_SUFFIXES and claimed > LARGEST_RATIO * held:
+    detached = volume_header.data_file(source)
+    held = (detached or source).stat().st_size
+    if (detached or source.suffix.lower() not in DETACHED_SUFFIXES) and claimed > LARGEST_RATIO * held:
         raise absurd_size(
             "a volume that its file cannot hold",
             where=source,

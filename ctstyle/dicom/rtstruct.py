@@ -11,6 +11,7 @@ from ctstyle.dicom.geometry import tag_name
 from ctstyle.dicom.index import DicomFile
 from ctstyle.dicom.items import DAMAGE, Item
 from ctstyle.dicom.labels import Segment
+from ctstyle.dicom.limits import check_positions
 from ctstyle.dicom.volume import Volume
 from ctstyle.errors import CTStyleError, Fact
 
@@ -56,8 +57,8 @@ def rasterise(file: DicomFile, labels: dict[int, int], volume: Volume) -> np.nda
     A voxel belongs to an ROI where its centre lies inside an odd number of the ROI's contours of a plane, or exactly on
     one of them; holes may be contours of their own or keyholes. A slice takes the nearest plane within half a spacing,
     the slices' own or, where it is wider (up to WIDEST_PLANE_MM), that of the ROI's planes. Where ROIs overlap the
-    higher label wins. Points and open contours are passed over and logged. Raises UnreadableStructures and
-    TruncatedFile.
+    higher label wins. Points and open contours are passed over and logged. Raises UnreadableStructures, OutOfBounds
+    and TruncatedFile.
     """
     painted = np.zeros(volume.hu.shape, np.uint8)
     to_voxels = np.linalg.inv(np.asarray(volume.direction) * np.asarray(volume.spacing_mm))
@@ -162,6 +163,7 @@ def _points(contour: Item) -> np.ndarray:
         raise _bad_points(contour, Fact(f"{values.size} values for {said} points"))
     if not np.isfinite(values).all():
         raise _bad_points(contour, Fact("values that are no finite numbers"))
+    check_positions(values, where=contour.file.name, field=tag_name("ContourData"))
     return values.reshape(-1, 3)
 
 

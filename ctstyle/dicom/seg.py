@@ -9,10 +9,11 @@ from pydicom.pixels import iter_pixels
 
 from ctstyle.dicom.anatomy import described
 from ctstyle.dicom.decoders import PYDICOM_PLUGIN
-from ctstyle.dicom.geometry import tag_name
+from ctstyle.dicom.geometry import FIELDS, tag_name
 from ctstyle.dicom.index import DicomFile, TruncatedFile
 from ctstyle.dicom.items import DAMAGE, Item
 from ctstyle.dicom.labels import LARGEST_NUMBER, Segment
+from ctstyle.dicom.limits import check_place, check_positions
 from ctstyle.dicom.volume import Volume
 from ctstyle.errors import CTStyleError, Fact
 
@@ -64,7 +65,7 @@ def read_frames(file: DicomFile, labels: dict[int, int], volume: Volume) -> Fram
     Where segments overlap the higher label wins. A fractional segmentation (probability or occupancy) counts where it
     reaches half of MaximumFractionalValue; the pixels of a LABELMAP are segment numbers. Frames on the planes of the CT
     are taken one by one (a SEG may hold every second slice only); otherwise they must be equally spaced. Frames of
-    other segments are never decoded. Raises TruncatedFile and UnreadableSegmentation.
+    other segments are never decoded. Raises TruncatedFile, UnreadableSegmentation and OutOfBounds.
     """
     header = Item(file, file.header)
     groups = header.items("PerFrameFunctionalGroupsSequence")
@@ -91,14 +92,16 @@ def read_frames(file: DicomFile, labels: dict[int, int], volume: Volume) -> Fram
     if abs(turns - turns[0]).max() > 1e-3 or abs(sizes - sizes[0]).max() > 1e-3:
         raise _unreadable(file, "ImageOrientationPatient", Fact("frames of different orientation or pixel spacing"))
     direction = _direction(file, turns[0])
-    if not ((sizes[0] > 1e-3) & (sizes[0] < 1e3)).all():
-        raise _unreadable(file, "PixelSpacing", sizes[0].tolist())
+    check_positions(places.ravel(), where=file.name, field=FIELDS.position)
     along = places @ direction[:, 2]
     step = _step(along, direction[:, 2], places, volume, _places(groups[wanted[0]], shared, "PixelMeasuresSequence"))
+    spacing = (float(sizes[0][1]), float(sizes[0][0]), step)
     span = np.ptp(along) / step
     if not span * rows * columns < LARGEST_GRID:
         raise _unreadable(file, "ImagePositionPatient", Fact(f"frames over {np.ptp(along):g} mm"))
     plane = np.rint((along - along.min()) / step).astype(int)
+    size = (columns, rows, int(plane.max()) + 1)
+    check_place(size, spacing, places[along.argmin()], direction, where=file.name, fields=FIELDS)
     canvas = np.zeros((plane.max() + 1, rows, columns), np.uint8)
     for target, frame, pixels in zip(
         plane, wanted, _decoded(header, wanted, (rows, columns), len(groups)), strict=True
@@ -108,7 +111,7 @@ def read_frames(file: DicomFile, labels: dict[int, int], volume: Volume) -> Fram
     return Frames(
         canvas,
         tuple(float(value) for value in places[along.argmin()]),
-        (float(sizes[0][1]), float(sizes[0][0]), step),
+        spacing,
         direction,
     )
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ctstyle.dicom.limits import check_largest
+
 if TYPE_CHECKING:
     import SimpleITK
 
@@ -42,15 +44,20 @@ class Volume:
         return to_sitk(self.hu, self)
 
     @classmethod
-    def from_sitk(cls, image: "SimpleITK.Image", **fields: Any) -> "Volume":
-        """The volume of a three-dimensional SimpleITK image; values are rounded and clipped to int16, NaN is air."""
+    def from_sitk(cls, image: "SimpleITK.Image", *, where: object = None, **fields: Any) -> "Volume":
+        """The volume of a three-dimensional SimpleITK image; values are rounded and clipped to int16, NaN is air.
+
+        Raises OutOfBounds for values that no CT has (`limits.check_largest`).
+        """
         import SimpleITK
 
         values = SimpleITK.GetArrayViewFromImage(image)
         limits = np.iinfo(np.int16)
         hu = np.empty(values.shape, np.int16)
         for plane, out in zip(values, hu, strict=True):  # one by one: rounding widens them
-            out[:] = np.clip(np.rint(np.nan_to_num(plane, nan=AIR_HU)), limits.min, limits.max)
+            known = np.nan_to_num(plane, nan=AIR_HU, posinf=np.inf)
+            check_largest(float(known.max()), where=where)
+            out[:] = np.clip(np.rint(known), limits.min, limits.max)
         return cls(
             hu=hu,
             origin_mm=image.GetOrigin(),

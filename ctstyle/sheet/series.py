@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ctstyle.dicom import pixels
 from ctstyle.dicom.acquisition import acquisition
+from ctstyle.dicom.boundary import named_errors
 from ctstyle.dicom.frames import Slice, slices_of
 from ctstyle.dicom.geometry import DuplicatedSlices, Grid, grid
 from ctstyle.dicom.words import bits_in_use
@@ -56,7 +57,8 @@ def find_series(entries: Iterable[Entry]) -> tuple[list[CTScan], list[LeftOut]]:
             try:
                 if copied is not None:
                     raise Unusable("a copy of another series", found=copied.path)
-                kept.append(_scan(uid, place, files, seen, instances))
+                with named_errors(place):
+                    kept.append(_scan(uid, place, files, seen, instances))
             except CTStyleError as error:
                 left_out.append(LeftOut(str(place), reason_of(error)))
         scans += kept

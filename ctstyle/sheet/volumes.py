@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ctstyle.dicom.boundary import named_errors
 from ctstyle.dicom.pixels import DISPLAY_MAXIMUM
+from ctstyle.dicom.read import image_reader, read_image
+from ctstyle.errors import CTStyleError
 from ctstyle.sheet import names
 from ctstyle.sheet.field import Field
-from ctstyle.sheet.scans import CTScan, LeftOut
+from ctstyle.sheet.scans import CTScan, LeftOut, reason_of
 
 if TYPE_CHECKING:
     import SimpleITK
@@ -70,20 +73,17 @@ def find_volumes(paths: Iterable[Path], roots: Sequence[Path]) -> tuple[list[CTS
 def _look(path: Path, subject: str) -> CTScan | LabelFile | LeftOut:
     import SimpleITK
 
-    reader = SimpleITK.ImageFileReader()
-    reader.SetFileName(str(path))
     try:
-        reader.ReadImageInformation()
-        if reader.GetDimension() != 3 or reader.GetNumberOfComponents() != 1:
-            return LeftOut(str(path), "not a volume of single values (3 dimensions, 1 value per voxel)")
-        field = _field(reader)
-        *plane, slices = reader.GetSize()
-        reader.SetExtractSize((*plane, min(slices, LOOK)))
-        values = SimpleITK.GetArrayFromImage(reader.Execute())
-        if values.min() >= 0:
-            values = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))
-    except RuntimeError:
-        return LeftOut(str(path), "the file cannot be read (cut off or damaged)")
+        with named_errors(path):
+            reader = image_reader(path)
+            field = _field(reader)
+            *plane, slices = reader.GetSize()
+            reader.SetExtractSize((*plane, min(slices, LOOK)))
+            values = SimpleITK.GetArrayFromImage(reader.Execute())
+            if values.min() >= 0:
+                values = SimpleITK.GetArrayFromImage(read_image(path))
+    except CTStyleError as error:
+        return LeftOut(str(path), reason_of(error))
     low, high = float(values.min()), float(values.max())
     if low < 0:
         return _scan(path, field, subject)

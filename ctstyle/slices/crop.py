@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ctstyle.dicom.limits import LARGEST_OUTLINE_VOXELS, check_resampled
 from ctstyle.errors import CTStyleError, Fact
 from ctstyle.slices.body import body_mask, tissue_threshold, trunk_mask
 from ctstyle.slices.resample import area_weights, inside_weights, resample
@@ -37,9 +38,10 @@ def outline(hu: np.ndarray, x_mm: np.ndarray, y_mm: np.ndarray, window: Window) 
     """The trunk in axial planes `[n, y, x]` (int16 HU) with pixel centres at `x_mm` (leftwards) and `y_mm` (backwards).
 
     HU are clipped to the window before they are averaged, so that the skin lies at the same place in a display export.
-    Raises NoBody where no plane shows tissue.
+    Raises NoBody where no plane shows tissue, and OutOfBounds where the planes are larger than any body.
     """
     x, y = lattice(x_mm, OUTLINE_SPACING_MM), lattice(y_mm, OUTLINE_SPACING_MM)
+    check_resampled((len(hu), len(y), len(x)), LARGEST_OUTLINE_VOXELS)
     columns, rows = (inside_weights(area_weights(at, to, OUTLINE_SPACING_MM)) for at, to in ((x_mm, x), (y_mm, y)))
     planes = np.stack([resample(window.clip(plane), rows, columns, outside=window.low) for plane in hu])
     # arms would pull the midline

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ctstyle.dicom.labels import UNNAMED_VERTEBRA
+from ctstyle.dicom.limits import LARGEST_CUT_VOXELS, check_resampled
 from ctstyle.dicom.volume import AIR_HU, Volume
 from ctstyle.errors import CTStyleError, Fact
 from ctstyle.slices.body import body_mask
@@ -119,7 +120,7 @@ def cut(
     Rows: `index`, `orientation`, `position_mm` (LPS, along the slice normal), `row0_mm` and `column0_mm` (LPS, centre
     of the first row and column), `sop_instance_uid` (empty where a slice crosses several files), `level` (label id of
     the vertebra nearest along the body axis, 0 = none), `foreground_px`, `sha256` (of the HU bytes, then the label
-    bytes). Raises `crop.NoBody` and NoLabels.
+    bytes). Raises `crop.NoBody`, NoLabels and OutOfBounds.
     """
     straight = straighten(volume, labels)
     centroids = level_centroids(straight.labels, straight.centres(2))
@@ -232,6 +233,7 @@ _PLANES = {"axial": _axial, "sagittal": _sagittal}
 
 
 def _resample(planes, rows: np.ndarray, columns: np.ndarray, window: Window) -> tuple[np.ndarray, np.ndarray]:
+    check_resampled((len(planes), len(rows), len(columns)), LARGEST_CUT_VOXELS)
     hu = np.stack([window.clip(resample(plane, rows, columns, outside=AIR_HU)) for plane, _ in planes])
     return hu, np.stack([resample_labels(plane, rows, columns) for _, plane in planes])
 

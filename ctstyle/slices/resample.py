@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ctstyle.dicom.limits import LARGEST_OUTLINE_VOXELS, check_resampled
+
 
 def area_weights(centres_mm: np.ndarray, lattice_mm: np.ndarray, spacing_mm: float) -> np.ndarray:
     """Weights float64 `[len(lattice_mm), len(centres_mm)]` that resample one axis.
@@ -9,8 +11,10 @@ def area_weights(centres_mm: np.ndarray, lattice_mm: np.ndarray, spacing_mm: flo
     The input samples lie at `centres_mm` (equally spaced, ascending), the output samples at `lattice_mm`, `spacing_mm`
     apart. Where the output is coarser, every output is the mean of the input over its own width (an input sample
     counts by the part of its width that lies inside): this is the anti-aliasing. Where it is finer, it is linear
-    interpolation. The rows sum to 1 inside the input and to less where an output reaches outside.
+    interpolation. The rows sum to 1 inside the input and to less where an output reaches outside. Raises OutOfBounds
+    for more weights than memory is taken for.
     """
+    check_resampled((len(lattice_mm), len(centres_mm)), LARGEST_OUTLINE_VOXELS)
     step_mm = float(centres_mm[-1] - centres_mm[0]) / max(len(centres_mm) - 1, 1) or spacing_mm
     distance = abs(lattice_mm[:, None] - centres_mm[None, :])
     if spacing_mm < step_mm:

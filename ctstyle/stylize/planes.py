@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ctstyle.dicom.limits import LARGEST_PLANE_PX, check_resampled
 from ctstyle.dicom.volume import Volume
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.crop import lattice
@@ -31,12 +32,14 @@ class Planes:
 
     @classmethod
     def of(cls, volume: Volume, settings: SliceSettings) -> "Planes":
-        """The planes in the orientation and at the spacing of `settings`."""
+        """The planes in the orientation and at the spacing of `settings`. Raises OutOfBounds for planes too large."""
         straight, sagittal = straighten(volume, None), settings.orientation == "sagittal"
+        axes = (2, 1) if sagittal else (1, 0)
+        lattices = [lattice(straight.centres(axis), settings.spacing_mm) for axis in axes]
+        check_resampled([len(pixels) for pixels in lattices], LARGEST_PLANE_PX)
         down, up = [], []
-        for axis in (2, 1) if sagittal else (1, 0):
+        for axis, pixels in zip(axes, lattices, strict=True):
             voxels = straight.centres(axis)
-            pixels = lattice(voxels, settings.spacing_mm)
             down.append(inside_weights(area_weights(voxels, pixels, settings.spacing_mm)))
             up.append(inside_weights(area_weights(pixels, voxels, float(straight.step_mm[axis]))))
         return cls(straight, settings.window, sagittal, tuple(down), tuple(up))

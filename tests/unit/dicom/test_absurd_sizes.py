@@ -62,7 +62,7 @@ def test_a_series_larger_than_any_is_refused(tmp_path):
 
 
 def test_raw_pixels_that_the_file_cannot_hold(tmp_path):
-    path = one_slice(tmp_path / "ct.dcm", Rows=8000, Columns=8000)
+    path = one_slice(tmp_path / "ct.dcm", Rows=8000, Columns=8000, PixelSpacing=[0.1, 0.1])
     with pytest.raises(TruncatedFile, match="expected 128000000 bytes of pixel data"):
         read_volume(path)
 
@@ -71,6 +71,7 @@ def test_compressed_pixels_that_the_file_cannot_hold(tmp_path):
     dataset = ct_series(random_hu(shape=(1, 16, 16)))[0]
     dataset.compress(RLELossless, encoding_plugin="pylibjpeg")
     dataset.Rows = dataset.Columns = 8000
+    dataset.PixelSpacing = [0.1, 0.1]
     dataset.save_as(tmp_path / "ct.dcm")
     with pytest.raises(AbsurdSize, match=r"more pixels than the file can hold.*found 1 x 8000 x 8000 pixels"):
         read_volume(tmp_path / "ct.dcm")

@@ -179,7 +179,7 @@ def test_values_beyond_16_bits_are_clipped_and_do_not_wrap(tmp_path, signed):
     stored = np.linspace(-32768 if signed else 0, 32767 if signed else 65535, 64).reshape(8, 8)
     dataset = ct_series(random_hu(shape=(1, 8, 8)))[0]
     set_pixels(dataset, stored.astype(np.int16 if signed else np.uint16))
-    dataset.RescaleSlope = 3
+    dataset.RescaleSlope = 2
     path = one_file(dataset, tmp_path / "ct.dcm")
     np.testing.assert_array_equal(read_volume(path).hu, np.clip(by_simpleitk(path), -1024, 32767))
 

@@ -11,6 +11,7 @@ from pydicom.tag import Tag
 
 from ctstyle.dicom import mask as masks
 from ctstyle.dicom.labels import UnknownLabels
+from ctstyle.dicom.limits import OutOfBounds
 from ctstyle.dicom.mask import read_mask
 from ctstyle.dicom.rtstruct import MOST_POINTS, UnreadableStructures
 from ctstyle.dicom.volume import Volume
@@ -286,7 +287,7 @@ def unnumbered(dataset):
         (points_cut, UnreadableStructures, "found 9 values for 4 points"),
         (data(["1", "2", "nan"] * 4), UnreadableStructures, "no finite numbers"),
         (data(["1", "2", "1e999"] * 4), UnreadableStructures, "no finite numbers"),
-        (data(["1e300", "2", "3", *"123123123"]), UnreadableStructures, "not lie in the plane"),
+        (data(["1e300", "2", "3", *"123123123"]), OutOfBounds, "ContourData .*found 1e.300"),
         (
             data(["1"] * 3 * (MOST_POINTS + 1), NumberOfContourPoints=None),
             UnreadableStructures,

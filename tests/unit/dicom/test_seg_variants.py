@@ -12,6 +12,7 @@ from pydicom.sr.codedict import codes
 from ctstyle.dicom import mask as masks
 from ctstyle.dicom.index import TruncatedFile
 from ctstyle.dicom.labels import UnknownLabels
+from ctstyle.dicom.limits import OutOfBounds
 from ctstyle.dicom.mask import read_mask
 from ctstyle.dicom.read import read_volume
 from ctstyle.dicom.seg import UnreadableSegmentation
@@ -272,16 +273,16 @@ def tags(**values):
         (tags(Rows=65535, Columns=65535), UnreadableSegmentation, "found 65535 x 65535 pixels"),
         (tags(Rows=0), UnreadableSegmentation, "found 0 x 35 pixels"),
         (tags(Rows=34), TruncatedFile, "expected 3 frames of 34 x 35 pixels"),
-        (tags(Columns=6000), TruncatedFile, "expected 3 frames of 33 x 6000 pixels"),
+        (tags(Columns=600), TruncatedFile, "expected 3 frames of 33 x 600 pixels"),
         (tags(BitsAllocated=1, BitsStored=1, HighBit=0, Rows=1000), TruncatedFile, "bytes of PixelData"),
         (tags(SegmentSequence=[]), UnknownLabels, "found no segment"),
         (tags(MaximumFractionalValue=0), UnreadableSegmentation, "MaximumFractionalValue"),
         (tags(SharedFunctionalGroupsSequence=[]), UnreadableSegmentation, "no value for a frame"),
-        (place([0, 0, "1e300"]), UnreadableSegmentation, "frames over 1e.300 mm"),
+        (place([0, 0, "1e300"]), OutOfBounds, "ImagePositionPatient .*found 1e.300"),
         (place([0, 0]), UnreadableSegmentation, "ImagePositionPatient"),
-        (place([-10, -20, "1e9"]), UnreadableSegmentation, "found frames over 1e.09 mm"),
-        (pixel_spacing([0, 1]), UnreadableSegmentation, "PixelSpacing"),
-        (pixel_spacing([1.5, -1.5]), UnreadableSegmentation, "PixelSpacing"),
+        (place([-10, -20, "9e4"]), OutOfBounds, "larger than any patient.*89972"),
+        (pixel_spacing([0, 1]), OutOfBounds, "PixelSpacing"),
+        (pixel_spacing([1.5, -1.5]), OutOfBounds, "PixelSpacing"),
         (orientation([0, 0, 0, 0, 0, 0]), UnreadableSegmentation, "ImageOrientationPatient"),
         (orientation([1, 0, 0, 1, 0, 0]), UnreadableSegmentation, "ImageOrientationPatient"),
         (tags(SamplesPerPixel=3), TruncatedFile, "cut off or damaged"),
