@@ -26,6 +26,7 @@ from ctstyle.encoders.plan import WeightsDigestMismatch, WeightsUnavailable, che
 from ctstyle.encoders.registry import ENCODERS, encoder_spec
 from ctstyle.initialise import he_initialise
 from ctstyle.provenance.digest import sha256_file
+from ctstyle.tensors import save_tensors
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Weights:
         """Write `path` (safetensors) and the metadata beside it (same name, `.json`)."""
         path = Path(path)
         state = {key: value.detach().cpu().contiguous() for key, value in self.state.items()}
-        safetensors.torch.save_file(state, path)
+        save_tensors(state, path)
         path.with_suffix(".json").write_text(json.dumps(self.metadata(), indent=1, ensure_ascii=False) + "\n")
 
     @classmethod
@@ -152,7 +153,7 @@ def imagenet(name: str, *, folder: Path, address: str = IMAGENET_ADDRESS, timeou
 def inception(*, folder: Path, path: Path, address: str = IMAGENET_ADDRESS, timeout_s: float = 30.0) -> None:
     """torchvision's Inception-v3 (IMAGENET1K_V1) as safetensors at `path`; raises as `imagenet` does."""
     fetched, _ = _torchvision_file(INCEPTION_FILE, Path(folder), address, timeout_s)
-    safetensors.torch.save_file(_load_tensors(fetched), path)
+    save_tensors(_load_tensors(fetched), path)
 
 
 def _torchvision_file(name: str, folder: Path, address: str, timeout_s: float) -> tuple[Path, str]:

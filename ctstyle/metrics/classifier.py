@@ -37,6 +37,7 @@ from ctstyle.metrics.inception import (
 from ctstyle.optimise import AdamW
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.window import Window
+from ctstyle.tensors import save_tensors
 
 SETTLING_BATCHES = 8
 
@@ -116,7 +117,7 @@ class Classifier:
     def save(self, path: Path) -> None:
         """Write the tensors (safetensors), with what `load` needs in the header of the file."""
         kept = {key: getattr(self, key) for key in _KEPT}
-        safetensors.torch.save_file(_tensors(self.network), path, metadata={"classifier": json.dumps(kept)})
+        save_tensors(_tensors(self.network), path, {"classifier": json.dumps(kept)})
 
     @classmethod
     def load(cls, path: Path, *, device: torch.device | str = "cpu") -> "Classifier":

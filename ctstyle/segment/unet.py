@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from ctstyle.errors import CTStyleError
 from ctstyle.segment.residual import UNet
+from ctstyle.tensors import save_tensors
 
 CLASSES = 2
 NORMS = ("none", "instance")
@@ -97,7 +97,7 @@ def require_size(height: int, width: int, settings: UNetSettings) -> None:
 def save_unet(network: UNet, settings: UNetSettings, path: Path) -> None:
     """Write the weights as safetensors; the settings stand in its metadata, so the file alone rebuilds the network."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    save_file(tensors, str(path), metadata={"unet": json.dumps(asdict(settings), sort_keys=True)})
+    save_tensors(tensors, path, {"unet": json.dumps(asdict(settings), sort_keys=True)})
 
 
 def load_unet(path: Path) -> tuple[UNet, UNetSettings]:

@@ -21,6 +21,7 @@ from ctstyle.encoders.weights import Weights, state_digest
 from ctstyle.settings import build
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.cut import SliceSettings
+from ctstyle.tensors import save_tensors
 from ctstyle.transfer.about import FORMAT, VERSION, NotABundle, read_about
 from ctstyle.transfer.decoder import Decoder
 from ctstyle.transfer.generator import Generator
@@ -109,7 +110,7 @@ class Bundle:
             "slices": dataclasses.asdict(self.slices),
             "styles": [{key: getattr(one, key) for key in ("name", "hint", "slices")} for one in self.styles.values()],
         }
-        safetensors.torch.save_file(state, path, metadata={"ctstyle": json.dumps(about, sort_keys=True)})
+        save_tensors(state, path, {"ctstyle": json.dumps(about, sort_keys=True)})
 
     @classmethod
     def load(cls, path: Path, device: torch.device | str = "cpu") -> "Bundle":

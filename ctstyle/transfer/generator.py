@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ctstyle.device import place
 from ctstyle.encoders.network import Encoder
 from ctstyle.errors import CTStyleError
+from ctstyle.tensors import save_tensors
 from ctstyle.transfer.adain import channel_statistics, restyle
 from ctstyle.transfer.decoder import Decoder
 
@@ -143,7 +144,7 @@ class Generator(nn.Module):
             **metadata,
         }
         state = {key: value.detach().cpu().contiguous() for key, value in self.decoder.state_dict().items()}
-        safetensors.torch.save_file(state, path, metadata={"ctstyle": json.dumps(kept, sort_keys=True)})
+        save_tensors(state, path, {"ctstyle": json.dumps(kept, sort_keys=True)})
 
     @classmethod
     def load(cls, path: Path, encoder: Encoder) -> "Generator":

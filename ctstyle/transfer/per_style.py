@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ctstyle.device import place
 from ctstyle.encoders.network import Encoder
 from ctstyle.errors import CTStyleError
+from ctstyle.tensors import save_tensors
 from ctstyle.transfer.generator import WrongGenerator, read_metadata
 from ctstyle.transfer.material import Material
 
@@ -97,7 +98,7 @@ class NetworkPerStyle(nn.Module, ABC):
         """Write all networks (safetensors) with what is needed to load them; `metadata` is any JSON beside it."""
         kept = {"kind": self.kind, "styles": self.styles, **self.about(), **metadata}
         state = {key: value.detach().cpu().contiguous() for key, value in self.networks.state_dict().items()}
-        safetensors.torch.save_file(state, path, metadata={"ctstyle": json.dumps(kept, sort_keys=True)})
+        save_tensors(state, path, {"ctstyle": json.dumps(kept, sort_keys=True)})
 
     @classmethod
     def load(cls, path: Path, encoder: Encoder) -> Self:
