@@ -14,6 +14,7 @@ from pathlib import Path
 from ctstyle.audit import checks, reproduce
 from ctstyle.audit.evidence import gather
 from ctstyle.audit.explain import explain
+from ctstyle.audit.fingerprints import check_fingerprints
 from ctstyle.audit.place import RECORDS
 from ctstyle.audit.report import Audit, as_json, as_text
 from ctstyle.audit.seal import check_seal, root_of
@@ -67,6 +68,7 @@ def audit(
         *checks.check_dependencies(evidence),
         *checks.check_sources(evidence),
         *checks.check_code(evidence),
+        *check_fingerprints(evidence),
         *checks.check_commit(evidence),
         *checks.check_environment(evidence),
         *check_separation(evidence),

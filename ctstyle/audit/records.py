@@ -43,6 +43,7 @@ class Record:
     path: Path
     rule: str
     wildcards: Mapping[str, str]
+    params: Mapping[str, Any]
     subjects: Mapping[str, str]
     keys: Mapping[str, str]
     inputs: tuple[Dependency, ...]
@@ -125,7 +126,7 @@ def parse_record(path: Path, statement: Any) -> Record:
             dirty = bool(_at(one, "annotations", dict, default={}).get("dirty", False))
             continue
         dependency = Dependency(role=_at(one, "name", str, where=uri), name=_name(uri), sha256=_sha256(one, uri))
-        (code if uri.startswith("code:") else inputs).append(dependency)
+        (code if dependency.role == uri else inputs).append(dependency)
     subjects, keys = {}, {}
     for number, one in enumerate(_at(statement, "subject", list)):
         name = _name(_at(one, "name", str, where=f"subject {number}"))
@@ -139,6 +140,7 @@ def parse_record(path: Path, statement: Any) -> Record:
         path=path,
         rule=_at(build, "externalParameters.rule", str),
         wildcards={key: str(value) for key, value in _at(build, "externalParameters.wildcards", dict).items()},
+        params=_at(build, "externalParameters.params", dict),
         subjects=subjects,
         keys=keys,
         inputs=tuple(inputs),

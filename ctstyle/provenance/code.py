@@ -4,11 +4,12 @@ Snakemake does not notice an edited module behind an unchanged script; with this
 """
 
 import functools
-import hashlib
 import re
 from pathlib import Path
 
 from ctstyle.errors import CTStyleError
+from ctstyle.provenance.digest import sha256_file
+from ctstyle.provenance.fingerprint import listing_digest
 
 PACKAGE = "ctstyle"
 
@@ -67,6 +68,14 @@ def modules_of(script: Path, root: Path) -> dict[str, Path]:
 @functools.cache
 def code_digest(script: Path, root: Path) -> str:
     """SHA-256 over the script and its modules, by name and content; where they lie does not matter."""
+    return listing_digest((name.removeprefix("code:"), sha256) for name, sha256 in code_dependencies(script, root))
+
+
+def code_dependencies(script: Path, root: Path) -> list[tuple[str, str]]:
+    """(`code:` name, SHA-256) of a script and of every module of the library it imports, sorted by name.
+
+    Raises UnknownScript.
+    """
     if not script.is_file():
         raise UnknownScript("no such script", where=script, fix="Name the script as the rule that runs it.")
     modules = modules_of(script, root)
@@ -74,10 +83,9 @@ def code_digest(script: Path, root: Path) -> str:
         raise UnknownScript(
             "the script imports nothing of the library", where=script, found="no module", expected=f"import {PACKAGE}"
         )
-    digest = hashlib.sha256(script.read_bytes())
-    for name in sorted(modules):
-        digest.update(name.encode() + b"\0" + hashlib.sha256(modules[name].read_bytes()).digest())
-    return digest.hexdigest()
+    return sorted(
+        (f"code:{file.relative_to(root).as_posix()}", sha256_file(file)) for file in {script, *modules.values()}
+    )
 
 
 @functools.cache

@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from ctstyle.errors import CTStyleError
+from ctstyle.provenance.fingerprint import listing_digest
 
 SETTLED_NS = 2_000_000_000
 """A file that changed less than this before it was hashed is not remembered: the clock of some file systems (2 s on
@@ -131,8 +132,7 @@ def _files_of(path: Path) -> list[Path]:
 def _joined(path: Path, files: list[Path], found: dict[Path, str]) -> str:
     if files == [path]:
         return found[path]
-    lines = sorted((file.relative_to(path).as_posix(), found[file]) for file in files)
-    return hashlib.sha256("".join(f"{sha256}  {name}\n" for name, sha256 in lines).encode()).hexdigest()
+    return listing_digest((file.relative_to(path).as_posix(), found[file]) for file in files)
 
 
 def _place(file: Path) -> bytes:

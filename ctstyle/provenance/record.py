@@ -4,14 +4,13 @@ An in-toto Statement v1 with a SLSA Provenance v1 predicate (https://slsa.dev/sp
 """
 
 import getpass
-import hashlib
 import json
 import math
 import platform
 import re
 import socket
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,8 +18,8 @@ from typing import Any
 
 import ctstyle
 from ctstyle.errors import CTStyleError
-from ctstyle.provenance.code import modules_of
-from ctstyle.provenance.digest import sha256_file
+from ctstyle.provenance.code import code_dependencies
+from ctstyle.provenance.fingerprint import fingerprint
 from ctstyle.provenance.machine import cards, commit_of, imported_packages, processor
 from ctstyle.provenance.names import Names
 
@@ -145,42 +144,7 @@ def job_fingerprint(job: Job, input_digests: Mapping[Path, str], *, private: Map
     """The fingerprint of a job, also before it has run; the `invocationId` of its record."""
     private = private_words() if private is None else private
     inputs = _named_inputs(job, input_digests)
-    return fingerprint(job.rule, job.wildcards, _told_params(job, private), inputs)
-
-
-def fingerprint(
-    rule: str, wildcards: Mapping[str, str], params: Mapping[str, Any], inputs: Iterable[tuple[str, str, str]]
-) -> str:
-    """SHA-256 over what decides a job's result: rule, wildcards, params (the code digest among them) and inputs.
-
-    `inputs` are (key of the rule, public name, SHA-256); their order does not matter. No time and no absolute path
-    enters, so the same work has the same fingerprint on every run and machine.
-    """
-    known = {
-        "rule": rule,
-        "wildcards": plain(wildcards),
-        "params": plain(params),
-        "inputs": sorted(list(one) for one in inputs),
-    }
-    return hashlib.sha256(json.dumps(known, sort_keys=True, allow_nan=False).encode()).hexdigest()
-
-
-def fingerprint_of(record: Mapping[str, Any]) -> str:
-    """The fingerprint computed anew from a record alone; an honest record's `invocationId` equals it."""
-    definition = record["predicate"]["buildDefinition"]
-    told = definition["externalParameters"]
-    inputs = [
-        (one["name"].removeprefix("input:"), one["uri"], one["digest"]["sha256"])
-        for one in definition["resolvedDependencies"]
-        if one["name"].startswith("input:")
-    ]
-    return fingerprint(told["rule"], told["wildcards"], told["params"], inputs)
-
-
-def code_dependencies(script: Path, root: Path) -> list[tuple[str, str]]:
-    """(`code:` name, SHA-256) of a script and of every module of the library it imports, sorted by name."""
-    files = {script, *modules_of(script, root).values()}
-    return sorted((f"code:{file.relative_to(root).as_posix()}", sha256_file(file)) for file in files)
+    return fingerprint(job.rule, plain(job.wildcards), _told_params(job, private), inputs)
 
 
 def environment(root: Path, *, device: str = "cpu") -> dict[str, Any]:

@@ -118,6 +118,9 @@ class SmallRun:
             self.write(name, text)
         read = [one if isinstance(one, tuple) else (one, self.digest(one)) for one in inputs]
         code = "code:ctstyle/fit.py", sha256((self.checkout / "ctstyle/fit.py").read_bytes())
+        params = {"steps": 3, "code": sha256(f"{code[1]}  ctstyle/fit.py\n".encode())}
+        keyed = [[str(i), name, digest] for i, (name, digest) in enumerate(read)]
+        work = {"rule": rule, "wildcards": wildcards, "params": params, "inputs": sorted(keyed)}
         statement = {
             "_type": "https://in-toto.io/Statement/v1",
             "subject": [{"name": name, "digest": {"sha256": self.digest(name)}} for name in outputs],
@@ -125,7 +128,7 @@ class SmallRun:
             "predicate": {
                 "buildDefinition": {
                     "buildType": "https://ctstyle/job/v2",
-                    "externalParameters": {"rule": rule, "wildcards": wildcards, "params": {}, "seed": 0},
+                    "externalParameters": {"rule": rule, "wildcards": wildcards, "params": params, "seed": 0},
                     "internalParameters": {"packages": {"torch": torch}, "python": "3.11.7", "cpu": "one"},
                     "resolvedDependencies": [
                         *({"name": f"input:{i}", "uri": n, "digest": {"sha256": d}} for i, (n, d) in enumerate(read)),
@@ -138,7 +141,7 @@ class SmallRun:
                         },
                     ],
                 },
-                "runDetails": {"metadata": {"invocationId": sha256(rule.encode())}},
+                "runDetails": {"metadata": {"invocationId": sha256(json.dumps(work, sort_keys=True).encode())}},
             },
         }
         path = self.record_path(rule, wildcards)
