@@ -7,6 +7,7 @@ from typing import Any
 
 import jsonschema
 
+from ctstyle.errors import WITHHELD
 from ctstyle.settings import ConfigError, unknown_key
 
 
@@ -42,6 +43,20 @@ def check(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
     errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(config), key=lambda e: list(map(str, e.path)))
     if errors:
         raise _explain(errors[0])
+
+
+def public(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of `config` for reports and records: values of the user's that the schema calls `writeOnly` are left out.
+
+    These are paths, and texts that can name a patient.
+    """
+    told = copy.deepcopy(dict(config))
+    for key, rule in schema.get("properties", {}).items():
+        if rule.get("writeOnly") and told.get(key) not in (None, rule.get("default")):
+            told[key] = WITHHELD
+        elif isinstance(told.get(key), Mapping):
+            told[key] = public(told[key], rule)
+    return told
 
 
 def _explain(error: jsonschema.ValidationError) -> ConfigError:

@@ -204,8 +204,13 @@ def selected_taps(wildcards):
     return f"<encoders>/{wildcards.get('encoder', main['name'])}/{wildcards.get('weights', main['weights'])}.taps.json"
 
 
-def scan_sources():
-    """The files of all scans."""
+def public_config():
+    """The config as records and the report hold it: without the user's paths."""
+    return schema.public(config, SCHEMA)
+
+
+def scan_sources(wildcards):
+    """The files of all scans; a function, since Snakemake's report prints the paths of a list."""
     return list(dict.fromkeys(path for column in ("series", "mask") for path in SCANS[column] if path))
 
 
@@ -227,8 +232,8 @@ def config_files():
     return [str(path.relative_to(root) if path.is_relative_to(root) else path) for path in paths]
 
 
-def own_sheets():
-    """The user's table of scans, where there is one."""
+def own_sheets(wildcards):
+    """The user's table of scans, where there is one; a function as `scan_sources`."""
     return [config["sheet"]] if config["sheet"] else []
 
 

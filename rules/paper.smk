@@ -736,7 +736,7 @@ rule print_environment:
         "../envs/ctstyle.yaml"
     threads: 1
     params:
-        config=config,
+        config=public_config(),
         code=fingerprint("print_environment"),
     script:
         "../scripts/print_environment.py"
@@ -769,7 +769,7 @@ rule print_paper:
         "../envs/ctstyle.yaml"
     threads: 1
     params:
-        config=config,
+        config=public_config(),
         facts=run_facts(),
         files=file_digests(paper_text()),
         code=fingerprint("print_paper"),

@@ -3,9 +3,9 @@
 
 rule list_sources:
     input:
-        series=scan_sources(),
+        series=scan_sources,
         weights=sources_of_weights(),
-        sheets=own_sheets(),
+        sheets=own_sheets,
     output:
         sources="<provenance>/sources.json",
         record="<provenance>/records/list_sources.json",
@@ -61,7 +61,7 @@ rule write_crate:
         "../envs/ctstyle.yaml"
     threads: 1
     params:
-        config=config,
+        config=public_config(),
         files=file_digests(workflow_files()),
         code=fingerprint("write_crate"),
     script:

@@ -3,7 +3,6 @@
 import html
 import os
 import platform
-import re
 from collections.abc import Mapping
 from importlib.metadata import distributions
 from pathlib import Path
@@ -20,12 +19,9 @@ STYLE = (
 
 
 def environment(config: Mapping[str, Any]) -> dict[str, Mapping[str, str] | str]:
-    """The facts by heading: machine, code, packages, and the config as YAML. No host or user name is among them.
-
-    Paths of the config under the home folder begin with `~`.
-    """
+    """The facts by heading: machine, code, packages, and the config (`schema.public`) as YAML. No host or user name is
+    among them."""
     written = yaml.safe_dump(dict(config), sort_keys=False, default_flow_style=None, width=110)
-    home = re.compile(rf"(?<![\w.-]){re.escape(str(Path.home()))}(?![\w.-])")
     commit, changed = commit_of(Path(__file__).parents[2])
     packages = {one.metadata["Name"]: one.version for one in distributions()}
     return {
@@ -37,7 +33,7 @@ def environment(config: Mapping[str, Any]) -> dict[str, Mapping[str, str] | str]
         },
         "Code": {"python": platform.python_version(), "git commit": commit + (", with changes" if changed else "")},
         "Packages": dict(sorted(packages.items(), key=lambda item: item[0].lower())),
-        "Config": home.sub("~", written) if len(Path.home().parts) > 1 else written,
+        "Config": written,
     }
 
 

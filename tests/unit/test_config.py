@@ -3,6 +3,7 @@
 import dataclasses
 import typing
 
+import numpy as np
 import pytest
 import yaml
 
@@ -14,9 +15,10 @@ from ctstyle.cohorts.totalsegmentator import TotalSegmentatorSettings
 from ctstyle.cohorts.verse import VerseSettings
 from ctstyle.encoders.domain import DomainSettings
 from ctstyle.encoders.layers import LayerSettings
+from ctstyle.errors import WITHHELD
 from ctstyle.metrics.classifier import ClassifierSettings
 from ctstyle.paper.intervals import Intervals
-from ctstyle.schema import check, with_defaults
+from ctstyle.schema import check, public, with_defaults
 from ctstyle.segment.arms import ARMS
 from ctstyle.segment.online import ConvolutionSettings, IntensitySettings, MixStyleSettings
 from ctstyle.segment.train import SegmentSettings
@@ -139,3 +141,30 @@ def _merged(below, above):
     if not isinstance(below, dict) or not isinstance(above, dict):
         return above
     return {key: _merged(below.get(key), above[key]) if key in above else below[key] for key in {**below, **above}}
+
+
+def free_texts(schema, path=()):
+    """(path, rule) of every key that takes any text."""
+    for key, rule in schema.get("properties", {}).items():
+        if "string" in np.atleast_1d(rule.get("type", "")) and "enum" not in rule:
+            yield (*path, key), rule
+        yield from free_texts(rule, (*path, key))
+
+
+def test_reports_hold_no_text_of_the_user_but_names_of_the_run(schema):
+    for (*sections, key), rule in free_texts(schema):
+        config = section = {}
+        for name in sections:
+            section[name] = section = {}
+        section[key] = "DOE_JOHN_1970"
+        told = str(public(config, schema))
+        if key in ("source", "sha256", "content_tap"):  # a style, a digest and a layer
+            assert "DOE_JOHN_1970" in told and "writeOnly" not in rule
+        else:
+            assert "DOE_JOHN_1970" not in told and WITHHELD in told, key
+
+
+def test_reports_hold_all_else_of_a_config(schema, root):
+    config = with_defaults(yaml.safe_load((root / "config" / "config.yaml").read_text()), schema)
+    assert public(config, schema) == config
+    assert public({**config, "sheet": "my.tsv"}, schema) == {**config, "sheet": WITHHELD}
