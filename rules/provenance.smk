@@ -76,6 +76,7 @@ rule seal:
     output:
         sums="<provenance>/SHA256SUMS",
         root="<provenance>/root.json",
+        products="<provenance>/products.json",
         page=report(
             "<provenance>/root.html",
             caption="../report/seal.rst",

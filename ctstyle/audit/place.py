@@ -8,6 +8,8 @@ RESULTS = "results/"
 RECORDS, SOURCES = "provenance/records", "provenance/sources.json"
 SUMS, SIGNATURE = "provenance/SHA256SUMS", "provenance/SHA256SUMS.sig"
 ROOT, PAGE = "provenance/root.json", "provenance/root.html"
+PRODUCTS = "provenance/products.json"
+PAPER, TYPST = "paper/paper.pdf", "paper/paper.typ"
 
 
 @dataclass(frozen=True, kw_only=True)

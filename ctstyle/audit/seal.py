@@ -9,9 +9,25 @@ from pathlib import Path
 
 from ctstyle.audit.evidence import Evidence
 from ctstyle.audit.finding import UNVERIFIED, WARNING, Finding, short
-from ctstyle.audit.place import ROOT, SIGNATURE, SUMS, inside, is_safe, named
+from ctstyle.audit.place import (
+    PAGE,
+    PAPER,
+    PRODUCTS,
+    RECORDS,
+    ROOT,
+    SIGNATURE,
+    SOURCES,
+    SUMS,
+    TYPST,
+    inside,
+    is_safe,
+    named,
+)
 
 NAMESPACE = "ctstyle"
+UNSEALED = (SUMS, SIGNATURE, ROOT, PAGE, f"{RECORDS}/seal.json", PAPER, TYPST, f"{RECORDS}/print_paper.json")
+"""What is made after the seal: the seal itself, and the paper, which prints the root, each with its record."""
+_PRINTED = re.compile(r'#let root = "(.*)"')
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 RESEAL = "Let the workflow run to its end, it seals again; without a run since, somebody edited the results."
 
@@ -39,6 +55,8 @@ def check_seal(evidence: Evidence, *, anchor: str | None, allowed_signers: Path 
     sums = yield from _read_sums(evidence, name)
     yield from _check_root(evidence, root, len(sums))
     yield from _check_sums(evidence, sums)
+    yield from _check_products(evidence, sums)
+    yield from _check_printed(evidence, root)
     yield from _check_signature(evidence, allowed_signers)
 
 
@@ -72,20 +90,15 @@ def _check_root(evidence: Evidence, root: str, files: int) -> Iterator[Finding]:
 
 
 def _check_sums(evidence: Evidence, sums: dict[str, str]) -> Iterator[Finding]:
-    """Every file and record in question is sealed with what it holds; a file that broke its record is told there.
+    """Every file, record and source in question is sealed with what it holds, whatever any record says of it.
 
-    Not sealed are the provenance files themselves and the documents that print the root: they are made after the seal,
-    and are held against their own record alone.
+    A file that broke its record is told there.
     """
-    place, subjects = evidence.place, evidence.subjects
-    own, root = named("provenance/"), named(ROOT)
-    printing = [one for one in evidence.records if any(dependency.name == root for dependency in one.inputs)]
-    after = {name for one in printing for name in one.subjects}
-    before = [one for one in evidence.records if one not in printing]
-    records = {place.name_of(one.path) for one in before if any(not s.startswith(own) for s in one.subjects)}
-    sealed = {name for name in subjects if inside(name) and not name.startswith(own)} - after | records
-    asked = sealed | (set(sums) if evidence.whole else set())
-    for name in sorted(asked):
+    subjects = evidence.subjects
+    records = {evidence.place.name_of(one.path) for one in evidence.records}
+    sources = {name for name in evidence.sources if inside(name)}
+    asked = {*subjects, *records, *sources, named(SOURCES), *(sums if evidence.whole else ())}
+    for name in sorted(asked - set(map(named, UNSEALED))):
         now, told = evidence.now(name), subjects.get(name)
         if told is not None and now.sha256 != told:
             continue
@@ -99,6 +112,39 @@ def _check_sums(evidence: Evidence, sums: dict[str, str]) -> Iterator[Finding]:
             what = "the record was changed after the seal" if told is None else "changed after the seal with its record"
             sides = {"found": short(now.sha256), "expected": short(sums[name])}
             yield Finding(check="seal", file=name, what=what, fix=RESEAL, **sides)
+
+
+def _check_products(evidence: Evidence, sums: dict[str, str]) -> Iterator[Finding]:
+    """Everything that the run is for is there and was made by a job."""
+    if not evidence.whole:
+        return
+    name = named(PRODUCTS)
+    try:
+        if name not in sums:
+            raise ValueError("the seal does not list it")
+        products = json.loads(evidence.place.locate(name).read_text(encoding="utf-8"))["products"]
+        missing = sorted(one for one in products if one not in evidence.producers or one not in sums)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        yield Finding(check="seal", file=name, what=f"no list of the products of the run: {error}", fix=RESEAL)
+        return
+    for one in missing:
+        what = "a product of the run, and no record made it, or it is not sealed"
+        fix = "Get the results that were published, or let the workflow make it again."
+        yield Finding(check="seal", file=one, what=what, fix=fix)
+
+
+def _check_printed(evidence: Evidence, root: str) -> Iterator[Finding]:
+    """The paper prints the root of this seal."""
+    name = named(TYPST)
+    if evidence.now(name).sha256 is None or name not in evidence.subjects:
+        return
+    text = evidence.place.locate(name).read_text(encoding="utf-8", errors="replace")
+    printed = [found[1] for line in text.splitlines() if (found := _PRINTED.fullmatch(line))]
+    if printed != [root]:
+        found = ", ".join(map(short, printed)) or "none"
+        fix = "Let the workflow print the paper again."
+        what = "the paper prints another root than that of the seal"
+        yield Finding(check="seal", file=name, what=what, found=found, expected=short(root), fix=fix)
 
 
 def _check_signature(evidence: Evidence, allowed_signers: Path | None) -> Iterator[Finding]:

@@ -3,7 +3,7 @@
 import json
 import os
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from ctstyle.provenance.names import RESULTS
 from ctstyle.provenance.record import environment, timestamp, write_record, write_whole
 
 SUMS, ROOT, SIGNATURE, PAGE = "SHA256SUMS", "root.json", "SHA256SUMS.sig", "root.html"
+PRODUCTS = "products.json"
+"""What the run is for, so that a file taken away with its record is missed. It is sealed too."""
 NAMESPACE = "ctstyle"
 """What a signature is for, so that one made for another purpose does not pass (`ssh-keygen -n`)."""
 PASSED_OVER = ("logs", "benchmarks")
@@ -158,14 +160,17 @@ def _ssh_keygen(action: list[str], sums_path: Path) -> subprocess.CompletedProce
 
 
 def seal_run(
-    results: Path, *, finals: Iterable[str], cache: DigestCache, root: Path, created: datetime
+    results: Path, *, finals: Collection[str], cache: DigestCache, root: Path, created: datetime
 ) -> dict[str, Any]:
     """Seal the files `finals` (by public name) and all they came from, as the records say, and return the root.
+
+    `finals` are listed in `products.json`.
 
     Records of jobs that the finals do not come from (left over from another config) are not sealed.
     """
     folder = results / "provenance"
     records = upstream(load_records(folder / "records"), finals)
     names = sealed_names(records, json.loads((folder / "sources.json").read_text()))
+    write_record(folder / PRODUCTS, {"products": sorted(finals)})
     commit = environment(root)["commit"]
-    return write_seal(results, paths=names, cache=cache, commit=commit, created=created)
+    return write_seal(results, paths=[*names, f"provenance/{PRODUCTS}"], cache=cache, commit=commit, created=created)

@@ -23,6 +23,8 @@ TEST_ROWS = "results/transfer/ours/seed0/test.tsv"
 EXTRA_ROWS = "results/augmented/ours/seed0.tsv"
 SPLIT_NAME = "results/styles/split.tsv"
 SLICES = "results/slices/a.tsv"
+SOURCES, PRODUCTS = "results/provenance/sources.json", "results/provenance/products.json"
+TYPST = "results/paper/paper.typ"
 SERIES = "results/cohorts/mine/a.zip"
 CONFIG = "code:config/config.yaml"
 
@@ -99,6 +101,7 @@ class SmallRun:
         self.write("results/transfer/ours/seed0/.train-0.state", "state")
         self.write("results/report.html", "<html>")
         self.write_sources()
+        self.write(PRODUCTS, json.dumps({"products": [TABLE, FIGURE]}))
         self.seal()
 
     def write(self, name: str, text: str) -> Path:
@@ -110,7 +113,8 @@ class SmallRun:
 
     def record_path(self, rule: str, wildcards: dict[str, str]) -> Path:
         """Where a job's record lies."""
-        return self.results / "provenance/records" / rule / f"{'-'.join(wildcards.values()) or 'all'}.json"
+        name = "-".join(wildcards.values())
+        return self.results / "provenance/records" / (f"{rule}/{name}.json" if name else f"{rule}.json")
 
     def job(self, rule: str, wildcards: dict, outputs: dict[str, str], inputs: list, *, torch: str = "2.0") -> Path:
         """Write the outputs of a job and its record; `inputs` are names, or names with their digests."""
@@ -169,21 +173,22 @@ class SmallRun:
             {"name": "source:mine/b", "sha256": "1" * 64, "kind": "dicom", "cohort": "mine"},
             {"name": CONFIG, "sha256": self.digest("checkout/config/config.yaml"), "kind": "config", "cohort": ""},
         ]
-        self.write("results/provenance/sources.json", json.dumps({"files": files}))
+        self.write(SOURCES, json.dumps({"files": files}))
 
     def seal(self) -> str:
-        """Seal the results as they are; returns the root."""
-        records = sorted((self.results / "provenance/records").rglob("*.json"))
-        names = {path.relative_to(self.folder).as_posix() for path in records} | {
-            SERIES,
-            "results/provenance/sources.json",
-        }
+        """Seal the results as they are, and print the paper; returns the root."""
+        after = {self.record_path(rule, {}) for rule in ("seal", "print_paper")}
+        records = set((self.results / "provenance/records").rglob("*.json")) - after
+        names = {path.relative_to(self.folder).as_posix() for path in records} | {SERIES, SOURCES, PRODUCTS}
         for path in records:
             names |= {subject["name"] for subject in json.loads(path.read_text())["subject"]}
         lines = "".join(f"{self.digest(name)}  {name.removeprefix('results/')}\n" for name in sorted(names))
-        root = sha256(self.write("results/provenance/SHA256SUMS", lines).read_bytes())
+        root = sha256(lines.encode())
         seal = {"root": root, "files": len(names), "commit": "c" * 40, "created": "2026-11-23T04:00:00Z"}
-        self.write("results/provenance/root.json", json.dumps(seal))
+        made = {"results/provenance/SHA256SUMS": lines, "results/provenance/root.json": json.dumps(seal)}
+        self.job("seal", {}, made, [TABLE])
+        paper = {TYPST: f'#let a = 1\n#let root = "{root}"\n#root\n', "results/paper/paper.pdf": f"PDF {root}"}
+        self.job("print_paper", {}, paper, [TABLE, "results/provenance/root.json"])
         return root
 
     def copy_to(self, folder: Path) -> Path:

@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from a_run import EXTRA_ROWS, TABLE, TEST_ROWS, SmallRun
+from a_run import EXTRA_ROWS, FIGURE, PRODUCTS, SLICES, SOURCES, TABLE, TEST_ROWS, TYPST, SmallRun
 
 from ctstyle.audit.__main__ import main
 
-RECORD = "results/provenance/records/make_table2/all.json"
+RECORD = "results/provenance/records/make_table2.json"
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def run(tmp_path):
 
 @pytest.fixture
 def broken(run, capsys):
-    """What the audit finds broken, as (check, file); of all results or of some files, with an anchor if one is given."""
+    """What the audit finds broken, as (check, file), of all results or of some files."""
 
     def broken(*paths, root=None):
         """Run the command and read what it printed."""
@@ -96,3 +96,82 @@ def test_a_record_of_other_work_than_its_fingerprint_is_found_although_all_is_se
     assert broken() == set() == broken(TABLE)
     edit_record(run, edit)
     assert ("fingerprint", RECORD) in broken() and ("fingerprint", RECORD) in broken(TABLE)
+
+
+def forge(run, name, text, *, read=(), rule="make_table2"):
+    """Write a file and a record that fits it in every respect."""
+    inputs = [TEST_ROWS, EXTRA_ROWS, *read]
+    return run.job(rule, {}, {name: text}, inputs).relative_to(run.folder).as_posix()
+
+
+@pytest.mark.parametrize("read", [[], ["results/provenance/root.json"], ["results/provenance/SHA256SUMS"]])
+def test_an_edited_table_with_its_record_is_found_whatever_the_record_says_it_read(run, broken, read):
+    root = run.seal()
+    forge(run, TABLE, "arm,miou\nours,0.99\n", read=read)
+    assert {("seal", TABLE), ("seal", RECORD)} <= broken(TABLE, root=root) & broken(TABLE) & broken(root=root)
+    run.seal()
+    assert ("seal", "results/provenance/SHA256SUMS") in broken(TABLE, root=root)
+
+
+@pytest.mark.parametrize("rule", ["make_table2_corrected", "print_paper", "seal"])
+def test_an_added_table_with_a_forged_record_is_found(run, broken, rule):
+    root, added = run.seal(), TABLE.replace(".csv", "_corrected.csv")
+    forge(run, added, "arm,miou\nours,0.99\n", read=["results/provenance/root.json"], rule=rule)
+    assert ("seal", added) in broken() & broken(added) & broken(added, root=root) & broken(root=root)
+
+
+def test_a_record_alone_that_was_edited_is_found_also_with_one_table(run, broken):
+    root, path = run.seal(), run.folder / RECORD
+    record = json.loads(path.read_text())
+    record["predicate"]["buildDefinition"]["internalParameters"]["cpu"] = "another"
+    path.write_text(json.dumps(record))
+    assert broken() == broken(TABLE) == broken(TABLE, root=root) == {("seal", RECORD)}
+
+
+def test_an_edited_manifest_is_found_also_with_one_table(run, broken):
+    root, path = run.seal(), run.folder / SOURCES
+    path.write_text(path.read_text().replace("1" * 64, "2" * 64))
+    assert ("seal", SOURCES) in broken(TABLE, root=root) & broken(TABLE) & broken()
+
+
+def take_away(run, name, rule):
+    """Delete a file with its record."""
+    (run.folder / name).unlink()
+    run.record_path(rule, {}).unlink()
+
+
+def test_a_product_that_was_taken_away_with_its_record_is_missed(run, broken):
+    root = run.seal()
+    take_away(run, FIGURE, "draw_figure4")
+    assert ("seal", FIGURE) in broken()
+    run.seal()
+    assert ("seal", FIGURE) in broken()  # sealed anew, and the list of products still names it
+    run.write(PRODUCTS, json.dumps({"products": [TABLE]}))
+    run.seal()
+    assert broken(root=root) == {("seal", "results/provenance/SHA256SUMS")}
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"products": 3}', None])
+def test_a_seal_without_its_list_of_products_is_found(run, broken, text):
+    run.write(PRODUCTS, text or "")
+    run.seal()
+    if text is None:
+        (run.folder / PRODUCTS).unlink()
+    assert ("seal", PRODUCTS) in broken()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('root = "', 'root = "0'), ("#let root", "#let other"), ("#let a = 1", '#let root = "0"'), ("#let", " #let")],
+)
+def test_a_paper_that_prints_another_root_is_found(run, broken, old, new):
+    text = (run.folder / TYPST).read_text().replace(old, new)
+    paper = {TYPST: text, "results/paper/paper.pdf": "another PDF"}
+    run.job("print_paper", {}, paper, [TABLE, "results/provenance/root.json"])
+    assert broken() == broken(TYPST) == broken("results/paper/paper.pdf") == {("seal", TYPST)}
+
+
+def test_only_the_paper_may_be_made_after_the_seal(run, broken):
+    for rule, name in (("cut_scan", SLICES), ("print_paper", TABLE)):
+        run.job(rule, {}, {name: "other"}, ["results/provenance/root.json"])
+        assert ("seal", name) in broken(name)
