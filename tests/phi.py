@@ -4,10 +4,12 @@
 searched for: they link slices to their source, which docs/provenance.md says.
 """
 
+import base64
 import csv
 import gzip
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -19,6 +21,8 @@ TAGS = Path(__file__).with_name("phi_tags.tsv")
 WORD = "PHIQ{:04d}X"
 FIRST_DAY = date(1871, 1, 1)
 PRIVATE_CREATOR, PRIVATE_VALUE = (WORD.format(number) for number in (9001, 9002))
+FREE_TEXTS = ("Manufacturer", "ManufacturerModelName", "ConvolutionKernel")
+"""Tags that PS3.15 lets stay, and that are text of any kind all the same."""
 
 
 def planted() -> dict[str, str]:
@@ -47,6 +51,10 @@ def plant(dataset: Dataset, patient: str) -> None:
         setattr(place, keyword, value)
         if tag >> 16 > 8:
             setattr(item, keyword, value)
+    for number, keyword in enumerate(FREE_TEXTS, start=9003):
+        setattr(dataset, keyword, WORD.format(number))
+    if "ImageType" in dataset:
+        dataset.ImageType = [*dataset.ImageType, WORD.format(9009)]
     dataset.PatientID = f"{dataset.PatientID}-{patient}"
     dataset.OtherPatientIDsSequence = [item]
     block = dataset.private_block(0x0029, PRIVATE_CREATOR, create=True)
@@ -56,6 +64,8 @@ def plant(dataset: Dataset, patient: str) -> None:
 def leaks(text: bytes) -> set[str]:
     """The planted values in some bytes."""
     found = set(re.findall(rb"(?i)phiq\d{4}x", text))
+    # text of 16 or 32 bits, as numpy stores it
+    found |= set(re.findall(rb"(?i)phiq\d{4}x", text.replace(b"\0", b"")))
     found |= set(re.findall(rb"031407\.9\d{5}", text))
     found |= set(re.findall(rb"(?<![0-9A-Za-z])087Y(?![0-9A-Za-z])", text))
     days = {(FIRST_DAY + timedelta(days=number)) for number in range(len(planted()))}
@@ -67,14 +77,34 @@ def leaks(text: bytes) -> set[str]:
     return {one.decode() for one in found}
 
 
-def leaks_in(folder: Path) -> dict[str, set[str]]:
-    """The planted values in all files below a folder, by file; archives and compressed files are looked into."""
+def leaks_in(folder: Path, *, but: str = "") -> dict[str, set[str]]:
+    """The planted values in all files below a folder and in their names, by file; what is packed is looked into.
+
+    Files below the folder `but` are passed over.
+    """
     found = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()):
+        if but and path.is_relative_to(folder / but):
+            continue
         for name, content in _contents(path):
-            if values := leaks(content) | leaks(name.encode()):
+            own = name.removeprefix(str(folder)).encode()
+            packed = set().union(*map(leaks, _unpacked(content)))
+            if values := leaks(content) | leaks(own) | packed:
                 found[name] = values
     return found
+
+
+def _unpacked(content: bytes) -> Iterator[bytes]:
+    """The streams of a PDF, the compressed texts of a PNG, and files embedded in a page."""
+    packed = [stream.strip(b"\r\n") for stream in re.findall(rb"stream\r?\n(.*?)endstream", content, re.DOTALL)]
+    packed += re.findall(rb"zTXt[^\0]+\0\0(.*?)(?=....[A-Za-z]{4})", content, re.DOTALL)
+    for one in packed:
+        try:
+            yield zlib.decompressobj().decompress(one)
+        except zlib.error:
+            yield one
+    for one in re.findall(rb";base64,([A-Za-z0-9+/=]+)", content):
+        yield base64.b64decode(one + b"==")
 
 
 def _contents(path: Path) -> Iterator[tuple[str, bytes]]:

@@ -1,10 +1,12 @@
 """docs/own-data.md as a user follows it: an archive, its sheet, a run to the PDF, exports; and nobody is named in it.
 
-Virtual patients whose headers are full of planted names lie beside the real CT of ../shared/data, where that is there:
-other formats, label schemes, orientations and spacings in one run with lidc0001.
+Virtual patients whose headers, labels, folders and files are full of planted names lie beside the real CT of
+../shared/data, where that is there: other formats, label schemes, orientations and spacings in one run with lidc0001.
 """
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -19,16 +21,23 @@ from ctstyle.cohorts.beam import measure
 from ctstyle.cohorts.phantom.patient import make_patient
 from ctstyle.cohorts.phantom.settings import PhantomSettings
 from ctstyle.cohorts.scanner import write_scan
-from ctstyle.cohorts.sheet import read_sheet
+from ctstyle.cohorts.sheet import COLUMNS, read_sheet
 from tests.phi import leaks, leaks_in, plant
 from tests.runs import Workflow
 
 SCANNERS = ("standard", "full_range_sharp")
+PATHS = {name: f"PHIQ91{number:02d}X_JOHN" for number, name in enumerate(("archive", "sheet", "config", "file", "zip"))}
+"""Names for the folders and files of an archive."""
+UMASK = 0o027
 REAL = ("lumbar_3mm_nifti", "siemens_br38f_t11_t12", "l3_crop_nifti", "ny_sbu_sagittal")
 
 
 def virtual_patients(folder: Path) -> None:
-    """Seven patients, each scanned by one of two scanners, as folders of DICOM with planted headers."""
+    """Seven patients, each scanned by one of two scanners, with planted names in headers, labels and paths.
+
+    They are folders of DICOM, the last one a zip. A file that is no CT lies beside the first patient, and an eighth one
+    cannot be read.
+    """
     settings = PhantomSettings(
         train=dict.fromkeys(SCANNERS, 4),
         val={},
@@ -49,10 +58,26 @@ def virtual_patients(folder: Path) -> None:
             for name in archive.namelist():
                 dataset = pydicom.dcmread(archive.open(name))
                 plant(dataset, str(number))
-                place = folder / str(number) / name
+                for one in dataset.get("SegmentSequence", ()):
+                    one.SegmentLabel = "PHIQ9110X"
+                place = folder / f"{PATHS['archive']}_{number}" / name.replace(".dcm", f"{PATHS['file']}.dcm")
                 place.parent.mkdir(parents=True, exist_ok=True)
                 dataset.save_as(place, enforce_file_format=True)
         path.unlink()
+    last, broken = place.parent, folder / f"{PATHS['archive']}_broken"
+    other = next((folder / f"{PATHS['archive']}_0").rglob("*.dcm"))
+    for file in sorted(last.rglob("*0*.dcm")):
+        dataset = pydicom.dcmread(file)
+        dataset.RescaleType, dataset.SeriesInstanceUID, dataset.PatientID = "PHIQ9111X", "1.2.3.4", "PHIQ9112X"
+        broken.mkdir(exist_ok=True)
+        dataset.save_as(broken / f"{PATHS['file']}_{file.name}", enforce_file_format=True)
+    dataset = pydicom.dcmread(other)
+    dataset.Modality = "PHIQ9113X"
+    dataset.save_as(other.with_name(f"{PATHS['file']}_other.dcm"), enforce_file_format=True)
+    with zipfile.ZipFile(folder / f"{PATHS['zip']}.zip", "w") as archive:
+        for file in sorted(last.rglob("*.dcm")):
+            archive.write(file, f"{PATHS['zip']}/{file.relative_to(last)}")
+    shutil.rmtree(last)
 
 
 @pytest.mark.slow
@@ -60,7 +85,7 @@ def test_from_an_archive_to_the_pdf_and_the_exports_without_naming_anybody(root,
     virtual_patients(tmp_path / "archive")
     shared = root.parent / "shared" / "data"
     archives = [tmp_path / "archive", *(shared / name for name in REAL if shared.is_dir())]
-    sheet = tmp_path / "scans.tsv"
+    sheet = tmp_path / f"{PATHS['sheet']}.tsv"
     wrote = subprocess.run(
         [sys.executable, "-m", "ctstyle.sheet", *map(str, archives), "--output", str(sheet)],
         cwd=root,
@@ -70,7 +95,14 @@ def test_from_an_archive_to_the_pdf_and_the_exports_without_naming_anybody(root,
         check=False,
     )
     assert wrote.returncode == 0, wrote.stderr.decode()
-    assert leaks(wrote.stdout + wrote.stderr + sheet.read_bytes()) == set()
+    # its purpose is to name the user's files, and nothing else of them
+    assert leaks(wrote.stdout + wrote.stderr + sheet.read_bytes()) <= {name[:9] for name in PATHS.values()}
+    # a scan that the run will skip, with a name in its fault
+    broken = tmp_path / "archive" / f"{PATHS['archive']}_broken"
+    with sheet.open("a") as stream:
+        stream.write(
+            "\t".join({"scan": "bad", "patient": "bad", "series": str(broken)}.get(k, "") for k in COLUMNS) + "\n"
+        )
     scans = read_sheet(sheet)
     assert sum(bool(scan.mask) for scan in scans) >= 7 + 3 * shared.is_dir()
 
@@ -83,20 +115,33 @@ def test_from_an_archive_to_the_pdf_and_the_exports_without_naming_anybody(root,
     own["slices"]["every_mm"] = 10.0
     own["segment"]["arms"] = ["plain", "ours", "oracle"]
     own["transfer"]["models"] = ["ours"]
-    config = tmp_path / "my_run.yaml"
+    config = tmp_path / f"{PATHS['config']}.yaml"
     config.write_text(yaml.safe_dump(own))
 
     workflow = Workflow(root, tmp_path / "run")
-    done = workflow.run("--configfile", config, timeout_s=2400)
+    before = os.umask(UMASK)
+    try:
+        done = workflow.run("--configfile", config, timeout_s=2400)
+        told = workflow.run("--configfile", config, "--report", "results/mine/report.html", timeout_s=300)
+    finally:
+        os.umask(before)
     assert done.returncode == 0, done.stdout[-5000:]
+    assert told.returncode == 0, told.stdout[-5000:]
     results = tmp_path / "run" / "results" / "mine"
+    reason = json.loads((results / "slices" / "bad.json").read_text())["reason"]
+    assert "RescaleType (0028,1054)" in reason and "Export the original CT series" in reason
     assert (results / "paper" / "paper.pdf").read_bytes().startswith(b"%PDF")
     split = pd.read_csv(results / "styles" / "split.tsv", sep="\t")
     assert set(split["side"]) == {"train", "val", "test"} and {"lidc0001"} < set(split["scan"])
     assert (split.groupby("patient")["side"].nunique() == 1).all()
     for layout in ("nnunet", "monai", "dicom"):
         assert zipfile.is_zipfile(results / "exports" / layout / "ours-seed0.zip")
-    assert leaks_in(tmp_path / "run") == {} and leaks(done.stdout.encode()) == set()
+    # logs stay on the machine: they are in no seal, no crate and no report
+    assert leaks_in(results, but="logs") == {}
+    for file in ("provenance/SHA256SUMS", "ro-crate-metadata.json"):
+        assert "logs/" not in (results / file).read_text()
+    modes = {path.name: path.stat().st_mode & 0o777 for path in results.rglob("*") if path.is_file()}
+    assert {name: oct(mode) for name, mode in modes.items() if mode != 0o666 & ~UMASK} == {}
 
     told = subprocess.run(
         [sys.executable, "-m", "ctstyle.audit", str(results / "paper" / "tables" / "table2.csv")],

@@ -1,12 +1,17 @@
 """Nothing that names a patient leaves the reader: known values in every attribute of PS3.15's list are searched for."""
 
+import base64
+import gzip
 import io
 import json
 import logging
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from pydicom.dataelem import DataElement
 from pydicom.tag import Tag
 
@@ -67,6 +72,24 @@ def test_the_search_finds_what_was_planted(tmp_path):
         assert {value.partition("^")[0] for value in planted().values() if value.startswith("PHIQ")} <= found
         assert {value for value in planted().values() if value.isdigit()} <= found
     assert leaks(b'"date": "1871-02-03"') and not leaks(b"c0ffee18710203 0.18710203")
+
+
+def test_the_search_looks_into_names_and_whatever_is_packed(tmp_path):
+    word = b"PHIQ0001X"
+    np.save(tmp_path / "texts.npy", np.array([word.decode()]))
+    (tmp_path / "a.gz").write_bytes(gzip.compress(word))
+    (tmp_path / "a.pdf").write_bytes(b"%PDF stream\n" + zlib.compress(word * 9) + b"\nendstream")
+    (tmp_path / "a.html").write_bytes(b'<img src="data:image/png;base64,' + base64.b64encode(word) + b'">')
+    text = PngInfo()
+    text.add_text("Comment", word.decode() * 9, zip=True)
+    Image.new("L", (2, 2)).save(tmp_path / "a.png", pnginfo=text)
+    (tmp_path / "phiq0001x").write_bytes(b"")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("PHIQ0001X", b"")
+    assert len(leaks_in(tmp_path)) == 7 == len(list(tmp_path.iterdir()))
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "a").write_bytes(word)
+    assert len(leaks_in(tmp_path, but="logs")) == 7
 
 
 def test_slices_manifest_record_and_log_name_nobody(tmp_path, caplog):
