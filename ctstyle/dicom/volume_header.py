@@ -40,17 +40,17 @@ def check_header(source: Path) -> None:
         _check_nifti(source, _start(source))
         return
     fields = text_fields(source)
-    for name, text in fields:
-        if name in _PLACING:
+    for field, text in fields:
+        if field in _PLACING:
             # an axis without a direction is one of several values for each voxel, which has its own error
             said = re.sub(r"[(),]" if ("dimension", "3") in fields else r"[(),]|none", " ", text).split()
             try:
                 numbers = [float(one) for one in said]
             except ValueError:
                 raise out_of_bounds(
-                    f"a value that is no number; {name}", where=source, found=text[:80], expected="numbers"
+                    f"a value that is no number; {field}", where=source, found=text[:80], expected="numbers"
                 ) from None
-            _check(source, name, numbers)
+            _check(source, field, numbers)
 
 
 def text_fields(source: Path) -> list[tuple[str, str]]:
@@ -102,12 +102,12 @@ def _check_nifti(source: Path, header: bytes) -> None:
         check_scale(slope, intercept, where=source, fields=("scl_slope", "scl_inter"))
 
 
-def _check(source: Path, name: str, numbers: list[float] | tuple[float, ...]) -> None:
-    if name in _SPACINGS and not all(0 < number <= LARGEST_STEP_MM for number in numbers):
+def _check(source: Path, field: str, numbers: list[float] | tuple[float, ...]) -> None:
+    if field in _SPACINGS and not all(0 < number <= LARGEST_STEP_MM for number in numbers):
         raise out_of_bounds(
-            f"a distance of voxels that no CT has; {name}",
+            f"a distance of voxels that no CT has; {field}",
             where=source,
             found=list(numbers),
             expected=f"above 0 and at most {LARGEST_STEP_MM:g} mm",
         )
-    check_positions(numbers, where=source, field=name)
+    check_positions(numbers, where=source, field=field)
