@@ -1,4 +1,4 @@
-"""Print the environment and the whole config of a run as one page (rule print_environment)."""
+"""Print the environment and the config of a run as one page (rule print_environment)."""
 
 from pathlib import Path
 

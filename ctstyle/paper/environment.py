@@ -1,4 +1,4 @@
-"""On what a run was made: packages, Python, processor, card, commit, and the whole config."""
+"""On what a run was made: packages, Python, processor, card, commit, and the config."""
 
 import html
 import os
