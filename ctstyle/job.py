@@ -30,7 +30,7 @@ from ctstyle.checkpoint import Checkpoint
 from ctstyle.errors import CTStyleError
 from ctstyle.lease import lease_cards
 from ctstyle.provenance import record
-from ctstyle.provenance.digest import DigestCache, digests
+from ctstyle.provenance.digest import DigestCache, digests, states, touched
 from ctstyle.provenance.names import Names, names_of_job
 
 log = logging.getLogger(__name__)
@@ -91,8 +91,10 @@ def job(snakemake: Any) -> Iterator[Run]:
         )
         try:
             with alone(snakemake.output[0]):
-                run, facts, inputs = _prepare(snakemake)
+                run, facts, inputs, before = _prepare(snakemake)
                 yield run
+                called = {path: run.names.of(path) for path in inputs}
+                facts = dataclasses.replace(facts, touched=touched(before, inputs, called, DigestCache(DIGESTS)))
                 _record(snakemake, run, facts, inputs)
         except CTStyleError as error:
             traceback.print_exc()
@@ -104,8 +106,8 @@ def job(snakemake: Any) -> Iterator[Run]:
             raise
 
 
-def _prepare(snakemake: Any) -> tuple[Run, record.Job, dict[Path, str]]:
-    """The run, the facts of its record, and the digests of its inputs."""
+def _prepare(snakemake: Any) -> tuple[Run, record.Job, dict[Path, str], dict[Path, dict[Path, str]]]:
+    """The run, the facts of its record, the digests of its inputs, and their states before they were hashed."""
     started, began = time.monotonic(), datetime.now(UTC)
     compute = snakemake.params.get("compute", {"threads": 1})
     seed = int(snakemake.wildcards.get("seed", 0))
@@ -139,7 +141,7 @@ def _prepare(snakemake: Any) -> tuple[Run, record.Job, dict[Path, str]]:
     )
     files = [path for paths in facts.inputs.values() for path in paths]
     asked = time.monotonic()
-    found = digests(files, DigestCache(DIGESTS))
+    before, found = states(files), digests(files, DigestCache(DIGESTS))
     hashed_s = time.monotonic() - asked
     fingerprint = record.job_fingerprint(facts, found)
     log.info("%s: %s, threads %d, device %s", snakemake.rule, dict(snakemake.wildcards), compute["threads"], device)
@@ -158,7 +160,7 @@ def _prepare(snakemake: Any) -> tuple[Run, record.Job, dict[Path, str]]:
         checkpoint=Checkpoint.beside(snakemake.output[0], snakemake.rule, fingerprint, every_s=every_s),
         started=started,
     )
-    return run, facts, found
+    return run, facts, found, before
 
 
 def _record(snakemake: Any, run: Run, facts: record.Job, inputs: Mapping[Path, str]) -> None:

@@ -1,5 +1,6 @@
 """Runs of Snakemake as a user starts them, each in a folder of its own."""
 
+import json
 import os
 import re
 import subprocess
@@ -40,3 +41,11 @@ class Workflow:
         done = self.run("--dry-run", "--quiet", "progress", *arguments)
         assert done.returncode == 0, done.stdout
         return set(re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):", done.stdout, flags=re.MULTILINE))
+
+
+def audit(results: Path) -> dict:
+    """What the audit of all results finds, run with the standard library alone."""
+    command = [sys.executable, "-S", "-m", "ctstyle.audit", str(results), "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.stderr == ""
+    return json.loads(done.stdout)

@@ -1,9 +1,9 @@
-"""Whether a record is of the work that its fingerprint stands for: rule, wildcards, params, code and inputs."""
+"""Is a record of the work that its fingerprint stands for: rule, wildcards, params, code and inputs?"""
 
 from collections.abc import Iterator
 
 from ctstyle.audit.evidence import Evidence
-from ctstyle.audit.finding import Finding, short
+from ctstyle.audit.finding import WARNING, Finding, short
 from ctstyle.audit.records import Record
 from ctstyle.provenance.fingerprint import fingerprint, listing_digest
 
@@ -11,7 +11,7 @@ FIX = "Run the job again; without a run since, somebody edited the record."
 
 
 def check_fingerprints(evidence: Evidence) -> Iterator[Finding]:
-    """The fingerprint of every record, and the digest over its code, computed anew."""
+    """The fingerprint of every record, and the digest over its code, computed anew; and inputs that did not rest."""
     for record in evidence.records:
         about = {"check": "fingerprint", "file": evidence.place.name_of(record.path), "fix": FIX}
         inputs = [(one.role.removeprefix("input:"), one.name, one.sha256) for one in record.inputs]
@@ -23,6 +23,9 @@ def check_fingerprints(evidence: Evidence) -> Iterator[Finding]:
             what = "rule, wildcards, params or inputs are not those of its fingerprint"
             yield Finding(what=what, found=short(work), expected=short(record.fingerprint), **about)
         yield from _check_code(record, about)
+        for name in record.touched:
+            what = f"somebody touched it while {record.title} ran; it held the same before and after"
+            yield Finding(check="inputs", file=name, what=what, severity=WARNING)
 
 
 def _check_code(record: Record, about: dict[str, str]) -> Iterator[Finding]:

@@ -37,7 +37,7 @@ class Dependency:
 class Record:
     """One job: what it made (`subjects`, name to SHA-256), what it read, with which code, and where.
 
-    `keys` are the names that its rule gives to the subjects.
+    `keys` are the names that its rule gives to the subjects, `touched` the inputs that somebody touched meanwhile.
     """
 
     path: Path
@@ -51,6 +51,7 @@ class Record:
     commit: str
     dirty: bool
     fingerprint: str
+    touched: tuple[str, ...]
     environment: Mapping[str, Any]
 
     @property
@@ -148,6 +149,11 @@ def parse_record(path: Path, statement: Any) -> Record:
         commit=commit,
         dirty=dirty,
         fingerprint=_at(statement, "predicate.runDetails.metadata.invocationId", str),
+        touched=tuple(
+            _name(_at(one, "uri", str, where="a byproduct"))
+            for one in _at(statement, "predicate.runDetails.byproducts", list, default=[])
+            if _at(one, "name", str, where="a byproduct") == "touched"
+        ),
         environment=_at(build, "internalParameters", dict),
     )
 

@@ -7,7 +7,7 @@ import hashlib
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -27,6 +27,10 @@ class FileMissing(CTStyleError):
 
 class FileChanged(CTStyleError):
     """A file changed while it was hashed."""
+
+
+class InputChanged(CTStyleError):
+    """A file changed while the job that read it ran."""
 
 
 class CacheUnusable(CTStyleError):
@@ -123,6 +127,38 @@ def digests(paths: Iterable[Path | str], cache: DigestCache) -> dict[Path, str]:
     `sha256sum` prints it. Raises FileMissing, FileChanged and CacheUnusable.
     """
     return cache.digests(paths)
+
+
+def states(paths: Iterable[Path | str]) -> dict[Path, dict[Path, str]]:
+    """Size, times and inode of each file, and of every file in a folder; nothing is read. Raises FileMissing."""
+    return {Path(path): {file: _state(file) for file in _files_of(Path(path))} for path in paths}
+
+
+def touched(
+    before: Mapping[Path, Mapping[Path, str]], found: Mapping[Path, str], names: Mapping[Path, str], cache: DigestCache
+) -> list[str]:
+    """The public names of files that somebody touched since `before` (`states`) and that hold the same as then.
+
+    `found` are their digests then. Raises InputChanged for a file that was written or replaced since, also if it holds
+    the same again: what was read between is not known.
+    """
+    now = states(path for path in before if path.exists())
+    changed = [path for path, files in before.items() if _written(now.get(path)) != _written(files)]
+    same = [path for path in before if path not in changed and now[path] != before[path]]
+    digest = digests(same, cache)
+    changed += [path for path in same if digest[path] != found[path]]
+    if changed:
+        raise InputChanged(
+            "changed while the job ran",
+            where=", ".join(sorted({names[path] for path in changed})),
+            fix="Run the workflow again when nothing writes to its inputs.",
+        )
+    return sorted({names[path] for path in same})
+
+
+def _written(files: Mapping[Path, str] | None) -> dict[Path, tuple[str, ...]] | None:
+    """The states without the change time, which a new link, owner or mode sets too."""
+    return files and {file: (*(parts := state.split())[:2], parts[3]) for file, state in files.items()}
 
 
 def _files_of(path: Path) -> list[Path]:

@@ -41,7 +41,7 @@ class Job:
 
     `inputs` and `outputs` map the rule's keys to paths, and `names` knows what they are called; `script` is a file in
     the checkout; `device` is "cpu" or "cuda". `started` and `finished` carry a time zone. `segments` are the stretches
-    of a resumed training.
+    of a resumed training, `touched` the names of inputs whose change time alone moved while the job ran.
     """
 
     rule: str
@@ -58,6 +58,7 @@ class Job:
     started: datetime
     finished: datetime | None = None
     segments: Sequence[Mapping[str, Any]] = ()
+    touched: Sequence[str] = ()
 
 
 def statement(
@@ -133,7 +134,8 @@ def statement(
                     "finishedOn": timestamp(job.finished),
                 },
                 "byproducts": [
-                    {"name": "segment", "annotations": scrub(plain(one), **private)} for one in job.segments
+                    *({"name": "segment", "annotations": scrub(plain(one), **private)} for one in job.segments),
+                    *({"name": "touched", "uri": name} for name in job.touched),
                 ],
             },
         },

@@ -1,12 +1,18 @@
 """A job: its log, its one error message, its fingerprint."""
 
 import gc
+import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from ctstyle.audit.fingerprints import check_fingerprints
+from ctstyle.audit.place import Place
+from ctstyle.audit.records import parse_record
 from ctstyle.errors import CTStyleError
 from ctstyle.job import job
 
@@ -112,3 +118,89 @@ def test_a_promised_gpu_that_is_not_there_is_an_error(tmp_path, capfd):
     with pytest.raises(SystemExit), job(snakemake):
         pass
     assert "Run with `--resources gpu=0`" in capfd.readouterr().err
+
+
+def _write_anew(path):
+    path.write_text("others")
+
+
+def _put_back(path):
+    """Other bytes of the same size for a while, the old ones and their time afterwards."""
+    told, text = path.stat(), path.read_text()
+    path.write_text("others")
+    path.write_text(text)
+    os.utime(path, ns=(told.st_atime_ns, told.st_mtime_ns))
+
+
+def _replace(path):
+    told = path.stat()
+    path.with_name("new").write_text(path.read_text())
+    os.utime(path.with_name("new"), ns=(told.st_atime_ns, told.st_mtime_ns))
+    path.with_name("new").rename(path)
+
+
+def _forged_time(path):
+    told = path.stat()
+    path.write_text("others")
+    os.utime(path, ns=(told.st_atime_ns, told.st_mtime_ns))
+
+
+@pytest.fixture
+def recorded(tmp_path, monkeypatch):
+    """A job with a record whose input is a file or a folder of one file, old enough for its digest to be kept."""
+    monkeypatch.chdir(tmp_path)
+
+    def recorded(kind):
+        """What Snakemake would give the script, and the file."""
+        snakemake = snakemake_of(tmp_path, rule="make_table1")
+        record = tmp_path / "results" / "provenance" / "records" / "make_table1.json"
+        record.parent.mkdir(parents=True)
+        (tmp_path / "results" / "thing").write_text("made")
+        snakemake.output = _Names(thing="results/thing", record=str(record))
+        file = tmp_path / "in.txt"
+        if kind == "folder":
+            (tmp_path / "DOE_JOHN").mkdir()
+            file = file.rename(tmp_path / "DOE_JOHN" / "in.txt")
+            snakemake.input = _Names(slices=str(file.parent))
+        os.utime(file, (1e9, 1e9))
+        return snakemake, file
+
+    return recorded
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+@pytest.mark.parametrize("change", [_write_anew, _replace, _forged_time, Path.unlink])
+def test_an_input_that_changes_while_the_job_runs_fails_it_under_its_public_name(recorded, capfd, kind, change):
+    snakemake, file = recorded(kind)
+    with pytest.raises(SystemExit), job(snakemake):
+        change(file)
+    said = " ".join(capfd.readouterr().err.split())
+    assert said.startswith("make_table1: source:make_table1/slices: changed while the job ran") and "DOE" not in said
+    assert not Path(snakemake.output.record).exists()
+
+
+def test_a_file_that_is_added_to_an_input_folder_fails_the_job(recorded, capfd):
+    snakemake, file = recorded("folder")
+    with pytest.raises(SystemExit), job(snakemake):
+        file.with_name("more.txt").write_text("")
+    assert "changed while the job ran" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_an_input_that_was_changed_and_put_back_is_in_the_record_and_a_warning_of_the_audit(recorded, kind):
+    snakemake, file = recorded(kind)
+    with job(snakemake):
+        _put_back(file)
+    path = Path(snakemake.output.record)
+    record = parse_record(path, json.loads(path.read_text()))
+    assert record.touched == ("source:make_table1/slices",)
+    evidence = SimpleNamespace(records=[record], place=Place(results=path.parents[2], checkout=path))
+    warnings = [one for one in check_fingerprints(evidence) if one.severity == "warning"]
+    assert [one.file for one in warnings] == ["source:make_table1/slices"] and "make_table1" in warnings[0].what
+
+
+def test_an_input_that_rests_is_in_no_note(recorded):
+    snakemake, _ = recorded("file")
+    with job(snakemake):
+        pass
+    assert json.loads(Path(snakemake.output.record).read_text())["predicate"]["runDetails"]["byproducts"] == []

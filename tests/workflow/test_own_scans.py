@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from tests.dicom_series import ct_series, write
+from tests.runs import audit
 
 
 def _disc(patient: int) -> np.ndarray:
@@ -75,3 +76,19 @@ def test_a_missing_folder_is_named_before_any_job(workflow, sheet, tmp_path):
     (tmp_path / "scans.tsv").write_text("scan\tpatient\tseries\na\tp\t/nowhere/ct\n")
     done = workflow.run("--configfile", path, "--until", "cut_scan")
     assert done.returncode != 0 and "/nowhere/ct" in done.stdout
+
+
+def test_results_on_another_disk_get_their_lineages_and_nothing_but_the_seal_is_missed(workflow, sheet, tmp_path):
+    results = tmp_path / "scratch" / "DOE_JOHN"
+    own = sheet(on_bad_scan="skip", pathvars={"results": str(results)})
+    asked = (results / "paper" / "tables" / "errata.lineage.json", results / "slices.tsv")
+    done = workflow.run(*asked, "--configfile", own)
+    assert done.returncode == 0, done.stdout[-3000:]
+    told = audit(results)
+    broken = {(one["check"], one["file"]) for one in told["findings"] if one["severity"] == "broken"}
+    assert broken == {("seal", "results/provenance/SHA256SUMS")}
+    names = {one["file"] for one in told["findings"] if one["severity"] == "not verified"}
+    assert names == {"source:config/0", "source:mine/broken", "source:mine/fine", "source:mine/good", "source:sheet"}
+    assert {one["check"] for one in told["findings"] if one["severity"] == "warning"} <= {"commit"}
+    for path in (results / "provenance").rglob("*.json"):
+        assert "DOE_JOHN" not in path.read_text() and str(tmp_path) not in path.read_text(), path
