@@ -7,5 +7,5 @@ from ctstyle.paper.environment import environment, to_html
 
 if __name__ == "__main__":
     with job(snakemake) as run:
-        page = to_html(environment(run.names.told(run.params.config, "config")))
+        page = to_html(environment(run.params.config))
         Path(run.output.html).write_text(page, encoding="utf-8")

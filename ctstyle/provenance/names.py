@@ -16,9 +16,8 @@ RESULTS = "results"
 CODE_PARTS = ("ctstyle", "scripts", "rules", "report", "envs", "config", "tests", "Snakefile")
 """What of a checkout is code and config."""
 USER_PATHS = {"sheet", "wheels.folder", "encoders.file.path", "stylize.output", "address"}
-USER_PATHS |= {"verse.address", "totalsegmentator.address"}
-USER_PATHS |= {"config.content", "config.style", "config.model", "config.mask"}
-"""Params and keys of config sections that hold a path of the user's; those under `config` are of the whole config."""
+USER_PATHS |= {f"{cohort}.{key}" for cohort in ("verse", "totalsegmentator") for key in ("address", "pinned")}
+"""Params, and keys of config sections in params, that hold a path of the user's (the whole config is without them)."""
 SCAN = {"scan", "cohort", "series", "mask"}
 """Keys of a row of the sheet."""
 
@@ -74,23 +73,20 @@ class Names:
             scan = self.of_scan(value) if value.keys() >= SCAN else {}
             rows = {one: scan.get(value[one], "") for one in ("series", "mask") if scan}
             inner = {one: self.told(part, f"{key}.{one}" if key else one) for one, part in value.items()}
-            return {self._told_key(one): part for one, part in (inner | rows).items()}
+            # keys of `configs` are paths
+            return {self.private.get(Path(one), one): part for one, part in (inner | rows).items()}
         if isinstance(value, list):
             return [self.told(one, key) for one in value]
         return self._told_text(value, key) if isinstance(value, str) else value
 
     def _told_text(self, text: str, key: str) -> str:
         # an address and a path with a pathvar (<results>/stylized) name nobody
-        asked = {key, key.removeprefix("config.")} & USER_PATHS and not ("://" in text or "<" in text)
+        asked = key in USER_PATHS and not ("://" in text or "<" in text)
         elsewhere = text.startswith(("/", "../"))
         if (text and asked) or elsewhere or (self.results is not None and text.startswith(f"{self.results}/")):
-            name = f"source:{key.removeprefix('config.').replace('.', '/')}"
+            name = f"source:{key.replace('.', '/')}"
             return self.of_run(text) or (None if asked else self._of_code(text)) or name
         return text
-
-    def _told_key(self, key: str) -> str:
-        """A key that is a path outside the checkout, as of a config file, by its name."""
-        return self.private.get(Path(key), key)
 
     def _of_code(self, path: Path | str) -> str | None:
         place, root = self.place(path), self.place(self.root)

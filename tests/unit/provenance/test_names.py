@@ -49,36 +49,35 @@ def test_the_same_work_has_the_same_params_whatever_the_results_folder_is_called
         params |= {"scans": [row], "stylize": {"output": f"{results}/p1"}, "deep": [{"x": f"{results}/slices/a.tsv"}]}
         return names_of_job("r", params, {}, results=results, root="/code", working_folder="/run").told(params)
 
-    expected = told("results", config={"wheels": {"folder": "/a/b"}})
+    expected = told("results", wheels={"folder": "/a/b"})
     assert expected["scans"][0]["series"] == "results/cohorts/a.zip" and expected["stylize"] == {"output": "results/p1"}
     assert expected["deep"] == [{"x": "results/slices/a.tsv"}]
     for results in ("results/mine", "/scratch/DOE_JOHN"):
-        assert told(results, config={"wheels": {"folder": "private/wheels"}}) == expected
+        assert told(results, wheels={"folder": "private/wheels"}) == expected
 
 
 @pytest.mark.parametrize("folder", ["/data", "data", "../data"])
 def test_no_folder_or_file_name_of_the_user_is_left_in_params(folder):
-    config = {
-        "sheet": f"{folder}/DOE.tsv",
-        "wheels": {"folder": f"{folder}/DOE"},
-        "encoders": {"file": {"path": f"{folder}/DOE.pth", "sha256": "0"}, "main": {"name": "vgg19"}},
-        "verse": {"address": f"{folder}/DOE", "pinned": "config/verse.tsv"},
-        "spine_mets": {"address": "https://example.org/a"},
-        **{key: f"{folder}/DOE" for key in ("content", "style", "model", "mask")},
-        "stylize": {"output": f"{folder}/DOE", "alpha": 0.5},
-        "cohorts": ["phantom", "sheet"],
+    path = f"{folder}/DOE"
+    params = {
+        "scan": {**ROW, "series": path, "mask": path},
+        "scans": [{**ROW, "series": path, "mask": path}],
+        "sheet": path,
+        "wheels": {"folder": path},
+        "encoders": {"file": {"path": path, "sha256": "0"}, "main": {"name": "vgg19"}},
+        "verse": {"address": path, "pinned": path, "subjects": ["sub-verse004"]},
+        "stylize": {"output": path, "alpha": 0.5},
+        "address": path,
+        "model": "ours",
     }
-    row = {**ROW, "series": f"{folder}/DOE", "mask": f"{folder}/DOE"}
-    params = {"config": config, "scan": row, "scans": [row], "model": "ours", "address": f"{folder}/DOE"}
-    params |= {key: config[key] for key in ("wheels", "encoders", "verse", "sheet")}
     names = names_of_job("r", params, {}, results="results", root="/code", working_folder="/run")
     told = names.told(params)
     assert "DOE" not in json.dumps(told) and "data" not in json.dumps(told)
-    assert told["encoders"]["file"]["path"] == "source:encoders/file/path" == told["config"]["encoders"]["file"]["path"]
+    assert told["encoders"]["file"] == {"path": "source:encoders/file/path", "sha256": "0"}
     assert told["sheet"] == "source:sheet" and told["scan"]["mask"] == told["scan"]["series"] == "source:mine/a"
-    kept = (told["model"], told["verse"]["pinned"], told["config"]["spine_mets"]["address"], told["config"]["cohorts"])
-    assert kept == ("ours", "config/verse.tsv", "https://example.org/a", ["phantom", "sheet"])
-    assert told["config"]["stylize"]["alpha"] == 0.5 and names.told("<results>/stylized", "stylize.output")[0] == "<"
+    assert (told["model"], told["stylize"]["alpha"], told["verse"]["subjects"]) == ("ours", 0.5, ["sub-verse004"])
+    for text in ("https://example.org/a", "<results>/stylized", ""):
+        assert names.told({"verse": {"address": text}}) == {"verse": {"address": text}}
 
 
 def test_the_record_of_a_job_calls_its_files_by_their_public_names(tmp_path, monkeypatch):
