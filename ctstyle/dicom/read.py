@@ -209,6 +209,7 @@ def image_reader(source: Path) -> "SimpleITK.ImageFileReader":
         )
     volume_header.check_header(source)
     reader = SimpleITK.ImageFileReader()
+    reader.SetImageIO(volume_header.READERS[volume_header.fields_of(source)])
     reader.SetFileName(str(source))
     with _itk_errors(source):
         reader.ReadImageInformation()

@@ -1,6 +1,7 @@
 """The header of a volume file (NIfTI, NRRD, MetaImage) as it is written: the numbers that place its voxels.
 
-SimpleITK puts 0 or 1 for a number that it cannot use, without a word. So they are checked before it reads them.
+SimpleITK puts 0 or 1 for a number that it cannot use, without a word, and MetaIO writes beyond its memory for some. So
+they are checked before either reads them.
 """
 
 import gzip
@@ -16,6 +17,10 @@ LONGEST_HEADER_BYTES = 1 << 20
 NIFTI = Fields("pixdim", "qoffset or srow", "quatern or srow")
 NRRD = Fields("spacings or space directions", "space origin", "space directions")
 METAIMAGE = Fields("ElementSpacing", "Offset", "TransformMatrix")
+READERS = {NIFTI: "NiftiImageIO", NRRD: "NrrdImageIO", METAIMAGE: "MetaImageIO"}
+"""SimpleITK's reader of each format; left to itself it takes whichever likes the content."""
+_MOST_AXES, _LONGEST_NAME = 10, 255
+"""MetaIO has room for so many."""
 _SPACINGS = ("pixdim", "spacings", "elementspacing", "elementsize")
 _LINE = re.compile(rb"^[ \t]*([A-Za-z][A-Za-z ]*?)[ \t]*(?::(?!=)|=)[ \t]*([^\r\n]*?)[ \t]*\r?$", re.MULTILINE)
 _PLACING = {
@@ -39,6 +44,8 @@ def check_header(source: Path) -> None:
     if fields_of(source) is NIFTI:
         _check_nifti(source, _start(source))
         return
+    if fields_of(source) is METAIMAGE:
+        _check_metaimage(source, _start(source))
     fields = text_fields(source)
     for field, text in fields:
         if field in _PLACING:
@@ -56,7 +63,8 @@ def check_header(source: Path) -> None:
 def text_fields(source: Path) -> list[tuple[str, str]]:
     """The fields of an NRRD or MetaImage header, their names in lower case and without blanks."""
     header = _start(source)
-    local = re.search(rb"\n\r?\n|^[ \t]*ElementDataFile[ \t]*=[^\n]*\n", header, re.MULTILINE)
+    end = rb"\n\r?\n" if fields_of(source) is NRRD else rb"^\s*ElementDataFile\s*[=:][^\n]*\n"
+    local = re.search(end, header, re.MULTILINE)
     return [
         (key.replace(b" ", b"").lower().decode(), text.decode(errors="replace"))
         for key, text in _LINE.findall(header[: local.end() if local else None])
@@ -100,6 +108,19 @@ def _check_nifti(source: Path, header: bytes) -> None:
     slope, intercept = struct.unpack_from(f"{order}2f", header, 112)
     if slope and not math.isnan(slope):
         check_scale(slope, intercept, where=source, fields=("scl_slope", "scl_inter"))
+
+
+def _check_metaimage(source: Path, header: bytes) -> None:
+    """Check the two fields with which a file can make MetaIO write beyond its memory."""
+    axes = re.findall(rb"NDims\s*[=:]?\s*([^\r\n]*)", header)
+    sound = all(re.fullmatch(rb"[0-9]{1,2}\s*", one) and 1 <= int(one) <= _MOST_AXES for one in axes)
+    if not sound or any(len(name) > _LONGEST_NAME for name in re.findall(rb"Name\s*[=:]?\s*([^\r\n]*)", header)):
+        raise out_of_bounds(
+            "a header that no MetaImage file has; NDims, Name",
+            where=source,
+            found=b" ".join(axes).decode(errors="replace")[:80],
+            expected=f"NDims from 1 to {_MOST_AXES}, Name of at most {_LONGEST_NAME} characters",
+        )
 
 
 def _check(source: Path, field: str, numbers: list[float] | tuple[float, ...]) -> None:

@@ -233,6 +233,20 @@ def test_pipes_and_devices_are_no_scans(tmp_path):
         read_volume(tmp_path / "a.mhd")
 
 
+@pytest.mark.parametrize("header", [b"NDims = -1", b"NDims = 100", b"NDims = 3\nName = " + b"x" * 300])
+def test_headers_for_which_metaio_has_no_room(tmp_path, header):
+    """The process died of them (found by the fuzz)."""
+    (tmp_path / "a.mha").write_bytes(metaimage().replace(b"NDims = 3", header))
+    with pytest.raises(OutOfBounds, match="NDims, Name"):
+        read_volume(tmp_path / "a.mha")
+
+
+def test_a_format_is_read_by_its_own_reader_alone(tmp_path):
+    (tmp_path / "a.nrrd").write_bytes(original("raw"))
+    with pytest.raises(TruncatedFile, match="expected NIfTI"):
+        read_volume(tmp_path / "a.nrrd")
+
+
 def test_a_detached_file_that_cannot_hold_its_volume(tmp_path):
     (tmp_path / "a.mhd").write_bytes(
         metaimage().partition(b"LOCAL")[0].replace(b"DimSize = 4 4 4", b"DimSize = 800 800 800") + b"a.raw\n"
