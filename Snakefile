@@ -67,6 +67,10 @@ include: "rules/provenance.smk"
 include: "rules/stylize.smk"
 
 
+onstart:
+    mark_run(PLACES)
+
+
 rule all:
     default_target: True
     input:

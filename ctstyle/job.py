@@ -20,7 +20,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,8 @@ DIGESTS = Path(".snakemake") / "ctstyle-digests.sqlite"
 class Run:
     """One job: its files and parameters by name, its seed, its device and what its training resumes from.
 
-    `names` knows what records call its files.
+    `names` knows what records call its files. `undeclared` are files, by key, that the job makes and its rule cannot
+    name, so that its record names them. `until_recorded` holds what ends when the record is written.
     """
 
     rule: str
@@ -59,6 +60,8 @@ class Run:
     fingerprint: str
     checkpoint: Checkpoint
     started: float
+    undeclared: dict[str, list[Path]] = field(default_factory=dict)
+    until_recorded: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     def write_cost(self, path: Path | str, **numbers: float) -> None:
         """What this job cost so far, as JSON: its seconds, its largest memory in MB (GPU apart), and `numbers`."""
@@ -92,10 +95,11 @@ def job(snakemake: Any) -> Iterator[Run]:
         try:
             with alone(snakemake.output[0]):
                 run, facts, inputs, before = _prepare(snakemake)
-                yield run
-                called = {path: run.names.of(path) for path in inputs}
-                facts = dataclasses.replace(facts, touched=touched(before, inputs, called, DigestCache(DIGESTS)))
-                _record(snakemake, run, facts, inputs)
+                with run.until_recorded:
+                    yield run
+                    called = {path: run.names.of(path) for path in inputs}
+                    facts = dataclasses.replace(facts, touched=touched(before, inputs, called, DigestCache(DIGESTS)))
+                    _record(snakemake, run, facts, inputs)
         except CTStyleError as error:
             traceback.print_exc()
             terminal.write(f"\n{snakemake.rule}: {error}\n")
@@ -168,8 +172,13 @@ def _record(snakemake: Any, run: Run, facts: record.Job, inputs: Mapping[Path, s
     if snakemake.output.get("record") is None:
         return
     began = time.monotonic()
-    finished = dataclasses.replace(facts, finished=datetime.now(UTC), segments=tuple(run.checkpoint.segments))
-    made = digests([path for paths in facts.outputs.values() for path in paths], DigestCache(DIGESTS))
+    finished = dataclasses.replace(
+        facts,
+        outputs={**facts.outputs, **run.undeclared},
+        finished=datetime.now(UTC),
+        segments=tuple(run.checkpoint.segments),
+    )
+    made = digests([path for paths in finished.outputs.values() for path in paths], DigestCache(DIGESTS))
     environment = record.environment(ROOT, device=facts.device)
     record.write_record(run.output.record, record.statement(finished, inputs, made, environment))
     log.info("%d outputs recorded in %.3f s", len(made), time.monotonic() - began)

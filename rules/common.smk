@@ -18,6 +18,7 @@ from ctstyle import schema, settings
 from ctstyle.cohorts import catalogue, spine_mets, totalsegmentator, verse
 from ctstyle.encoders.plan import check_weights
 from ctstyle.errors import CTStyleError
+from ctstyle.places import OUTPUT, check_places, mark_run
 from ctstyle.provenance.code import code_digest
 from ctstyle.provenance.digest import sha256_file
 from ctstyle.segment.arms import ARMS, archive_of, arms_with, augmented_arms
@@ -42,6 +43,15 @@ def list_scans(config):
     return catalogue.list_scans(config, workflow.pathvars.apply("<cohorts>"), ROOT)
 
 
+def chosen_places():
+    """The folders that the rules write to, by the names of their pathvars, and that of stylize."""
+    known = workflow.pathvars
+    # Snakemake's own defaults, the last level, have no rule here
+    names = [name for name, level in known.level.items() if level < 4 or name == "results"]
+    places = {name: known.apply(f"<{name}>") for name in names}
+    return {**places, OUTPUT: known.apply(config["stylize"]["output"])}
+
+
 try:
     config.update(checked(config))
     # Snakemake has read it. Where the results lie is no setting of any job, and nobody else's business.
@@ -56,6 +66,16 @@ try:
         config["comparison"], config["encoders"]["main"], config["transfer"]["training"]["style_weight"]
     )
     ABLATIONS = ablations.plan(config)
+    PLACES = chosen_places()
+    if workflow.is_main_process:
+        check_places(
+            PLACES,
+            config,
+            stylized=ASKED.files if ASKED else {},
+            scans=SCANS.to_dict("records"),
+            configs=workflow.configfiles,
+            root=ROOT,
+        )
 except CTStyleError as error:
     raise WorkflowError(str(error)) from None
 
@@ -506,19 +526,19 @@ def stylize_files(wildcards):
         stylize_plan.require(config)
     except CTStyleError as error:
         raise WorkflowError(str(error)) from None
-    named = {"content": ASKED.content, "model": ASKED.model, "style": ASKED.style_series, "mask": ASKED.mask}
-    return {name: path for name, path in named.items() if path}
+    return ASKED.files
 
 
 def stylized(name):
-    """A file of the folder that the stylised series goes to."""
-    return f"{config['stylize']['output']}/{name}"
+    """A file of the folder that the stylised series goes to; what is there stays until the new one is whole."""
+    path = f"{config['stylize']['output']}/{name}"
+    return update(path) if Path(workflow.pathvars.apply(path)).exists() else path
 
 
 def stylized_series():
-    """The new series: a folder of DICOM with its mask, or one file and beside it the mask where there is one."""
+    """The new series as one file, and beside it the mask where there is one."""
     if ASKED is None or not ASKED.suffix:
-        return {"series": directory(stylized("dicom"))}
+        return {}
     mask = {"mask": stylized(f"mask{ASKED.suffix}")} if ASKED.mask else {}
     return {"series": stylized(f"ct{ASKED.suffix}"), **mask}
 

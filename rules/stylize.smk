@@ -5,6 +5,7 @@ rule stylize:
     input:
         unpack(stylize_files),
     output:
+        # a series of DICOM is not declared: Snakemake would delete its folder; the record names its files
         **stylized_series(),
         rows=stylized("slices.tsv"),
         about=stylized("about.json"),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ctstyle.augment.guard import GuardSettings
 from ctstyle.job import job
+from ctstyle.places import replacing
 from ctstyle.settings import build
 from ctstyle.stylize.plan import StylizeSettings
 from ctstyle.stylize.series import Outputs, stylize_series
@@ -11,7 +12,10 @@ from ctstyle.transfer.bundle import Bundle
 
 if __name__ == "__main__":
     with job(snakemake) as run:
-        outputs = {name: Path(path) for name, path in run.output.items() if name != "record"}
+        folder = Path(run.output.about).parent
+        new, put_in = run.until_recorded.enter_context(replacing(folder))
+        declared = {name: Path(path) for name, path in run.output.items() if name != "record"}
+        outputs = {"series": new / "dicom"} | {name: new / path.name for name, path in declared.items()}
         style, mask = run.input.get("style"), run.input.get("mask")
         stylize_series(
             Bundle.load(Path(run.input.model), run.device),
@@ -24,3 +28,4 @@ if __name__ == "__main__":
             guard=build(GuardSettings, run.params.guard),
             lineage=run.fingerprint,
         )
+        run.undeclared["dicom"] = sorted(set(put_in()) - set(declared.values()))

@@ -8,6 +8,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from ctstyle.provenance.digest import sha256_file
+
 ROOT = Path(__file__).parents[1]
 CONFIGS = [*sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("config/*.yaml")), "tests/config/tiny.yaml"]
 """Every configuration that the project ships, and the tests' own."""
@@ -49,3 +51,12 @@ def audit(results: Path) -> dict:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.stderr == ""
     return json.loads(done.stdout)
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """All files and links under a folder with the digest or the goal of each; folders do not count."""
+    return {
+        path.relative_to(folder).as_posix(): str(path.readlink()) if path.is_symlink() else sha256_file(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_symlink() or path.is_file()
+    }

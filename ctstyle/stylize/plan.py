@@ -68,6 +68,12 @@ class Asked:
     mask: str
     suffix: str
 
+    @property
+    def files(self) -> dict[str, str]:
+        """What is read, by the names of the rule's inputs."""
+        named = {"content": self.content, "model": self.model, "style": self.style_series, "mask": self.mask}
+        return {name: path for name, path in named.items() if path}
+
 
 def asked(config: Mapping[str, Any]) -> Asked | None:
     """What the keys `content`, `style`, `model` and `mask` ask for; None where none of them is set.

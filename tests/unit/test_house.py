@@ -21,7 +21,7 @@ ROOMS = [
 ]
 """In the order the data flows. `metrics` are formulas on slices that every later room may use."""
 TOOLS = {"errors", "settings", "schema", "job", "alone", "lease", "device", "provenance", "audit", "sheet"}
-TOOLS |= {"convolution", "initialise", "checkpoint", "accumulate", "fit", "optimise", "tensors"}
+TOOLS |= {"convolution", "initialise", "checkpoint", "accumulate", "fit", "optimise", "tensors", "places", "clean"}
 
 
 def _imports(path):

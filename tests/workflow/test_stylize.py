@@ -1,6 +1,7 @@
 """`snakemake stylize`: nothing else is planned, faults are one message, and a scan comes back on its own grid."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ import SimpleITK
 from ctstyle.dicom.read import read_volume
 from tests.bundles import random_bundle
 from tests.dicom_series import NAME, ct_series, write
+from tests.runs import tree
 
 
 def trunk() -> np.ndarray:
@@ -61,6 +63,62 @@ def test_a_fault_is_one_message_before_any_job(workflow, place, change, message)
     done = workflow.run("--dry-run", *asked)
     assert done.returncode != 0 and message in " ".join(done.stdout.split())
     assert "Traceback (most recent call last)" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"content": "p2/dicom", "stylize": "{output: p2}"}, "stylize: output: .* contains the content of stylize"),
+        ({"content": "scan.nii.gz", "stylize": "{output: p3}"}, "found about.json, dicom/notes.txt, slices.tsv"),
+        ({"content": "scan.nii.gz", "pathvars": "{results: p2}"}, r"pathvars: results: .*\(found dicom"),
+    ],
+)
+def test_a_place_with_files_of_the_users_is_refused_and_nothing_is_touched(workflow, place, more, message):
+    (place / "Mustermann_Erika").rename(place / "p2")
+    (place / "p2" / "ct").rename(place / "p2" / "dicom")
+    for name in ("p3/dicom/notes.txt", "p3/about.json", "p3/slices.tsv"):
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_text("mine")
+    before = tree(place)
+    done = workflow.run(*arguments(place, **more))
+    assert done.returncode != 0 and re.search(message, " ".join(done.stdout.split())), done.stdout
+    assert "Traceback (most recent call last)" not in done.stdout
+    assert {name: one for name, one in tree(place).items() if not name.startswith(".snakemake")} == before
+
+
+@pytest.mark.slow
+def test_an_earlier_series_stays_until_the_new_one_is_whole(workflow, place):
+    def users() -> dict[str, str]:
+        return {name: one for name, one in tree(place).items() if not name.startswith((".snakemake", "results"))}
+
+    def run(content, **stylize):
+        return workflow.run(*arguments(place, content, stylize=str({"output": "mine/p1", **stylize})))
+
+    (place / "broken.nii.gz").write_bytes(b"no volume")
+    before = users()
+    failed = run("broken.nii.gz")
+    assert failed.returncode != 0 and "stylize: " in failed.stdout and users() == before
+    assert run("scan.nii.gz").returncode == 0
+    first = users()
+    assert {name for name in first if name not in before} == {
+        f"mine/p1/{name}"
+        for name in ("ct.nii.gz", "slices.tsv", "about.json", "picture.png", "provenance/records/stylize.json")
+    }
+    assert run("broken.nii.gz").returncode != 0 and users() == first
+    (place / "mine" / "p1" / "notes.txt").write_text("mine")
+    first = users()
+    refused = run("scan.nii.gz", alpha=0.5)
+    assert refused.returncode != 0 and "found notes.txt" in " ".join(refused.stdout.split()) and users() == first
+    (place / "mine" / "p1" / "notes.txt").rename(place / "notes.txt")
+    done = run("scan.nii.gz", alpha=0.5, format="dicom")
+    assert done.returncode == 0, done.stdout[-3000:]
+    made = {name for name in users() if name.startswith("mine/")}
+    assert "mine/p1/ct.nii.gz" not in made and sum(name.startswith("mine/p1/dicom/ct/") for name in made) == 6
+    assert {name: one for name, one in users().items() if name in before} == before
+    told = json.loads((place / "mine/p1/provenance/records/stylize.json").read_text())
+    assert {f"mine/p1/{one['name'].partition('/')[2]}" for one in told["subject"]} <= made
+    assert len(told["subject"]) == len(made) - 1
+    assert "Nothing to be done" in run("scan.nii.gz", alpha=0.5, format="dicom").stdout
 
 
 @pytest.mark.slow
