@@ -68,5 +68,5 @@ lock: venv
 	$(VENV)/bin/python envs/conda_from_lock.py
 
 clean:
-	@echo "Removing results, logs and Snakemake's records; .venv stays (rm -r .venv removes it)."
-	rm -rf results logs benchmarks/jobs .snakemake
+	@echo "Removing what the default run made in results. Other runs, your own files, .snakemake and .venv stay."
+	$(PYTHON) -m ctstyle.clean results

@@ -17,6 +17,7 @@ from ctstyle.audit.finding import some
 from ctstyle.audit.hashing import hash_files
 from ctstyle.audit.place import RECORDS, RESULTS, inside
 from ctstyle.audit.records import BadRecord, Record, parse_record
+from ctstyle.cohorts.wheels import default_cache
 from ctstyle.errors import CTStyleError
 
 EQUALS, CONTAINS, INSIDE = "is", "contains", "lies inside"
@@ -100,6 +101,7 @@ def check_places(
         # the bundle lies in the results as a rule
         check_apart(place, key, of_series, allowed=[CONTAINS])
         check_run(place, key)
+    check_apart(default_cache("").parent, "the environment: XDG_CACHE_HOME", read)
     if stylized:
         output = Path(places[OUTPUT])
         check_apart(output, OUTPUT, [*read, *of_series])
@@ -196,7 +198,7 @@ def replacing(folder: Path) -> Iterator[tuple[Path, Callable[[], list[Path]]]]:
         """Take the earlier series out, and put the new one in."""
         for path in check_made(folder):
             _move(path, old / path.relative_to(folder))
-            _remove_empty(path.parent, folder)
+            remove_empty(path.parent, folder)
         for name in contents(new).files:
             moved.append(_move(new / name, folder / name))
         return moved
@@ -206,7 +208,7 @@ def replacing(folder: Path) -> Iterator[tuple[Path, Callable[[], list[Path]]]]:
     except BaseException:
         for path in moved:
             path.unlink(missing_ok=True)
-            _remove_empty(path.parent, folder)
+            remove_empty(path.parent, folder)
         for name in contents(old).files if old.exists() else []:
             _move(old / name, folder / name)
         raise
@@ -261,7 +263,7 @@ def _move(path: Path, place: Path) -> Path:
     return path.replace(place)
 
 
-def _remove_empty(folder: Path, top: Path) -> None:
+def remove_empty(folder: Path, top: Path) -> None:
     """Remove a folder and those above it, below `top`, as far as they are empty."""
     while folder != top and folder.is_relative_to(top):
         try:

@@ -14,6 +14,8 @@ from ctstyle.cohorts.sheet import Scan
 from ctstyle.dicom.mask import read_mask
 from ctstyle.dicom.read import read_volume
 from ctstyle.errors import CTStyleError
+from ctstyle.places import PlaceRefused, check_apart
+from ctstyle.provenance.record import write_whole
 from ctstyle.sheet import report
 from ctstyle.sheet.headers import RTSTRUCT, SEG
 from ctstyle.sheet.masks import Mask, pair
@@ -106,6 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="a folder with CT, in any layout")
     parser.add_argument("--output", type=Path, metavar="FILE", help="where the sheet goes (default: printed)")
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE where it is a sheet")
     parser.add_argument(
         "--check", action="store_true", help="also read all pixels and masks as the workflow will; slow"
     )
@@ -113,8 +116,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for folder in options.folders:
         if not folder.is_dir():
             parser.error(f"no such folder: {folder}")
-    if options.output is not None and not options.output.parent.is_dir():
-        parser.error(f"no such folder: {options.output.parent}")
+    if options.output is not None:
+        try:
+            _check_output(options.output, options.folders, overwrite=options.overwrite)
+        except CTStyleError as error:
+            parser.error(str(error))
     # links stay: the paths of the sheet are those the user named
     folders = [Path(os.path.abspath(folder)) for folder in options.folders]  # noqa: PTH100
     with _unquoted():
@@ -133,8 +139,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.output is None:
         sys.stdout.write(text)
     else:
-        options.output.write_text(text, encoding="utf-8")
+        write_whole(options.output, text)
     return WRITTEN
+
+
+def _check_output(output: Path, folders: Sequence[Path], *, overwrite: bool) -> None:
+    """Raise PlaceRefused where the sheet would replace another file, or would lie in the archive that is read."""
+    if not output.parent.is_dir():
+        raise PlaceRefused("no such folder", where=output.parent, fix="Make it, or name another.")
+    check_apart(output, "--output", [(f"the archive {folder}", folder) for folder in folders])
+    if not os.path.lexists(output):
+        return
+    head = output.read_bytes()[: len(report.HEADER)] if output.is_file() and not output.is_symlink() else b""
+    if head.decode("utf-8", "replace") != report.HEADER:
+        raise PlaceRefused("this file is no sheet of scans", where=output, fix="Name another file.")
+    if not overwrite:
+        fix = "Name another file, or give --overwrite: what you corrected by hand in it is lost then."
+        raise PlaceRefused("this sheet is there already", where=output, fix=fix)
 
 
 @contextmanager

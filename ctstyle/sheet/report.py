@@ -14,6 +14,10 @@ LONGEST_HINT = 60
 LONGEST_TABLE = 12
 
 
+HEADER = sheet_frame([]).to_csv(sep="\t", index=False, lineterminator="\n")
+"""The first line of a sheet."""
+
+
 def shown(path: Path | str) -> str:
     """A path as the sheet names it: relative where it lies below the current directory."""
     path = Path(path)

@@ -259,9 +259,10 @@ def test_a_record_that_names_other_folders_makes_nothing_ours(folder, out):
     path = out / places.OF_STYLIZE
     told = json.loads(path.read_text())
     digest = {"sha256": sha256_file(folder / "p1/notes.txt")}
-    told["subject"].append({"name": "p1/notes.txt", "digest": digest, "annotations": {"key": "x", "size": 1}})
-    path.write_text(json.dumps(told))
-    before = tree(folder / "p1")
-    with replacing(out) as (_, put_in):
-        put_in()
-    assert tree(folder / "p1") == before
+    for name in ("p1/notes.txt", "results/../p1/notes.txt", str(folder / "p1/notes.txt")):
+        subject = {"name": name, "digest": digest, "annotations": {"key": "x", "size": 1}}
+        path.write_text(json.dumps({**told, "subject": [*told["subject"], subject]}))
+        before = tree(folder)
+        with pytest.raises(PlaceRefused, match="record"), replacing(out):
+            pytest.fail("the body ran")
+        assert tree(folder) == before

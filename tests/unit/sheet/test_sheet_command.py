@@ -14,6 +14,7 @@ from ctstyle.dicom.read import read_volume
 from ctstyle.sheet.__main__ import main
 from tests.archives import labels, pack, rtstruct, save, seg, series, uid, volume
 from tests.dicom_series import random_hu
+from tests.runs import tree
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def archive(tmp_path, monkeypatch):
 
 def sheet_of(archive, capsys, *options):
     """(rows of the sheet, its comments, stderr) as a user gets them, read back by `read_sheet`."""
-    assert main([str(archive), "--output", "scans.tsv", *options]) == 0
+    assert main([str(archive), "--output", "scans.tsv", "--overwrite", *options]) == 0
     text = (archive.parent / "scans.tsv").read_text()
     comments = [line for line in text.splitlines() if line.startswith("#")]
     return read_sheet(archive.parent / "scans.tsv"), comments, capsys.readouterr().err
@@ -298,3 +299,27 @@ def test_a_label_file_alone_gives_no_sheet(archive, capsys):
     volume(archive / "sub-1_seg-vert_msk.nii.gz", labels(20, 21, 22))
     assert main([str(archive)]) == 1
     assert "left out: archive/sub-1_seg-vert_msk.nii.gz: a label file without a CT" in capsys.readouterr().err
+
+
+def test_a_sheet_replaces_only_a_sheet_and_only_when_it_is_told_to(archive, tmp_path, capsys):
+    save(series("a"), archive)
+    output = tmp_path / "scans.tsv"
+    linked = tmp_path / "linked.tsv"
+    linked.symlink_to(output)
+    (tmp_path / "notes.txt").write_text("mine")
+    assert main([str(archive), "--output", str(output)]) == 0
+    output.write_text(output.read_text().replace("p001", "corrected"))
+    before = tree(tmp_path)
+    for name, options, message in (
+        ("scans.tsv", [], "this sheet is there already"),
+        ("notes.txt", ["--overwrite"], "this file is no sheet"),
+        ("linked.tsv", ["--overwrite"], "this file is no sheet"),
+        (archive / "new.tsv", ["--overwrite"], "lies inside the archive"),
+        (tmp_path, ["--overwrite"], "contains the archive"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main([str(archive), "--output", str(tmp_path / name), *options])
+        assert ended.value.code == 2 and message in capsys.readouterr().err
+        assert tree(tmp_path) == before
+    assert main([str(archive), "--output", str(output), "--overwrite"]) == 0
+    assert "corrected" not in output.read_text()
