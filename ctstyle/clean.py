@@ -20,7 +20,7 @@ from ctstyle.places import contents, remove_empty, subjects
 UNRECORDED = re.compile(
     r"logs/.*\.log|benchmarks/.*\.tsv|(.*/)?\.[^/]+\.state(\.tmp)?|(.*/)?\.writing-[^/]+/.*|\.ctstyle"
 )
-"""What jobs write without a record: logs, measurements, states, half-written files of killed jobs, the mark of a run."""
+"""What jobs write without a record: logs, measurements, states, half-written files, and the mark of a run."""
 MOST_NAMED = 20
 
 
