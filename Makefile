@@ -34,7 +34,7 @@ test: venv lint
 	$(VENV)/bin/python -m pytest tests/workflow -n 2 --dist loadgroup -m "not slow"
 
 test-all: venv
-	@echo "The slow tests that \`make test\` leaves out (a whole tiny run on SLURM, a cut of the paper scale, chaos, the RO-Crate, exports in nnU-Net and MONAI, your own CT, 24,000 damaged files); 16 to 50 minutes on 2 cores."
+	@echo "The slow tests that \`make test\` leaves out (a whole tiny run on SLURM, a cut of the paper scale, chaos, the RO-Crate, exports in nnU-Net and MONAI, your own CT, 27,000 damaged files and scans); 16 to 50 minutes on 2 cores."
 	$(VENV)/bin/python -m pytest tests/unit -n 2 -m slow
 	$(VENV)/bin/python -m pytest tests/cluster tests/workflow -n 2 --dist loadgroup -m slow
 
