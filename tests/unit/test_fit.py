@@ -216,7 +216,7 @@ def test_saving_takes_a_small_share_of_the_time_however_slow_the_disk(tmp_path, 
 
 def test_a_state_is_on_the_disk_before_it_takes_the_place_of_the_last_one(tmp_path, monkeypatch):
     done, sync, replace = [], os.fsync, Path.replace
-    monkeypatch.setattr(os, "fsync", lambda fd: (done.append(os.readlink(f"/proc/self/fd/{fd}")), sync(fd)))
+    monkeypatch.setattr(os, "fsync", lambda fd: (done.append(str(Path(f"/proc/self/fd/{fd}").readlink())), sync(fd)))
     monkeypatch.setattr(Path, "replace", lambda self, to: (done.append("renamed"), replace(self, to)))
     interrupted(tmp_path / "state")
     assert done == [str(tmp_path / "state.tmp"), "renamed", str(tmp_path)]
