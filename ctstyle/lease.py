@@ -4,13 +4,17 @@ Snakemake counts cards but names none, so two jobs with `gpu=1` would land on th
 (flock) back when its process ends, however it ends, so no lease outlives its job.
 """
 
+import contextlib
+import errno
 import fcntl
 import logging
 import os
 import re
+import stat
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from ctstyle.errors import CTStyleError
@@ -101,8 +105,9 @@ def _lock(folder: Path, card: str) -> int | None:
     path = folder / f"{card}.lock"
     descriptor = None
     try:
-        _make_shared(folder)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        descriptor = _open(path)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "this is no plain file")
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
@@ -114,14 +119,41 @@ def _lock(folder: Path, card: str) -> int | None:
             "the lock file of a card cannot be used",
             where=path,
             found=error.strerror,
-            expected="a folder on a local disk that this user may write to (flock)",
+            expected="a folder (no link) on a local disk that every user of these cards may write to (flock)",
             fix=f"Set {FOLDER} to such a folder, the same for all who use these cards.",
         ) from error
     return descriptor
 
 
+def _open(path: Path) -> int:
+    """Open a lock file for reading, which is enough for flock, so that it does not matter which user made it.
+
+    What is there is opened without O_CREAT, which Linux refuses for another user's file in a sticky folder
+    (fs.protected_regular). No link is followed, a FIFO is not waited for, and nothing is ever written.
+    """
+    _make_shared(path.parent)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    how = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        with contextlib.suppress(FileExistsError), _any_mode():
+            return os.open(path.name, how | os.O_CREAT | os.O_EXCL, 0o444, dir_fd=folder)
+        return os.open(path.name, how, dir_fd=folder)
+    finally:
+        os.close(folder)
+
+
 def _make_shared(folder: Path) -> None:
     """The folder, writable for every user of this machine as the temporary folder is."""
-    if not folder.is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o1777)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError), _any_mode():
+        folder.mkdir(0o1777)
+
+
+@contextlib.contextmanager
+def _any_mode() -> Iterator[None]:
+    """What is made here has the mode it is given, whatever the user's umask: it belongs to all."""
+    before = os.umask(0)
+    try:
+        yield
+    finally:
+        os.umask(before)

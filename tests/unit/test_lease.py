@@ -3,10 +3,13 @@
 import fcntl
 import os
 import signal
+import stat
 import subprocess
 import sys
+import tempfile
 import time
 from errno import ENOLCK
+from pathlib import Path
 
 import pytest
 
@@ -111,6 +114,74 @@ def test_without_a_card_nothing_is_leased(machine):
 def test_more_cards_than_there_are_is_an_error(machine):
     with pytest.raises(NoLease, match=r"gpu=3.*found 2, expected 3"):
         lease_cards(3)
+
+
+def as_user(user, act, *, umask=0o022):
+    """The result of `act()` (a small number) in a process of another user."""
+    child = os.fork()
+    if not child:
+        code = 99
+        try:
+            os.umask(umask)
+            if os.geteuid() == 0:
+                os.setgroups([])
+                os.setgid(user)
+                os.setuid(user)
+            code = act()
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@pytest.fixture
+def shared():
+    """A sticky folder for everybody, as /tmp is; pytest's own is closed to other users."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o1777)
+        yield Path(folder) / "leases"
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_a_second_user_may_lock_what_the_first_one_made(shared, umask):
+    def lock():
+        return 0 if lease._lock(shared, "GPU-1") is not None else 1
+
+    assert as_user(12345, lock, umask=umask) == 0
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o1777
+    assert stat.S_IMODE((shared / "GPU-1.lock").stat().st_mode) == 0o444
+    assert as_user(23456, lock) == 0
+    held = lease._lock(shared, "GPU-1")  # by a third one, root where the tests run as root
+    try:
+        assert as_user(23456, lock) == 1
+    finally:
+        os.close(held)
+    assert as_user(12345, lock) == 0
+
+
+def test_a_second_user_may_lock_what_an_earlier_version_left(shared):
+    shared.mkdir(mode=0o777)
+    shared.chmod(0o1777)
+    (shared / "GPU-1.lock").touch(0o644)  # a file of this user, in a sticky folder
+    assert as_user(23456, lambda: 0 if lease._lock(shared, "GPU-1") is not None else 1) == 0
+
+
+@pytest.mark.parametrize("planted", ["file", "folder", "link to nothing", "fifo", "folder is a link"])
+def test_what_was_planted_is_neither_followed_nor_touched(tmp_path, planted):
+    victim, folder = tmp_path / "victim", tmp_path / "leases"
+    victim.mkdir()
+    (victim / "file").write_text("precious")
+    if planted == "folder is a link":
+        folder.symlink_to(victim)
+    else:
+        folder.mkdir()
+    lock = folder / "GPU-1.lock"
+    if planted == "fifo":
+        os.mkfifo(lock)
+    elif planted != "folder is a link":
+        lock.symlink_to({"file": victim / "file", "folder": victim}.get(planted, victim / "new"))
+    with pytest.raises(NoLease, match="lock file of a card cannot be used"):
+        lease._lock(folder, "GPU-1")
+    assert [path.name for path in victim.iterdir()] == ["file"] and (victim / "file").read_text() == "precious"
 
 
 def test_a_folder_that_cannot_hold_locks_is_named(machine, monkeypatch, tmp_path):
