@@ -9,6 +9,8 @@ RUNS ?= 1
 VENV := .venv
 SNAKEMAKE := $(VENV)/bin/snakemake --cores $(CORES)
 UV_VERSION := 0.13.9
+COMPILE := $(VENV)/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet \
+	--custom-compile-command "make lock"
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .PHONY: all venv test test-all tiny report chaos bench clean lock lint
@@ -21,10 +23,10 @@ all: venv
 
 venv: $(VENV)/installed
 
-$(VENV)/installed: envs/requirements.lock
+$(VENV)/installed: envs/requirements.lock envs/uv.txt
 	@echo "Setting up $(VENV) from envs/requirements.lock (6 GB, about 1 minute)."
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install --quiet uv==$(UV_VERSION)
+	@$(VENV)/bin/python -m pip install --quiet --require-hashes -r envs/uv.txt
 	$(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(VENV)/bin/python --require-hashes -r envs/requirements.lock
 	@touch $@
 
@@ -62,9 +64,9 @@ bench: venv
 	$(VENV)/bin/python -m benchmarks
 
 lock: venv
-	@echo "Compiling envs/requirements.lock and envs/ctstyle.yaml from envs/requirements.in."
-	$(VENV)/bin/uv pip compile envs/requirements.in --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --quiet --custom-compile-command "make lock" -o envs/requirements.lock
+	@echo "Compiling envs/requirements.lock and envs/ctstyle.yaml from envs/requirements.in, and envs/uv.txt."
+	$(COMPILE) envs/requirements.in -o envs/requirements.lock
+	echo uv==$(UV_VERSION) | $(COMPILE) - -o envs/uv.txt
 	$(VENV)/bin/python envs/conda_from_lock.py
 
 clean:

@@ -67,10 +67,20 @@ def test_every_entry_is_one_exact_version_with_hashes(lock):
         assert hashes and all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", line) for line in hashes), first
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "ctstyle.yaml", "requirements.in"])
+@pytest.mark.parametrize("name", ["requirements.lock", "ctstyle.yaml", "requirements.in", "uv.txt"])
 def test_no_index_address(envs, name):
     lines = [line for line in (envs / name).read_text().splitlines() if not line.lstrip().startswith("#")]
     assert not [line for line in lines if re.search(r"https?:|--(extra-)?index-url|--find-links|(^|\s)-[if]\s", line)]
+
+
+def test_uv_is_installed_by_its_hashes_in_the_version_that_the_makefile_names(root, envs):
+    makefile = (root / "Makefile").read_text()
+    ((first, hashes),) = entries((envs / "uv.txt").read_text())
+    assert first == f"uv=={re.search(r'^UV_VERSION := (.+)$', makefile, flags=re.MULTILINE)[1]}"
+    assert len(hashes) > 10 and all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", line) for line in hashes)
+    assert re.search(r"^\$\(VENV\)/installed:.* envs/uv\.txt", makefile, flags=re.MULTILINE)
+    installs = re.findall(r"pip install .*", makefile)
+    assert len(installs) == 2 and all("--require-hashes -r envs/" in line for line in installs)
 
 
 def test_check_fails_when_out_of_step(envs, tmp_path):
