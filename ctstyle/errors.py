@@ -13,7 +13,8 @@ class CTStyleError(Exception):
     """An error that a user can cause and mend.
 
     `where` is the file or config key, `what` the fault in a few words, `found` and `expected` the two sides of it and
-    `fix` the way out. The message holds all of them on one line, so that it can be read in a cluster's log.
+    `fix` the way out. The message holds all of them on one line, so that it can be read in a cluster's log. Signs that
+    move a terminal's cursor become question marks, as names and texts of a file may be anybody's.
 
     `what`, `expected` and `fix` are our own words. `where` and `found` may name a patient, so they stay on the terminal
     and in the log: what is written down takes `public`, which keeps of both numbers and Facts alone.
@@ -44,7 +45,8 @@ class CTStyleError(Exception):
         details = [f"{name} {value}" for name, value in sides if value is not None]
         if details:
             message += f" ({', '.join(details)})"
-        return f"{message}. {self.fix}" if self.fix else message
+        message = f"{message}. {self.fix}" if self.fix else message
+        return "".join(sign if sign.isprintable() else " ?"[sign != "\n"] for sign in message)
 
 
 def _is_known(value: object) -> bool:

@@ -4,8 +4,7 @@ import json
 import logging
 from pathlib import Path
 
-from safetensors.torch import load_file
-
+from ctstyle.encoders.weights import INCEPTION
 from ctstyle.job import job
 from ctstyle.metrics.classifier import ClassifierSettings, classifier_sides, train_classifier
 from ctstyle.settings import build
@@ -22,7 +21,7 @@ if __name__ == "__main__":
             heldout,
             build(ClassifierSettings, run.params.classifier),
             seed=run.seed,
-            trunk_state=load_file(trunk) if trunk else None,
+            trunk_state=INCEPTION.load(trunk)[0] if trunk else None,
             checkpoint=run.checkpoint,
             device=run.device,
         )

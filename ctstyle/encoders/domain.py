@@ -19,11 +19,12 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from ctstyle.checkpoint import Checkpoint
 from ctstyle.encoders.network import cut, trunk
 from ctstyle.encoders.registry import IMAGENET, EncoderSpec, encoder_spec
-from ctstyle.encoders.weights import Weights, state_digest
+from ctstyle.encoders.weights import Weights
 from ctstyle.errors import CTStyleError
 from ctstyle.fit import fit
 from ctstyle.initialise import he_initialise
 from ctstyle.optimise import AdamW
+from ctstyle.tensors import state_digest
 
 NO_LEVEL = 0
 """The level of a slice without a vertebra near; it counts for the rotation alone."""

@@ -125,12 +125,12 @@ def build(
             fix="Name the encoder that the file was made for.",
         )
     for key, value in state.items():
-        if value.shape != expected[key].shape:
+        if (value.shape, value.dtype) != (expected[key].shape, expected[key].dtype):
             raise WrongArchitecture(
                 "these weights are of another architecture",
                 where=f"{name}, tensor {key}",
-                found=f"shape {tuple(value.shape)}",
-                expected=f"shape {tuple(expected[key].shape)}",
+                found=f"{value.dtype}, shape {tuple(value.shape)}",
+                expected=f"{expected[key].dtype}, shape {tuple(expected[key].shape)}",
                 fix="Name the encoder that the file was made for.",
             )
     # Copies: the caller's tensors must not change when the encoder moves to another device or memory format.
@@ -138,4 +138,11 @@ def build(
     preprocessing = spec.preprocessing
     mean = state_dict.get("preprocessing.mean", torch.tensor(preprocessing.mean))
     std = state_dict.get("preprocessing.std", torch.tensor(preprocessing.std))
+    if mean.numel() != 3 or std.numel() != 3 or not mean.isfinite().all() or not (std > 0).all():
+        raise WrongArchitecture(
+            "this preprocessing is none",
+            where=f"{name}, preprocessing",
+            found=f"mean {mean.flatten().tolist()[:4]}, std {std.flatten().tolist()[:4]}",
+            expected="three values each, the second above 0",
+        )
     return Encoder(spec, network, mean, std)

@@ -4,7 +4,6 @@ Sources are `imagenet` (torchvision's files), `hed` (trained VGG16 convolutions 
 own), `random` (He initialisation) and, in `ctstyle.encoders.domain`, `domain`. Nothing is unpickled but tensors.
 """
 
-import hashlib
 import io
 import json
 import re
@@ -26,7 +25,10 @@ from ctstyle.encoders.plan import WeightsDigestMismatch, WeightsUnavailable, che
 from ctstyle.encoders.registry import ENCODERS, encoder_spec
 from ctstyle.initialise import he_initialise
 from ctstyle.provenance.digest import sha256_file
-from ctstyle.tensors import save_tensors
+from ctstyle.tensors import Kind, check_finite, state_digest
+
+WEIGHTS = Kind("encoder weights", WeightsUnavailable, "the rules prepare_weights and train_domain_encoder")
+INCEPTION = Kind("Inception-v3 trunk", WeightsUnavailable, "the rule fetch_inception")
 
 
 @dataclass(frozen=True)
@@ -49,26 +51,22 @@ class Weights:
     steps: int | None = None
 
     def metadata(self) -> dict[str, Any]:
-        """All fields but the tensors, as the JSON file holds them."""
+        """All fields but the tensors, as the file's header and the JSON beside it hold them."""
         names = ("encoder", "weights", "true_name", "source", "sha256", "licence", "heldout_accuracy", "steps")
         return {name: getattr(self, name) for name in names}
 
     def save(self, path: Path) -> None:
-        """Write `path` (safetensors) and the metadata beside it (same name, `.json`)."""
+        """Write `path` (safetensors) and, for people and the manifest, the metadata beside it (same name, `.json`)."""
         path = Path(path)
-        state = {key: value.detach().cpu().contiguous() for key, value in self.state.items()}
-        save_tensors(state, path)
+        WEIGHTS.save(path, self.state, self.metadata())
         path.with_suffix(".json").write_text(json.dumps(self.metadata(), indent=1, ensure_ascii=False) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> "Weights":
-        """Read what `save` wrote; raises WeightsUnavailable where one of the two files is missing."""
-        path = Path(path)
-        for needed in (path, path.with_suffix(".json")):
-            if not needed.is_file():
-                raise WeightsUnavailable("no such weights file", where=needed, fix="Run the rule that makes it.")
-        metadata = json.loads(path.with_suffix(".json").read_text())
-        return cls(state=safetensors.torch.load_file(path), **metadata)
+        """Read what `save` wrote, from `path` alone; raises WeightsUnavailable for any other file."""
+        with WEIGHTS.reading(path):
+            state, metadata = WEIGHTS.load(path)
+            return cls(state=state, **metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,16 +101,6 @@ def prepare(name: str, source: str, sources: Sources) -> Weights:
         expected="hed, imagenet, random, or file with `encoders: file: path` and `sha256`",
         fix="Choose another source, or fill in `encoders: file`.",
     )
-
-
-def state_digest(state: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names, shapes and bytes of all tensors, in the order of their names."""
-    digest = hashlib.sha256()
-    for key in sorted(state):
-        value = state[key].detach().cpu().contiguous()
-        digest.update(f"{key} {tuple(value.shape)} {value.dtype}".encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 IMAGENET_ADDRESS = "https://download.pytorch.org/models/"
@@ -151,9 +139,9 @@ def imagenet(name: str, *, folder: Path, address: str = IMAGENET_ADDRESS, timeou
 
 
 def inception(*, folder: Path, path: Path, address: str = IMAGENET_ADDRESS, timeout_s: float = 30.0) -> None:
-    """torchvision's Inception-v3 (IMAGENET1K_V1) as safetensors at `path`; raises as `imagenet` does."""
-    fetched, _ = _torchvision_file(INCEPTION_FILE, Path(folder), address, timeout_s)
-    save_tensors(_load_tensors(fetched), path)
+    """torchvision's Inception-v3 (IMAGENET1K_V1) at `path`, a file of the kind INCEPTION; raises as `imagenet` does."""
+    fetched, digest = _torchvision_file(INCEPTION_FILE, Path(folder), address, timeout_s)
+    INCEPTION.save(path, _load_tensors(fetched), {"sha256": digest})
 
 
 def _torchvision_file(name: str, folder: Path, address: str, timeout_s: float) -> tuple[Path, str]:
@@ -206,8 +194,7 @@ def file(name: str, path: Path, *, sha256: str) -> Weights:
     """
     path = Path(path)
     check_file(path, sha256)
-    tensors = safetensors.torch.load_file(path) if path.suffix == ".safetensors" else _load_tensors(path)
-    state = _trunk_state(name, _rename_densenet_keys(tensors))
+    state = _trunk_state(name, _rename_densenet_keys(_load_tensors(path)))
     build(name, state)
     return Weights(
         state=state,
@@ -316,9 +303,12 @@ def _hed_convolutions(wheel: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 def _load_tensors(path: Path) -> dict[str, Tensor]:
-    """A state dict written by torch.save, tensors only."""
+    """A state dict of finite tensors, written by torch.save or as safetensors."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        if path.suffix == ".safetensors":
+            state = safetensors.torch.load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise WeightsUnavailable(
             "the weights file cannot be read as tensors",
@@ -335,6 +325,10 @@ def _load_tensors(path: Path) -> dict[str, Tensor]:
             expected="a mapping of names to tensors",
             fix="Save the network's state_dict() alone.",
         )
+    try:
+        check_finite(state)
+    except ValueError as error:
+        raise WeightsUnavailable("these weights cannot be used", where=path, found=error) from error
     return dict(state)
 
 

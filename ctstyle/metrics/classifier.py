@@ -5,9 +5,9 @@ is measured on patients it has not seen: CIS means nothing where that accuracy i
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ import pandas as pd
 import safetensors.torch
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ctstyle.checkpoint import Checkpoint
@@ -37,7 +36,7 @@ from ctstyle.metrics.inception import (
 from ctstyle.optimise import AdamW
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.window import Window
-from ctstyle.tensors import save_tensors
+from ctstyle.tensors import Kind, filled
 
 SETTLING_BATCHES = 8
 
@@ -116,30 +115,19 @@ class Classifier:
 
     def save(self, path: Path) -> None:
         """Write the tensors (safetensors), with what `load` needs in the header of the file."""
-        kept = {key: getattr(self, key) for key in _KEPT}
-        save_tensors(_tensors(self.network), path, {"classifier": json.dumps(kept)})
+        _FILE.save(path, self.network.state_dict(), {key: getattr(self, key) for key in _KEPT})
 
     @classmethod
     def load(cls, path: Path, *, device: torch.device | str = "cpu") -> "Classifier":
         """Read what `save` wrote; raises ClassifierError for any other file."""
-        try:
-            with safe_open(str(path), framework="pt") as file:
-                kept = json.loads((file.metadata() or {})["classifier"])
-                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as fault:
-            raise ClassifierError(
-                "this file holds no grey-scale classifier",
-                where=path,
-                found=f"{type(fault).__name__}: {fault}",
-                expected="safetensors written by the rule train_classifier",
-                fix="Delete it and run again.",
-            ) from fault
-        kept["classes"] = tuple(kept["classes"])
-        network = inception(len(kept["classes"]))
-        network.load_state_dict(state, strict=True)
-        return cls(network=network.to(device).eval(), **kept)
+        with _FILE.reading(path):
+            state, kept = _FILE.load(path)
+            kept["classes"] = tuple(kept["classes"])
+            network = filled(partial(inception, len(kept["classes"])), state)
+            return cls(network=network.to(device).eval(), **kept)
 
 
+_FILE = Kind("grey-scale classifier", ClassifierError, "the rule train_classifier")
 _KEPT = (
     "classes",
     "size_px",

@@ -1,22 +1,25 @@
 """The U-Net of every arm, its settings and its file."""
 
-import json
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 
 from ctstyle.errors import CTStyleError
 from ctstyle.segment.residual import UNet
-from ctstyle.tensors import save_tensors
+from ctstyle.tensors import Kind, filled
 
 CLASSES = 2
 NORMS = ("none", "instance")
+MOST_UNITS = 100
 
 
 class UNetError(CTStyleError):
     """A U-Net that cannot be built, read or applied to slices of this size."""
+
+
+_FILE = Kind("U-Net", UNetError, "the rule train_unet")
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,12 @@ class UNetSettings:
                 found=f"channels {self.channels}, strides {self.strides}",
                 expected="two or more levels and one stride less than levels",
             )
-        if self.residual_units < 1:
+        if not 1 <= self.residual_units <= MOST_UNITS:
             raise UNetError(
-                "a residual unit has at least one convolution",
+                "no such number of convolutions in a residual unit",
                 where="segment: unet: residual_units",
                 found=self.residual_units,
-                expected="1 or more",
+                expected=f"1 to {MOST_UNITS}",
             )
         if self.norm not in NORMS:
             raise UNetError(
@@ -96,25 +99,12 @@ def require_size(height: int, width: int, settings: UNetSettings) -> None:
 
 def save_unet(network: UNet, settings: UNetSettings, path: Path) -> None:
     """Write the weights as safetensors; the settings stand in its metadata, so the file alone rebuilds the network."""
-    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    save_tensors(tensors, path, {"unet": json.dumps(asdict(settings), sort_keys=True)})
+    _FILE.save(path, network.state_dict(), asdict(settings))
 
 
 def load_unet(path: Path) -> tuple[UNet, UNetSettings]:
     """The network (on the CPU, in evaluation mode) and the settings from a file of `save_unet`; raises UNetError."""
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            about = json.loads((file.metadata() or {})["unet"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as fault:
-        raise UNetError(
-            "this file holds no U-Net of this workflow",
-            where=path,
-            found=f"{type(fault).__name__}: {fault}",
-            expected="safetensors written by `train_unet`",
-            fix="Delete it and run again.",
-        ) from fault
-    settings = UNetSettings(**{k: tuple(v) if isinstance(v, list) else v for k, v in about.items()})
-    network = build_unet(settings, seed=0)
-    network.load_state_dict(tensors, strict=True)
-    return network.eval(), settings
+    with _FILE.reading(path):
+        tensors, about = _FILE.load(path)
+        settings = UNetSettings(**{k: tuple(v) if isinstance(v, list) else v for k, v in about.items()})
+        return filled(partial(build_unet, settings, seed=0), tensors).eval(), settings

@@ -15,7 +15,7 @@ from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window
 from ctstyle.transfer.contextual import ContextualTransformation
 from ctstyle.transfer.cyclegan import CycleGAN
-from ctstyle.transfer.generator import Generator, read_metadata
+from ctstyle.transfer.generator import MODEL, Generator
 from ctstyle.transfer.per_style import NetworkPerStyle
 
 PER_STYLE: dict[str, type[NetworkPerStyle]] = {one.kind: one for one in (ContextualTransformation, CycleGAN)}
@@ -44,8 +44,8 @@ class Model(Protocol):
 
 def load_model(path: Path, encoder: Encoder) -> Model:
     """The trained model of a file, whichever method made it; raises WrongGenerator for another encoder's."""
-    kind = read_metadata(path).get("kind")
-    return PER_STYLE.get(kind, Generator).load(path, encoder)
+    with MODEL.reading(path):
+        return PER_STYLE.get(MODEL.facts(path).get("kind"), Generator).load(path, encoder)
 
 
 class Encodings:

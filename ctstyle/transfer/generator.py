@@ -1,25 +1,27 @@
 """The generator: frozen encoder, AdaIN, trained decoder. One network for every pair of content and style."""
 
-import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from ctstyle.device import place
 from ctstyle.encoders.network import Encoder
 from ctstyle.errors import CTStyleError
-from ctstyle.tensors import save_tensors
+from ctstyle.tensors import Kind, filled
 from ctstyle.transfer.adain import channel_statistics, restyle
 from ctstyle.transfer.decoder import Decoder
 
 
 class WrongGenerator(CTStyleError):
-    """A generator file that does not belong to the encoder it is loaded with."""
+    """A generator file that is damaged, or does not belong to the encoder it is loaded with."""
+
+
+MODEL = Kind("trained model", WrongGenerator, "a rule that trains one")
 
 
 class Generator(nn.Module):
@@ -133,7 +135,11 @@ class Generator(nn.Module):
 
     def save(self, path: Path, **metadata: Any) -> None:
         """Write the decoder (safetensors) with what is needed to load it; `metadata` is any JSON beside it."""
-        kept = {
+        MODEL.save(path, self.decoder.state_dict(), self.about() | metadata)
+
+    def about(self) -> dict[str, Any]:
+        """All that `rebuilt` needs beside the tensors, as JSON."""
+        return {
             "encoder": self.encoder.spec.name,
             "adain_tap": self.adain_tap,
             "scale": self.scale,
@@ -141,45 +147,34 @@ class Generator(nn.Module):
             "stride": self.decoder.stride,
             "channels": self.decoder.channels,
             "out_channels": self.decoder.out_channels,
-            **metadata,
         }
-        state = {key: value.detach().cpu().contiguous() for key, value in self.decoder.state_dict().items()}
-        save_tensors(state, path, {"ctstyle": json.dumps(kept, sort_keys=True)})
 
     @classmethod
     def load(cls, path: Path, encoder: Encoder) -> "Generator":
         """The generator of `path` around `encoder`, on its device; raises WrongGenerator for another encoder's."""
-        kept = read_metadata(path)
-        if kept["encoder"] != encoder.spec.name:
-            raise WrongGenerator(
-                "this generator was trained with another encoder",
-                where=path,
-                found=encoder.spec.name,
-                expected=kept["encoder"],
-                fix="Load it with the encoder and the weights it was trained with.",
-            )
-        decoder = Decoder(stride=kept["stride"], channels=kept["channels"], out_channels=kept["out_channels"])
-        decoder.load_state_dict(safetensors.torch.load_file(path))
-        generator = cls(
-            encoder,
-            place(decoder, encoder.mean.device),
-            adain_tap=kept["adain_tap"],
-            scale=kept["scale"],
-            statistics=kept["statistics"],
-        )
-        return generator.eval()
+        with MODEL.reading(path):
+            state, kept = MODEL.load(path)
+            if kept["encoder"] != encoder.spec.name:
+                raise WrongGenerator(
+                    "this generator was trained with another encoder",
+                    where=path,
+                    found=encoder.spec.name,
+                    expected=kept["encoder"],
+                    fix="Load it with the encoder and the weights it was trained with.",
+                )
+            return cls.rebuilt(kept, encoder, state)
 
+    @classmethod
+    def rebuilt(cls, kept: Mapping[str, Any], encoder: Encoder, state: Mapping[str, Tensor]) -> "Generator":
+        """The generator that `about` described, with the tensors of its decoder, on the encoder's device.
 
-def read_metadata(path: Path) -> dict[str, Any]:
-    """What `Generator.save` wrote beside the tensors; raises WrongGenerator where the file is not a generator."""
-    try:
-        with safetensors.safe_open(path, framework="pt") as store:
-            return json.loads((store.metadata() or {})["ctstyle"])
-    except (OSError, KeyError, safetensors.SafetensorError) as error:
-        raise WrongGenerator(
-            "this is not a generator's file",
-            where=path,
-            found=str(error),
-            expected="a safetensors file that Generator.save wrote",
-            fix="Run the rule that trains it.",
-        ) from error
+        Raises ValueError and others where they do not fit.
+        """
+        tap, scale = encoder.spec.tap(kept["adain_tap"]), kept["scale"]
+        if (kept["stride"], kept["channels"], kept["out_channels"]) != (tap.stride, tap.channels, 1):
+            raise ValueError(f"a decoder of another tap than {tap.name}, or not of grey slices")
+        if not 0 < scale < math.inf or kept["statistics"] not in ("body", "slice"):
+            raise ValueError(f"scale {scale} and statistics {kept['statistics']!r}")
+        make = partial(Decoder, stride=tap.stride, channels=tap.channels)
+        decoder = place(filled(make, state), encoder.mean.device)
+        return cls(encoder, decoder, adain_tap=tap.name, scale=scale, statistics=kept["statistics"]).eval()

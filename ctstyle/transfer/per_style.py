@@ -1,20 +1,18 @@
 """Methods without a style input: one trained network for each target style, all in one file."""
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from ctstyle.device import place
 from ctstyle.encoders.network import Encoder
 from ctstyle.errors import CTStyleError
-from ctstyle.tensors import save_tensors
-from ctstyle.transfer.generator import WrongGenerator, read_metadata
+from ctstyle.tensors import check_fit
+from ctstyle.transfer.generator import MODEL, WrongGenerator
 from ctstyle.transfer.material import Material
 
 
@@ -96,9 +94,9 @@ class NetworkPerStyle(nn.Module, ABC):
 
     def save(self, path: Path, **metadata: Any) -> None:
         """Write all networks (safetensors) with what is needed to load them; `metadata` is any JSON beside it."""
-        kept = {"kind": self.kind, "styles": self.styles, **self.about(), **metadata}
-        state = {key: value.detach().cpu().contiguous() for key, value in self.networks.state_dict().items()}
-        save_tensors(state, path, {"ctstyle": json.dumps(kept, sort_keys=True)})
+        MODEL.save(
+            path, self.networks.state_dict(), {"kind": self.kind, "styles": self.styles, **self.about(), **metadata}
+        )
 
     @classmethod
     def load(cls, path: Path, encoder: Encoder) -> Self:
@@ -106,23 +104,26 @@ class NetworkPerStyle(nn.Module, ABC):
 
         Raises WrongGenerator for another kind of file, or where its losses were read from another encoder.
         """
-        kept = read_metadata(path)
-        name = encoder.spec.name
-        for what, found, expected in (
-            (f"this is not the file of a {cls.method}", kept.get("kind"), cls.kind),
-            ("this model was trained with another encoder", name, kept.get("encoder", name)),
-        ):
-            if found != expected:
-                raise WrongGenerator(
-                    what,
-                    where=path,
-                    found=found,
-                    expected=expected,
-                    fix="Load it with the encoder it was trained with, or run the rule that trains it.",
-                )
-        model = cls.rebuilt(kept, encoder)
-        model.networks.load_state_dict(safetensors.torch.load_file(path))
-        return place(model, encoder.mean.device).eval()
+        with MODEL.reading(path):
+            state, kept = MODEL.load(path)
+            name = encoder.spec.name
+            for what, found, expected in (
+                (f"this is not the file of a {cls.method}", kept.get("kind"), cls.kind),
+                ("this model was trained with another encoder", name, kept.get("encoder", name)),
+            ):
+                if found != expected:
+                    raise WrongGenerator(
+                        what,
+                        where=path,
+                        found=found,
+                        expected=expected,
+                        fix="Load it with the encoder it was trained with, or run the rule that trains it.",
+                    )
+            with torch.device("meta"):
+                check_fit(cls.rebuilt(kept, encoder).networks.state_dict(), state)
+            model = cls.rebuilt(kept, encoder)
+            model.networks.load_state_dict(state)
+            return place(model, encoder.mean.device).eval()
 
 
 def check_training(material: Material, targets: Sequence[str], settings: Iterable[tuple[str, Any, str, bool]]) -> None:

@@ -96,9 +96,12 @@ def test_a_saved_classifier_is_the_same(trained, tmp_path):
     assert about == classifier.about()
     name = "Inception-v3, trained from scratch, 16 steps, on this run's training patients"
     assert about["true_name"] == name and about["near_chance"] is False and len(about["sha256"]) == 64
-    (tmp_path / "d.safetensors").write_bytes(b"nothing")
-    with pytest.raises(ClassifierError, match=r"d\.safetensors"):
-        Classifier.load(tmp_path / "d.safetensors")
+    whole = (tmp_path / "c.safetensors").read_bytes()
+    flipped = whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:]
+    for data in (b"nothing", whole[:-8], flipped, whole.replace(b"trained from scratch", b"trained by somebody ", 1)):
+        (tmp_path / "d.safetensors").write_bytes(data)
+        with pytest.raises(ClassifierError, match=r"d\.safetensors: this file holds no grey-scale classifier"):
+            Classifier.load(tmp_path / "d.safetensors")
 
 
 def test_same_seed_same_classifier(monkeypatch):

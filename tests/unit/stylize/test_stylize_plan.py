@@ -71,7 +71,7 @@ def test_the_format_is_that_of_the_content_or_the_asked_one(config, content, for
         ({"mask": "gone.nii"}, NoSuchInput, "mask: no such file or folder"),
         ({"model": "gone"}, NoSuchInput, "model: no such file or folder"),
         ({"model": "dicom"}, NotABundle, r"model: no generator bundle in this folder.*seed\*\.bundle\.safetensors"),
-        ({"model": "ct.mhd"}, NotABundle, "this is no generator bundle"),
+        ({"model": "ct.mhd"}, NotABundle, "this file holds no generator bundle"),
         ({"style": "s7"}, UnknownStyle, r"no such style.*expected s1 \(standard\).*or a folder or file with a CT"),
         ({"stylize": {"format": "png"}}, CTStyleError, "stylize: format: unknown value.*found png"),
     ],

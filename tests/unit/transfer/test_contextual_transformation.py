@@ -23,7 +23,7 @@ from ctstyle.transfer.contextual import (
 )
 from ctstyle.transfer.crn import CRN, CRNSettings
 from ctstyle.transfer.decoder import Decoder
-from ctstyle.transfer.generator import Generator, WrongGenerator, read_metadata
+from ctstyle.transfer.generator import MODEL, Generator, WrongGenerator
 from ctstyle.transfer.material import Material
 from tests.killed import killed_and_resumed
 
@@ -225,7 +225,7 @@ def test_a_saved_model_is_the_same_and_other_files_are_refused(model, encoder, t
     content, targets = torch.rand(2, 1, 32, 32, generator=torch.Generator().manual_seed(0)), ["s.3", "s2"]
     assert torch.equal(loaded.generate(content, target_style=targets), model.generate(content, target_style=targets))
     assert loaded.styles == model.styles and loaded.networks[0].settings == TINY and not loaded.training
-    kept = read_metadata(path)
+    kept = MODEL.facts(path)
     assert (kept["kind"], kept["encoder"], kept["weights"]) == ("contextual", "vgg16", "random")
     other = build("densenet121", random("densenet121", seed=0).state)
     with pytest.raises(WrongGenerator, match="densenet121, expected vgg16"):

@@ -32,7 +32,7 @@ from ctstyle.transfer.cyclegan_networks import (
     adversarial_loss,
     draw_weights,
 )
-from ctstyle.transfer.generator import WrongGenerator, read_metadata
+from ctstyle.transfer.generator import MODEL, WrongGenerator
 from ctstyle.transfer.material import Material
 from tests.killed import killed_and_resumed
 
@@ -349,7 +349,7 @@ def test_a_saved_model_is_the_same_and_holds_one_generator_for_each_style(model,
     content, targets = torch.rand(2, 1, 32, 32, generator=torch.Generator().manual_seed(0)), ["s.3", "s2"]
     assert isinstance(loaded, CycleGAN) and not loaded.training and loaded.styles == model.styles
     assert torch.equal(loaded.generate(content, target_style=targets), model.generate(content, target_style=targets))
-    kept = read_metadata(path)
+    kept = MODEL.facts(path)
     assert kept["kind"] == "cyclegan" and "encoder" not in kept
     assert path.stat().st_size < 4 * 2 * size_of(ResNetGenerator(TINY)) + 5000
     load_model(path, build("densenet121", random("densenet121", seed=0).state))  # it needs no encoder

@@ -13,7 +13,7 @@ from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window
 from ctstyle.transfer.apply import Encodings, load_model, stylise
 from ctstyle.transfer.decoder import Decoder
-from ctstyle.transfer.generator import Generator, WrongGenerator, read_metadata
+from ctstyle.transfer.generator import MODEL, Generator, WrongGenerator
 
 WINDOW = Window(-250.0, 750.0)
 
@@ -112,7 +112,7 @@ def test_a_generator_of_bodies_needs_them_and_ignores_the_styles_air(generator):
 def test_file_gives_the_same_slices_and_refuses_another_encoder(generator, tmp_path):
     path = tmp_path / "generator.safetensors"
     generator.save(path, model="ours", seed=3)
-    assert read_metadata(path)["model"] == "ours" and read_metadata(path)["stride"] == 4
+    assert MODEL.facts(path)["model"] == "ours" and MODEL.facts(path)["stride"] == 4
     loaded = load_model(path, generator.encoder)
     content, style = slices(2, 7), slices(2, 8)
     assert loaded.statistics == "slice"
@@ -121,4 +121,4 @@ def test_file_gives_the_same_slices_and_refuses_another_encoder(generator, tmp_p
         Generator.load(path, build("vgg19", random("vgg19", seed=0).state))
     (tmp_path / "no.safetensors").write_bytes(b"nothing")
     with pytest.raises(WrongGenerator, match=r"no\.safetensors"):
-        read_metadata(tmp_path / "no.safetensors")
+        MODEL.facts(tmp_path / "no.safetensors")
