@@ -4,6 +4,7 @@ With `--reproduce` or `--recompute` jobs are run again in its place: 0 the same 
 """
 
 import argparse
+import io
 import os
 import re
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 from ctstyle.audit import checks, reproduce
 from ctstyle.audit.evidence import gather
 from ctstyle.audit.explain import explain
+from ctstyle.audit.finding import printable
 from ctstyle.audit.fingerprints import check_fingerprints
 from ctstyle.audit.place import RECORDS
 from ctstyle.audit.report import Audit, as_json, as_text
@@ -22,6 +24,7 @@ from ctstyle.audit.separation import check_separation
 from ctstyle.errors import CTStyleError
 
 SOUND, BROKEN, UNUSABLE = 0, 1, 2
+LONGEST_ERROR = 4000
 
 
 class NothingToAudit(CTStyleError):
@@ -103,7 +106,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--root", type=_digest, metavar="DIGEST", help="the root digest that was published")
     parser.add_argument("--allowed-signers", type=Path, metavar="FILE", help="public keys, as ssh-keygen reads them")
-    again = parser.add_argument_group("run jobs again (needs the workflow's environment), in place of the audit")
+    again = parser.add_argument_group(
+        "run jobs again, in place of the audit",
+        "Runs the checkout's code on files of the results; needs its environment.",
+    )
     again.add_argument("--reproduce", metavar="RULE", help="run one job of this rule again and compare its files")
     again.add_argument("--wildcards", nargs="+", type=_wildcard, default=[], metavar="NAME=VALUE", help="which job")
     again.add_argument("--recompute", action="store_true", help="make all tables and figures again and compare them")
@@ -112,6 +118,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     again.add_argument("--time-limit", type=float, metavar="SECONDS", help="stop then (default: never)")
     options = parser.parse_args(arguments)
     _check_together(parser, options)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         if options.reproduce is not None or options.recompute:
             rerun = _run_again(options)
@@ -126,12 +134,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             lineage=options.explain,
         )
     except CTStyleError as error:
-        print(f"ctstyle.audit: {error}", file=sys.stderr)
+        print(f"ctstyle.audit: {printable(str(error), most=LONGEST_ERROR)}", file=sys.stderr)
         return UNUSABLE
     except Exception as error:
-        print(
-            f"ctstyle.audit: could not finish: {type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr
-        )
+        told = printable(f"{type(error).__name__}: {error}")
+        print(f"ctstyle.audit: could not finish: {told}", file=sys.stderr)
         return UNUSABLE
     print(as_json(done) if options.json else as_text(done))
     return SOUND if done.sound else BROKEN
@@ -169,6 +176,8 @@ def _run_again(options: argparse.Namespace) -> reproduce.Rerun:
         cores=options.cores,
         time_limit_s=options.time_limit,
     )
+    warning = f"this runs the code of {setup.checkout} on files of {results}; run it only if you trust both"
+    print(f"ctstyle.audit: {printable(warning, most=LONGEST_ERROR)}", file=sys.stderr)
     if options.recompute:
         return reproduce.recompute(results, setup)
     return reproduce.reproduce(results, options.reproduce, dict(options.wildcards), setup)

@@ -1,19 +1,24 @@
 """The checks of records against files, of files against records, and of jobs against each other."""
 
+import contextlib
 import hashlib
 import shutil
 import subprocess
 import zipfile
+import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ctstyle.audit.dicom import UnreadableDicom, pixel_sha256
 from ctstyle.audit.evidence import Evidence
 from ctstyle.audit.finding import UNVERIFIED, WARNING, Finding, short, some
-from ctstyle.audit.place import inside, named
+from ctstyle.audit.place import PAGE, RECORDS, ROOT, SIGNATURE, SOURCES, SUMS, inside, named
+from ctstyle.audit.reading import MB, read_whole
 from ctstyle.audit.records import Instance, Source
+from ctstyle.audit.search import LEFT_OVER
 
+LARGEST_IMAGE, LARGEST_SERIES = 256 * MB, 8192 * MB
 RUN_AGAIN = "Delete it and run the workflow again, or restore the file."
 
 
@@ -128,10 +133,16 @@ def check_commit(evidence: Evidence) -> Iterator[Finding]:
 
 
 def check_completeness(evidence: Evidence) -> Iterator[Finding]:
-    """No file without a job, and no file of two jobs."""
-    known = {*evidence.producers, *evidence.sources}
+    """No file without a job, and no file of two jobs. The seal and the records are checked elsewhere."""
+    known = {*evidence.producers, *evidence.sources, *map(named, (SUMS, SIGNATURE, ROOT, PAGE, SOURCES))}
+    records = named(f"{RECORDS}/")
     for name in evidence.targets:
-        if name not in known and not name.startswith(named("provenance/")):
+        if name in known or (name.startswith(records) and name.endswith(".json")):
+            continue
+        if any(map(LEFT_OVER.fullmatch, name.split("/"))):
+            what = "left by a job that was killed; the results do not need it"
+            yield Finding(check="completeness", file=name, what=what, severity=WARNING)
+        else:
             yield Finding(
                 check="completeness",
                 file=name,
@@ -167,17 +178,27 @@ def check_environment(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(check="environment", file=key, what=what, found=told, severity=WARNING)
 
 
-def dicom_difference(then: Iterable[Instance], now: Mapping[str, bytes]) -> str:
-    """In words, how images differ from what they were: pixels, tags only, missing, or not at all."""
-    recorded = {image.member: image for image in then}
+def dicom_difference(then: Sequence[Instance], path: Path) -> str:
+    """In words, how the images of a zip, of a folder, or of one file differ from what they were.
+
+    No more is read than LARGEST_IMAGE of each and LARGEST_SERIES of all. Raises what `_what_changed` catches.
+    """
     changes: dict[str, list[str]] = defaultdict(list)
-    for member, image in recorded.items():
-        if member not in now:
-            changes["missing"].append(member)
-        else:
-            changes[_image_change(image, now[member])].append(member)
+    left = LARGEST_SERIES
+    with contextlib.ExitStack() as opened:
+        sizes, read = _members(path, opened)
+        for image in then:
+            size = sizes.get(image.member)
+            if size is None:
+                change = "missing"
+            elif size > min(left, LARGEST_IMAGE):
+                change = "too large to be compared"
+            else:
+                left -= size
+                change = _image_change(image, read(image.member))
+            changes[change].append(image.member)
     return ", ".join(
-        f"{change} in {len(members)} of {len(recorded)} images ({some(members, most=3)})"
+        f"{change} in {len(members)} of {len(then)} images ({some(members, most=3)})"
         for change, members in changes.items()
         if change != "same"
     )
@@ -198,20 +219,23 @@ def _what_changed(source: Source, path: Path) -> str:
     if not source.instances:
         return ""
     try:
-        members = _members(path)
-    except (OSError, zipfile.BadZipFile, RuntimeError, EOFError) as error:
+        difference = dicom_difference(source.instances, path)
+    except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         return f": the archive cannot be read ({error})"
-    return ": " + (dicom_difference(source.instances, members) or "every listed image is the same, the rest is not")
+    return ": " + (difference or "every listed image is the same, the rest is not")
 
 
-def _members(path: Path) -> dict[str, bytes]:
-    """The files of a zip or of a folder by their names in it, or the one file."""
-    if path.is_dir():
-        return {file.relative_to(path).as_posix(): file.read_bytes() for file in path.rglob("*") if file.is_file()}
-    if not zipfile.is_zipfile(path):
-        return {path.name: path.read_bytes()}
-    with zipfile.ZipFile(path) as archive:
-        return {info.filename: archive.read(info) for info in archive.infolist() if not info.is_dir()}
+def _members(path: Path, opened: contextlib.ExitStack) -> tuple[dict[str, int], Callable[[str], bytes]]:
+    """The files of a zip or of a folder by their names in it, or the one file: their sizes, and how one is read."""
+    if path.is_dir() or not zipfile.is_zipfile(path):
+        listed = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+        files = {file.relative_to(path).as_posix() if path.is_dir() else file.name: file for file in listed}
+        sizes = {name: file.stat().st_size for name, file in files.items()}
+        return sizes, lambda name: read_whole(files[name], most=LARGEST_IMAGE)
+    archive = opened.enter_context(zipfile.ZipFile(path))
+    # other methods may take any memory
+    plain = [one for one in archive.infolist() if one.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)]
+    return {one.filename: one.file_size for one in plain}, archive.read
 
 
 def _head(checkout: Path) -> str:

@@ -1,6 +1,5 @@
 """Everything the checks look at, gathered once: records, sources, the files in question and their digests."""
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,11 +7,9 @@ from pathlib import Path
 
 from ctstyle.audit.finding import Finding
 from ctstyle.audit.hashing import Hashed, hash_file, hash_files
-from ctstyle.audit.place import RECORDS, ROOT, SUMS, Place, named
+from ctstyle.audit.place import ROOT, SUMS, Place, named
 from ctstyle.audit.records import Record, Source, read_records, read_sources
-
-UNAUDITED = {"logs", "benchmarks"}
-UNRECORDED_FOLDERS = UNAUDITED | {"provenance"}
+from ctstyle.audit.search import check_links, search
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +51,9 @@ def gather(results: Path, paths: Sequence[Path], *, checkout: Path, checkout_ask
     producers = {name: record for record in records for name in record.subjects}
     whole = results in paths
     made_by = {record.path: tuple(record.subjects) for record in records}
-    files = {file for path in paths for file in files_of(path, results)}
+    recorded = {place.locate(name) for name in producers} | set(made_by)
+    searched = [search(path, place, recorded) for path in paths]
+    files = {file for found in searched for file in found.files}
     targets = tuple(sorted({name for file in files for name in made_by.get(file, [place.name_of(file)])}))
     chosen = tuple(records) if whole else upstream(targets, producers)
     known = {source.name: source for source in sources}
@@ -63,7 +62,8 @@ def gather(results: Path, paths: Sequence[Path], *, checkout: Path, checkout_ask
     names |= {one.name for record in chosen for one in (*record.inputs, *record.code)}
     names |= {place.name_of(record.path) for record in chosen} | {named(SUMS), named(ROOT)}
     names |= {*targets, *asked}
-    located = [place.locate(name) for name in names]
+    located = [path for name in names if (path := place.locate(name)) is not None]
+    links = check_links((*files, *located, *(link for found in searched for link in found.links)), place, recorded)
     return Evidence(
         place=place,
         whole=whole,
@@ -72,8 +72,8 @@ def gather(results: Path, paths: Sequence[Path], *, checkout: Path, checkout_ask
         all_records=tuple(records),
         producers=producers,
         sources=known if whole else asked,
-        hashed=hash_files(path for path in located if path is not None),
-        faults=(*bad_records, *bad_sources),
+        hashed=hash_files(located),
+        faults=(*bad_records, *bad_sources, *(one for found in searched for one in found.findings), *links),
     )
 
 
@@ -87,24 +87,6 @@ def upstream(targets: Iterable[str], producers: Mapping[str, Record]) -> tuple[R
             found[record.path] = record
             waiting.extend(one.name for one in record.inputs)
     return tuple(found[path] for path in sorted(found))
-
-
-def files_of(path: Path, results: Path) -> list[Path]:
-    """The files that a job must have made: all under a folder, without logs, records, hidden and nested results."""
-    if not path.is_dir():
-        return [] if path.parent != results and path.relative_to(results).parts[0] in UNAUDITED else [path]
-    found = []
-    for folder, folders, files in os.walk(path):
-        here = Path(folder)
-        skipped = UNRECORDED_FOLDERS if here == results else set()
-        folders[:] = [
-            name
-            for name in folders
-            if not name.startswith(".") and name not in skipped and not (here / name / RECORDS).is_dir()
-        ]
-        kept = (here / name for name in files if not name.startswith("."))
-        found += [file for file in kept if file != results / "report.html"]
-    return found
 
 
 def _sources_of(records: Iterable[Record], known: Mapping[str, Source]) -> list[Source]:

@@ -4,6 +4,9 @@ from ctstyle.audit.evidence import Evidence
 from ctstyle.audit.finding import short
 from ctstyle.audit.records import Record
 
+DEEPEST = 60
+"""Steps of indentation; a chain of records may be as long as somebody likes."""
+
 
 def explain(evidence: Evidence, target: str) -> list[str]:
     """The lines of the tree of one file. Each job is told once, where it is met first; digests have 12 digits."""
@@ -11,7 +14,7 @@ def explain(evidence: Evidence, target: str) -> list[str]:
     waiting = [(1, target, evidence.subjects.get(target))]
     while waiting:
         depth, name, digest = waiting.pop()
-        indent = "  " * depth
+        indent = "  " * min(depth, DEEPEST)
         record = evidence.producers.get(name)
         if record is None:
             kind = "source" if name in evidence.sources else "unexplained"

@@ -1,8 +1,13 @@
 """What an audit says: one fault, one warning, or one thing that could not be looked at."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 BROKEN, WARNING, UNVERIFIED = "broken", "warning", "not verified"
+LONGEST = 400
+"""Characters of one part of a finding that are printed."""
+MOST = 100
+"""Findings of one check and severity that are printed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,10 +26,32 @@ class Finding:
     severity: str = BROKEN
 
     def line(self) -> str:
-        """All of it on one line."""
-        sides = [f"{name} {text}" for name, text in (("found", self.found), ("expected", self.expected)) if text]
-        told = f"{self.severity}: {self.check}: {self.file}: {self.what}" + (f" ({', '.join(sides)})" if sides else "")
-        return f"{told}. {self.fix}" if self.fix else told
+        """All of it on one printable line."""
+        file, what, found, expected = map(printable, (self.file, self.what, self.found, self.expected))
+        sides = [f"{name} {text}" for name, text in (("found", found), ("expected", expected)) if text]
+        told = f"{self.severity}: {self.check}: {file}: {what}" + (f" ({', '.join(sides)})" if sides else "")
+        return f"{told}. {printable(self.fix)}" if self.fix else told
+
+
+def lines_of(findings: Iterable[Finding], severities: Sequence[str]) -> Iterator[str]:
+    """The findings as lines in the order of the severities, of each check no more than MOST."""
+    by_severity: dict[str, dict[str, list[Finding]]] = {severity: {} for severity in severities}
+    for finding in findings:
+        by_severity[finding.severity].setdefault(finding.check, []).append(finding)
+    for severity, by_check in by_severity.items():
+        for check, found in by_check.items():
+            yield from (finding.line() for finding in found[:MOST])
+            if len(found) > MOST:
+                yield f"{severity}: {check}: {len(found) - MOST} more"
+
+
+def printable(text: str, *, most: int = LONGEST) -> str:
+    """A text on one line for a terminal: at most `most` characters, those that are not seen or act on it escaped.
+
+    Escaped are control characters, line ends, marks that turn the direction of writing, and halves of characters.
+    """
+    shown = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text[:most])
+    return shown if len(text) <= most else f"{shown}... ({len(text) - most} more characters)"
 
 
 def short(digest: str | None) -> str:

@@ -1,5 +1,6 @@
 """Where the names in records lie on this disk, wherever the results were copied to."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,9 @@ SUMS, SIGNATURE = "provenance/SHA256SUMS", "provenance/SHA256SUMS.sig"
 ROOT, PAGE = "provenance/root.json", "provenance/root.html"
 PRODUCTS = "provenance/products.json"
 PAPER, TYPST = "paper/paper.pdf", "paper/paper.typ"
+LONGEST_NAME = 1000
+_PART, _CODE_PART = "[A-Za-z0-9_][A-Za-z0-9_.+-]{0,254}", r"\w[\w.+,=@ -]*"
+_NAME = re.compile(f"(results/|source:){_PART}(/{_PART})*|code:{_CODE_PART}(/{_CODE_PART})*|git:HEAD")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +49,9 @@ def named(path: str) -> str:
 
 
 def is_safe(name: str) -> bool:
-    """Whether a name is one of the agreed kinds and stays where it belongs: `/` as separator, no `..`, not absolute."""
-    kind = next((kind for kind in (RESULTS, "code:", "source:") if name.startswith(kind)), None)
-    path = name.removeprefix(kind or "")
-    return bool(kind and path) and not path.startswith("/") and "\\" not in path and ".." not in path.split("/")
+    """Whether a name has the form of one: `results/`, `source:` or `code:` and a relative path, or `git:HEAD`.
+
+    Parts of a path begin with a letter, a digit or `_`: none is hidden, empty or `..`, and no name is an option. Files
+    of the checkout may be called in any language.
+    """
+    return len(name) <= LONGEST_NAME and bool(_NAME.fullmatch(name))

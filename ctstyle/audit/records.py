@@ -1,6 +1,8 @@
-"""Reading what a run wrote about itself: the records of its jobs and the manifest of its sources."""
+"""Reading what a run wrote about itself: the records of its jobs and the manifest of its sources.
 
-import json
+Both may be a stranger's. Whatever of them is printed, compared or given to Snakemake has one of the forms below.
+"""
+
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,11 +11,25 @@ from typing import Any
 
 from ctstyle.audit.finding import Finding
 from ctstyle.audit.place import RECORDS, SOURCES, is_safe, named
+from ctstyle.audit.reading import MB, read_json
 
 STATEMENT, PREDICATE = "https://in-toto.io/Statement/v1", "https://slsa.dev/provenance/v1"
 BUILD = "https://ctstyle/job/v2"
 OLD = "https://ctstyle/job/v1"
+LARGEST_RECORD, LARGEST_MANIFEST = 16 * MB, 128 * MB
+LARGEST_ALL = 256 * MB
+"""All records together; those of the quick run have 5 MB."""
+LONGEST_TEXT = 1000
+MOST_THREADS = 4096
+
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_RULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+_KEY = re.compile(r"[A-Za-z0-9_]{1,100}")
+_WILDCARD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,200}")
+_ROLE = re.compile(r"input:[A-Za-z0-9_]{1,100}|git")
+_KIND = re.compile(r"[a-z0-9_]{1,40}")
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}|unknown|\(initial\)")
+_DEVICE = re.compile(r"cpu|cuda(:[0-9]{1,3})?")
 
 
 class BadRecord(ValueError):
@@ -24,7 +40,7 @@ class OldRecord(BadRecord):
     """A record of an older version of this workflow."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Dependency:
     """One thing a job read: its role (`input:split`), its name and its SHA-256."""
 
@@ -60,7 +76,7 @@ class Record:
         return " ".join([self.rule, *(f"{name}={value}" for name, value in self.wildcards.items())])
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Instance:
     """One DICOM image of a source: its place in the archive and the digests of file and pixels."""
 
@@ -82,10 +98,11 @@ class Source:
 
 def read_records(results: Path) -> tuple[list[Record], list[Finding]]:
     """All records of a results folder, and a finding for each file among them that is none."""
-    records, findings, old = [], [], []
+    records, findings, old, left = [], [], [], LARGEST_ALL
     for path in sorted((results / RECORDS).rglob("*.json")):
         try:
-            records.append(parse_record(path, _json(path)))
+            records.append(parse_record(path, _json(path, min(LARGEST_RECORD, left))))
+            left -= path.stat().st_size
         except OldRecord:
             old.append(path)
         except BadRecord as error:
@@ -119,28 +136,33 @@ def parse_record(path: Path, statement: Any) -> Record:
     if build.get("buildType") == OLD:
         raise OldRecord("of an older ctstyle")
     _same(build, "buildType", BUILD)
+    rule = _form(_RULE, _at(build, "externalParameters.rule", str), "the rule")
     inputs, code, commit, dirty = [], [], "", False
     for number, one in enumerate(_at(build, "resolvedDependencies", list)):
-        uri = _at(one, "uri", str, where=f"dependency {number}")
-        if uri.startswith("git:"):
-            commit = _at(one, "digest.gitCommit", str, where=uri)
-            dirty = bool(_at(one, "annotations", dict, default={}).get("dirty", False))
+        uri = _name(_at(one, "uri", str, where=f"dependency {number}"))
+        role = _at(one, "name", str, where=uri)
+        if uri == "git:HEAD":
+            commit = _form(_COMMIT, _at(one, "digest.gitCommit", str, where=uri), "the commit")
+            dirty = _at(one, "annotations.dirty", bool, where=uri, default=False)
             continue
-        dependency = Dependency(role=_at(one, "name", str, where=uri), name=_name(uri), sha256=_sha256(one, uri))
-        (code if dependency.role == uri else inputs).append(dependency)
+        if role != uri or not uri.startswith("code:"):
+            _form(_ROLE, role, f"the role of {uri}")
+        dependency = Dependency(role=role, name=uri, sha256=_sha256(one, uri))
+        # files of the checkout may also be inputs of a rule
+        (code if role == uri else inputs).append(dependency)
     subjects, keys = {}, {}
     for number, one in enumerate(_at(statement, "subject", list)):
         name = _name(_at(one, "name", str, where=f"subject {number}"))
         if name in subjects:
             raise BadRecord(f"the subject {name} stands in it twice")
         subjects[name] = _sha256(one, name)
-        keys[name] = _at(one, "annotations.key", str, where=name, default="")
+        keys[name] = _form(_KEY, _at(one, "annotations.key", str, where=name), f"the key of {name}")
     if not subjects:
         raise BadRecord("it has no subject")
     return Record(
         path=path,
-        rule=_at(build, "externalParameters.rule", str),
-        wildcards={key: str(value) for key, value in _at(build, "externalParameters.wildcards", dict).items()},
+        rule=rule,
+        wildcards=_wildcards(_at(build, "externalParameters.wildcards", dict)),
         params=_at(build, "externalParameters.params", dict),
         subjects=subjects,
         keys=keys,
@@ -148,21 +170,48 @@ def parse_record(path: Path, statement: Any) -> Record:
         code=tuple(code),
         commit=commit,
         dirty=dirty,
-        fingerprint=_at(statement, "predicate.runDetails.metadata.invocationId", str),
+        fingerprint=_hex(_at(statement, "predicate.runDetails.metadata.invocationId", str), "the job"),
         touched=tuple(
             _name(_at(one, "uri", str, where="a byproduct"))
             for one in _at(statement, "predicate.runDetails.byproducts", list, default=[])
             if _at(one, "name", str, where="a byproduct") == "touched"
         ),
-        environment=_at(build, "internalParameters", dict),
+        environment=_environment(_at(build, "internalParameters", dict)),
     )
+
+
+def _wildcards(told: dict[str, Any]) -> dict[str, str]:
+    for name in told:
+        _form(_RULE, name, "a wildcard")
+        _form(_WILDCARD, _at(told, name, str), f"the wildcard {name}")
+    return told
+
+
+def _environment(told: dict[str, Any]) -> dict[str, Any]:
+    """Versions and hardware, each of its type; what else stands there is left out."""
+    found = {key: _short(_at(told, key, str), key) for key in ("python", "cpu", "gpu", "driver") if key in told}
+    packages = _at(told, "packages", dict, default={})
+    if "device" in told:
+        found["device"] = _form(_DEVICE, _at(told, "device", str), "the device")
+    if "threads" in told:
+        found["threads"] = _at(told, "threads", int)
+        if not 0 < found["threads"] <= MOST_THREADS:
+            raise BadRecord(f"threads is not between 1 and {MOST_THREADS}")
+    for name, version in packages.items():
+        if not isinstance(version, str):
+            raise BadRecord(f"the version of {name[:100]} is no str")
+        _short(name + version, "a package with its version")
+    return found | {"packages": packages}
 
 
 def read_sources(results: Path) -> tuple[list[Source], list[Finding]]:
     """The manifest of the files that no job made, and what is wrong with it."""
     path = results / SOURCES
     try:
-        return [_parse_source(one) for one in _at(_json(path), "files", list)], []
+        sources = [_parse_source(one) for one in _at(_json(path, LARGEST_MANIFEST), "files", list)]
+        if twice := len(sources) - len({source.name for source in sources}):
+            raise BadRecord(f"{twice} files stand in it twice")
+        return sources, []
     except BadRecord as error:
         finding = Finding(
             check="sources",
@@ -175,28 +224,30 @@ def read_sources(results: Path) -> tuple[list[Source], list[Finding]]:
 
 def _parse_source(one: Any) -> Source:
     name = _name(_at(one, "name", str, where="a file of the manifest"))
-    instances = [
-        Instance(
-            member=_at(image, "member", str, where=name),
-            sha256=_hex(_at(image, "sha256", str, where=name), name),
-            pixel_sha256=_at(image, "pixel_sha256", str, where=name, default=""),
+    instances = []
+    for image in _at(one, "instances", list, where=name, default=[]):
+        pixels = _at(image, "pixel_sha256", str, where=name, default="")
+        instances.append(
+            Instance(
+                member=_short(_at(image, "member", str, where=name), f"a member of {name}"),
+                sha256=_hex(_at(image, "sha256", str, where=name), name),
+                pixel_sha256=pixels and _hex(pixels, name),
+            )
         )
-        for image in _at(one, "instances", list, where=name, default=[])
-    ]
     sha256 = _hex(_at(one, "sha256", str, where=name), name)
     return Source(
         name=name,
         sha256=sha256,
-        kind=_at(one, "kind", str, where=name),
+        kind=_form(_KIND, _at(one, "kind", str, where=name), f"the kind of {name}"),
         instances=tuple(instances),
         order=_at(one, "order", int, where=name, default=0),
     )
 
 
-def _json(path: Path) -> Any:
+def _json(path: Path, most: int) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        return read_json(path, most=most)
+    except (OSError, ValueError) as error:
         raise BadRecord(getattr(error, "strerror", None) or f"{type(error).__name__}: {error}") from None
 
 
@@ -207,7 +258,7 @@ def _at(mapping: Any, dotted: str, kind: type, *, where: str = "", default: Any 
         value = value.get(key) if isinstance(value, dict) else None
     if value is None:
         value = default
-    if not isinstance(value, kind):
+    if type(value) is not kind:  # true is an int to isinstance
         of = f" of {where}" if where else ""
         raise BadRecord(f"{dotted}{of} is {'missing' if value is None else 'no ' + kind.__name__}")
     return value
@@ -216,7 +267,20 @@ def _at(mapping: Any, dotted: str, kind: type, *, where: str = "", default: Any 
 def _same(mapping: Any, key: str, expected: str) -> None:
     found = _at(mapping, key, str)
     if found != expected:
-        raise BadRecord(f"{key} is {found!r}, not {expected!r}")
+        raise BadRecord(f"{key} is {found[:100]!r}, not {expected!r}")
+
+
+def _form(pattern: re.Pattern[str], text: str, what: str) -> str:
+    """The text itself. Raises BadRecord where it has not the form of what it stands for."""
+    if not pattern.fullmatch(text):
+        raise BadRecord(f"{what} has not the form of one: {text[:100]!r}")
+    return text
+
+
+def _short(text: str, what: str) -> str:
+    if len(text) > LONGEST_TEXT:
+        raise BadRecord(f"{what[:100]} has more than {LONGEST_TEXT} characters")
+    return text
 
 
 def _sha256(one: Any, where: str) -> str:
@@ -225,11 +289,11 @@ def _sha256(one: Any, where: str) -> str:
 
 def _hex(digest: str, where: str) -> str:
     if not _SHA256.fullmatch(digest):
-        raise BadRecord(f"the digest of {where} is no SHA-256: {digest!r}")
+        raise BadRecord(f"the digest of {where} is no SHA-256: {digest[:100]!r}")
     return digest
 
 
 def _name(name: str) -> str:
     if not is_safe(name):
-        raise BadRecord(f"the name {name!r} is no results/, code: or source: name")
+        raise BadRecord(f"the name {name[:100]!r} is no results/, code: or source: name")
     return name

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from ctstyle.audit.finding import BROKEN, UNVERIFIED, WARNING, Finding
+from ctstyle.audit.finding import BROKEN, UNVERIFIED, WARNING, Finding, lines_of, printable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +30,9 @@ class Audit:
 
 
 def as_text(audit: Audit) -> str:
-    """One line per finding, the worst last but for the summary, so that a terminal shows them."""
-    lines = [line for tree in audit.lineage.values() for line in tree]
-    lines += [finding.line() for severity in (UNVERIFIED, WARNING, BROKEN) for finding in audit.of(severity)]
+    """One printable line per finding, the worst last but for the summary, so that a terminal shows them."""
+    lines = [printable(line) for tree in audit.lineage.values() for line in tree]
+    lines += lines_of(audit.findings, (UNVERIFIED, WARNING, BROKEN))
     speed = audit.bytes_read / 1e6 / max(audit.seconds, 1e-3)
     counts = ", ".join(f"{len(audit.of(severity))} {severity}" for severity in (BROKEN, WARNING, UNVERIFIED))
     lines.append(

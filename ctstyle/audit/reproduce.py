@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from ctstyle.audit.finding import BROKEN, UNVERIFIED, WARNING, Finding, short, some
+from ctstyle.audit.finding import BROKEN, UNVERIFIED, WARNING, Finding, lines_of, printable, short, some
 from ctstyle.audit.hashing import hash_file, hash_files
 from ctstyle.audit.place import PAGE, ROOT, SUMS, Place, inside, named
 from ctstyle.audit.records import BadRecord, Record, Source, parse_record, read_records, read_sources
@@ -111,10 +111,10 @@ def find_job(records: Iterable[Record], rule: str, wildcards: Mapping[str, str])
 
 
 def as_text(rerun: Rerun) -> str:
-    """One line per file, the worst last, and the counts; above them Snakemake's last words where it failed."""
-    lines = [rerun.log] if rerun.log else []
+    """One printable line per file, the worst last, and the counts; above them Snakemake's last words if it failed."""
     severities = (REPRODUCED, UNVERIFIED, WARNING, BROKEN)
-    lines += [finding.line() for severity in severities for finding in rerun.of(severity)]
+    lines = [f"  | {printable(line)}" for line in rerun.log.splitlines()]
+    lines += lines_of(rerun.findings, severities)
     counts = ", ".join(f"{len(rerun.of(severity))} {severity}" for severity in severities)
     verdict = "REPRODUCED" if rerun.sound else "NOT REPRODUCED"
     return "\n".join([*lines, f"{rerun.jobs} jobs run again in {rerun.seconds:.1f} s; {counts}: {verdict}"])

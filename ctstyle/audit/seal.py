@@ -1,6 +1,5 @@
 """The seal: one digest over all files and records, which a signature or a number in a paper can anchor."""
 
-import json
 import re
 import shutil
 import subprocess
@@ -8,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ctstyle.audit.evidence import Evidence
-from ctstyle.audit.finding import UNVERIFIED, WARNING, Finding, short
+from ctstyle.audit.finding import LONGEST, MOST, UNVERIFIED, WARNING, Finding, short
 from ctstyle.audit.place import (
     PAGE,
     PAPER,
@@ -23,8 +22,11 @@ from ctstyle.audit.place import (
     is_safe,
     named,
 )
+from ctstyle.audit.reading import MB, read_json, read_whole
 
 NAMESPACE = "ctstyle"
+LARGEST_SUMS, MOST_SUMS = 128 * MB, 2_000_000
+LARGEST_PAPER = 16 * MB
 UNSEALED = (SUMS, SIGNATURE, ROOT, PAGE, f"{RECORDS}/seal.json", PAPER, TYPST, f"{RECORDS}/print_paper.json")
 """What is made after the seal: the seal itself, and the paper, which prints the root, each with its record."""
 _PRINTED = re.compile(r'#let root = "(.*)"')
@@ -63,20 +65,30 @@ def check_seal(evidence: Evidence, *, anchor: str | None, allowed_signers: Path 
 def _read_sums(evidence: Evidence, name: str) -> Iterator[Finding]:
     """Finds damaged lines; returns the digests by name."""
     sums = {}
-    text = evidence.place.locate(name).read_text(encoding="utf-8", errors="replace")
-    for number, line in enumerate(text.splitlines(), start=1):
+    try:
+        text = read_whole(evidence.place.locate(name), most=LARGEST_SUMS).decode("utf-8", errors="replace")
+    except OSError as error:
+        yield Finding(check="seal", file=name, what=f"cannot be read: {error.strerror}", fix=RESEAL)
+        return sums
+    damaged = []
+    for number, line in enumerate(text.split("\n", MOST_SUMS), start=1):
         match = _LINE.fullmatch(line)
-        if match is None or not is_safe(named(match[2])):
-            yield Finding(check="seal", file=name, what=f"line {number} is damaged", found=line, fix=RESEAL)
-        else:
-            sums[named(match[2])] = match[1]
+        sealed = named(match[2]) if match is not None else ""
+        if is_safe(sealed) and sealed not in sums:
+            sums[sealed] = match[1]
+        elif line:
+            damaged.append((number, line))
+    for number, line in damaged[:MOST]:
+        yield Finding(check="seal", file=name, what=f"line {number} is damaged", found=line[:LONGEST], fix=RESEAL)
+    if len(damaged) > MOST:
+        yield Finding(check="seal", file=name, what=f"{len(damaged) - MOST} more lines are damaged", fix=RESEAL)
     return sums
 
 
 def _check_root(evidence: Evidence, root: str, files: int) -> Iterator[Finding]:
     name = named(ROOT)
     try:
-        written = json.loads(evidence.place.locate(name).read_text(encoding="utf-8"))
+        written = read_json(evidence.place.locate(name), most=MB)
         said_root, said_files = written["root"], written["files"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         yield Finding(check="seal", file=name, what=f"no root of a seal ({type(error).__name__}: {error})", fix=RESEAL)
@@ -122,7 +134,9 @@ def _check_products(evidence: Evidence, sums: dict[str, str]) -> Iterator[Findin
     try:
         if name not in sums:
             raise ValueError("the seal does not list it")
-        products = json.loads(evidence.place.locate(name).read_text(encoding="utf-8"))["products"]
+        products = read_json(evidence.place.locate(name), most=MB)["products"]
+        if not all(isinstance(one, str) for one in products):
+            raise TypeError("not a list of names")
         missing = sorted(one for one in products if one not in evidence.producers or one not in sums)
     except (OSError, ValueError, KeyError, TypeError) as error:
         yield Finding(check="seal", file=name, what=f"no list of the products of the run: {error}", fix=RESEAL)
@@ -138,7 +152,11 @@ def _check_printed(evidence: Evidence, root: str) -> Iterator[Finding]:
     name = named(TYPST)
     if evidence.now(name).sha256 is None or name not in evidence.subjects:
         return
-    text = evidence.place.locate(name).read_text(encoding="utf-8", errors="replace")
+    try:
+        text = read_whole(evidence.place.locate(name), most=LARGEST_PAPER).decode("utf-8", errors="replace")
+    except OSError as error:
+        yield Finding(check="seal", file=name, what=f"cannot be read: {error.strerror}", fix=RESEAL)
+        return
     printed = [found[1] for line in text.splitlines() if (found := _PRINTED.fullmatch(line))]
     if printed != [root]:
         found = ", ".join(map(short, printed)) or "none"

@@ -2,12 +2,16 @@
 
 import csv
 import fnmatch
+import io
+import itertools
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 
 from ctstyle.audit.evidence import Evidence
 from ctstyle.audit.finding import UNVERIFIED, Finding, some
 from ctstyle.audit.place import inside, named
+from ctstyle.audit.reading import MB, read_whole
 
 SPLIT = "styles/split.tsv"
 GENERATED = {"augmented/*/seed*.tsv": "train", "transfer/*/seed*/test.tsv": "test", "comparison/*/test.tsv": "test"}
@@ -18,6 +22,7 @@ TRANSDUCTIVE = "augmented/transductive/seed*.tsv"
 PREDICTIONS = "segmentation/transductive/seed*/predictions.tsv"
 LEAST_MM = 30.0
 """... as long as nothing nearer to them than this is scored."""
+LARGEST_TABLE, MOST_ROWS = 128 * MB, 1_000_000
 OWN_STYLE = {"identity", "own"}
 REMEDY = "Restore the split and run the workflow again: no score of this run counts."
 
@@ -85,6 +90,8 @@ def _check_lent(evidence: Evidence, name: str, scan: str, lent: set[str | None])
     try:
         lenders = {row["index"]: float(row["position_mm"]) for row in slices if row["index"] in lent}
         scored = [float(row["position_mm"]) for row in tested]
+        if not all(map(math.isfinite, (*lenders.values(), *scored))):
+            raise ValueError("they are not all finite")
     except ValueError as error:
         what = f"no positions of {scan}: {error}"
         yield Finding(check="separation", file=name, what=what, fix="Run the workflow again.")
@@ -106,8 +113,12 @@ def _read(evidence: Evidence, name: str, columns: set[str]) -> Iterator[Finding]
     if evidence.now(name).sha256 is None:
         return []
     try:
-        with evidence.place.locate(name).open(newline="", encoding="utf-8") as stream:
-            rows = list(csv.DictReader(stream, delimiter="\t"))
+        text = read_whole(evidence.place.locate(name), most=LARGEST_TABLE).decode("utf-8")
+        lines = csv.reader(io.StringIO(text, newline=""), delimiter="\t")
+        header = next(lines, [])
+        rows = [dict(zip(header, line)) for line in itertools.islice(filter(None, lines), MOST_ROWS + 1)]
+        if len(rows) > MOST_ROWS or len(set(header)) < len(header):
+            raise ValueError(f"more than {MOST_ROWS} rows, or a column that stands twice")
     except (OSError, ValueError, csv.Error) as error:
         yield Finding(check="separation", file=name, what=f"not a table: {error}", fix="Run the workflow again.")
         return []

@@ -127,7 +127,10 @@ class SmallRun:
         work = {"rule": rule, "wildcards": wildcards, "params": params, "inputs": sorted(keyed)}
         statement = {
             "_type": "https://in-toto.io/Statement/v1",
-            "subject": [{"name": name, "digest": {"sha256": self.digest(name)}} for name in outputs],
+            "subject": [
+                {"name": name, "digest": {"sha256": self.digest(name)}, "annotations": {"key": f"file{number}"}}
+                for number, name in enumerate(outputs)
+            ],
             "predicateType": "https://slsa.dev/provenance/v1",
             "predicate": {
                 "buildDefinition": {
