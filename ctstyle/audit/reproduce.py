@@ -260,12 +260,13 @@ def _run_snakemake(scratch: Path, jobs: Sequence[Record], setup: Setup) -> str:
     command += ["--allowed-rules", *sorted({job.rule for job in jobs})]
     command += ["--configfile", *setup.configs] if setup.configs else []
     command += ["--config", "pathvars={results: results}"]
-    command += ["--executor", "local", *sorted(name for job in jobs for name in job.subjects)]
+    command += ["--executor", "local", "--", *sorted(name for job in jobs for name in job.subjects)]
     paths = [str(setup.checkout), *filter(None, [os.environ.get("PYTHONPATH")])]
     process = subprocess.Popen(
         [str(part) for part in command],
         cwd=setup.checkout,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        # jobs run in the scratch folder, and no module may come from there
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -23,7 +23,7 @@ USERS = [
     "results/mine/provenance/records/one.json",
     "outside.txt",
 ]
-UNRECORDED = ["cohorts/mine/a.zip", "provenance/products.json", "provenance/sources.json", "report.html"]
+UNRECORDED = ["cohorts/mine/a.zip", "provenance/sources.json", "report.html"]
 """What SmallRun writes without a record."""
 
 

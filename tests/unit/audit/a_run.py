@@ -189,6 +189,7 @@ class SmallRun:
         root = sha256(lines.encode())
         seal = {"root": root, "files": len(names), "commit": "c" * 40, "created": "2026-11-23T04:00:00Z"}
         made = {"results/provenance/SHA256SUMS": lines, "results/provenance/root.json": json.dumps(seal)}
+        made[PRODUCTS] = (self.folder / PRODUCTS).read_text()
         self.job("seal", {}, made, [TABLE])
         paper = {TYPST: f'#let a = 1\n#let root = "{root}"\n#root\n', "results/paper/paper.pdf": f"PDF {root}"}
         self.job("print_paper", {}, paper, [TABLE, "results/provenance/root.json"])

@@ -11,12 +11,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from a_run import FIGURE, GENERATOR, SERIES, SPLIT_NAME, TABLE, SmallRun, sha256
+from a_run import SERIES, SPLIT_NAME, TABLE, SmallRun, sha256
 
 from ctstyle.audit.__main__ import main
 from ctstyle.audit.finding import printable
 
-RECORD = "results/provenance/records/make_table2/all.json"
+RECORD = "results/provenance/records/make_table2.json"
 MANIFEST, SUMS, ROOT = (f"results/provenance/{name}" for name in ("sources.json", "SHA256SUMS", "root.json"))
 ESCAPES = "\x1b[2K\x1b[1ASOUND\r\n\x07\x9b31m\u202eDNUOS\u2066\udcff\u2028"
 MEMORY, SECONDS = 1 << 30, 60
@@ -115,7 +115,7 @@ def test_a_record_with_any_other_form_is_none(run, said, place, value):
         {"order": True},
         {"instances": [{"member": 1, "sha256": "0" * 64}]},
         {"instances": [{"member": "m" * 1001, "sha256": "0" * 64}]},
-        {"name": "source:mine/b.zip"},
+        {"name": "source:mine/b"},
     ],
 )
 def test_a_manifest_with_any_other_form_is_none(run, said, entry):
@@ -185,7 +185,8 @@ def test_many_findings_of_one_kind_are_counted(run, said):
         run.write(f"results/metrics/{number}.tsv", "x")
     _, findings, shown = said()
     assert len([1 for _, check, _, _ in findings if check == "completeness"]) >= 250
-    assert len(shown.out.splitlines()) < 200 and "broken: completeness: 150 more" in shown.out
+    lines = [line for line in shown.out.splitlines() if line.startswith("broken: ")]
+    assert len(lines) < 120 and "broken: completeness: 150 more" in shown.out
 
 
 def fifo(path):
@@ -242,10 +243,12 @@ def bomb_zip(run):
 
 def bomb_one_image(run):
     """One image that says it is small."""
-    with zipfile.ZipFile(run.folder / SERIES, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        with archive.open("ct/1.dcm", "w", force_zip64=True) as member:
-            for _ in range(60):
-                member.write(bytes(25 << 20))
+    with (
+        zipfile.ZipFile(run.folder / SERIES, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("ct/1.dcm", "w", force_zip64=True) as member,
+    ):
+        for _ in range(60):
+            member.write(bytes(25 << 20))
     return SERIES
 
 
