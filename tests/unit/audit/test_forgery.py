@@ -95,7 +95,9 @@ def _code_as_a_file(build):
 def test_a_record_of_other_work_than_its_fingerprint_is_found_although_all_is_sealed_anew(run, broken, edit):
     assert broken() == set() == broken(TABLE)
     edit_record(run, edit)
-    assert ("fingerprint", RECORD) in broken() and ("fingerprint", RECORD) in broken(TABLE)
+    # NaN is no JSON, and so no record at all
+    check = "records" if edit is _not_a_number else "fingerprint"
+    assert (check, RECORD) in broken() and (check, RECORD) in broken(TABLE)
 
 
 def forge(run, name, text, *, read=(), rule="make_table2"):
