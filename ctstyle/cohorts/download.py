@@ -4,6 +4,7 @@ import email.utils
 import errno
 import hashlib
 import http.client
+import ipaddress
 import logging
 import os
 import shutil
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urljoin, urlsplit
 
 from ctstyle.errors import CTStyleError
 from ctstyle.provenance.digest import sha256_file
@@ -34,12 +36,20 @@ BLOCK = 1 << 20
 REPORT_S = 15.0
 SPARE = 1.2
 """Free space that is asked for, as a multiple of what is fetched."""
+LARGEST_ANSWER = 64 << 20
+"""Bytes of a listing or another small answer, above which a server is not listened to."""
+REDIRECTS = {"idc-open-data.s3.amazonaws.com": ("idc-open-data.s3.us-east-1.amazonaws.com",)}
+"""Other hosts that a server may send its callers to. Any may send them to another address of its own."""
 FINAL = (400, 401, 403, 404, 410, 416)
 """Answers that another try does not change."""
 
 
 class SourceUnavailable(CTStyleError):
     """A server cannot be reached, or does not serve what it should."""
+
+
+class AddressRefused(CTStyleError):
+    """An address that is refused: it is no https, or a redirect to another host."""
 
 
 class SourceChanged(CTStyleError):
@@ -142,8 +152,11 @@ def get(url: str) -> bytes:
 
     def attempt() -> bytes:
         """One try."""
-        with _open(url, {}) as answer:
-            return answer.read()
+        with open_url(url) as answer:
+            data = answer.read(LARGEST_ANSWER + 1)
+            if len(data) > LARGEST_ANSWER:
+                raise _Damaged(f"more than {LARGEST_ANSWER} bytes")
+            return data
 
     return persist(attempt, where=url)
 
@@ -159,8 +172,10 @@ def read_range(piece: Piece) -> tuple[bytes, int, str]:
         with _open_at(piece, piece.start) as answer:
             if answer.status != 206:
                 raise _ranges_ignored(piece)
-            data = answer.read()
-            if len(data) != piece.size:
+            data = answer.read(piece.size + 1)
+            if len(data) > piece.size:
+                raise _Damaged(f"more than the {piece.size} bytes that were asked for")
+            if len(data) < piece.size:
                 raise http.client.IncompleteRead(data, piece.size - len(data))
             return data, _total(answer), answer.headers.get("ETag", "")
 
@@ -242,6 +257,8 @@ def _continue(piece: Piece, part: Path) -> None:
         said = time.monotonic()
         with part.open("ab" if resumed and have else "wb") as file:
             while block := answer.read(BLOCK):
+                if file.tell() + len(block) > piece.size:
+                    raise _Damaged(f"more than the {piece.size} bytes that were announced")
                 file.write(block)
                 if time.monotonic() - said > REPORT_S:
                     said = time.monotonic()
@@ -257,7 +274,7 @@ def _open_at(piece: Piece, first: int) -> http.client.HTTPResponse:
         headers["Range"] = f"bytes={first}-{piece.start + piece.size - 1}"
         if piece.etag and not piece.etag.startswith("W/"):
             headers["If-Range"] = piece.etag
-    answer = _open(piece.url, headers)
+    answer = open_url(piece.url, headers)
     try:
         _check_version(answer, piece, first)
     except BaseException:
@@ -288,9 +305,54 @@ def _total(answer: http.client.HTTPResponse) -> int:
     return int(told) if told.isdigit() else 0
 
 
-def _open(url: str, headers: Mapping[str, str]) -> http.client.HTTPResponse:
-    request = urllib.request.Request(url, headers={"User-Agent": "ctstyle", **headers})
-    return urllib.request.urlopen(request, timeout=TIMEOUT_S)
+def open_url(
+    url: str, headers: Mapping[str, str] | None = None, *, timeout_s: float = TIMEOUT_S
+) -> http.client.HTTPResponse:
+    """The answer of a server. Only https is spoken, but for a server on this machine (mirrors, tests).
+
+    Redirects are followed to the same host, or to one of REDIRECTS. Raises AddressRefused and urllib's errors.
+    """
+    _check_address(url, url)
+    request = urllib.request.Request(url, headers={"User-Agent": "ctstyle", **(headers or {})})
+    try:
+        return urllib.request.build_opener(_Redirects).open(request, timeout=timeout_s)
+    except ValueError as error:  # a redirect to what is no address
+        raise AddressRefused("a redirect to what is no address", where=url, found=error) from error
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects as far as `_check_address` allows."""
+
+    def redirect_request(self, req, fp, code, msg, headers, newurl):
+        """The request to the new address. Raises AddressRefused."""
+        _check_address(urljoin(req.full_url, newurl), req.full_url)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _check_address(url: str, asked: str) -> None:
+    """Raise AddressRefused for an address that neither was asked for nor may be redirected to, or that is no https."""
+    try:
+        parts, origin = urlsplit(url), urlsplit(asked)
+        host, home = parts.hostname or "", origin.hostname or ""
+        same = host == home and (parts.port == origin.port or parts.scheme == "https")
+    except ValueError as error:
+        raise AddressRefused("not an address", where=asked, found=url) from error
+    safe = parts.scheme == "https" or (parts.scheme == "http" and _is_this_machine(host))
+    if not host or not safe or not (same or host in REDIRECTS.get(home, ())):
+        raise AddressRefused(
+            "this address is refused",
+            where=asked,
+            found=url,
+            expected="https, and after a redirect the same host",
+            fix="Name the address that the server sends you to, once you know that it is right.",
+        )
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _retry_after_s(error: Exception) -> float:

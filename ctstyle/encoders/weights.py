@@ -8,7 +8,6 @@ import io
 import json
 import re
 import urllib.error
-import urllib.request
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,12 +19,22 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from ctstyle.cohorts.download import open_url
 from ctstyle.encoders.network import WrongArchitecture, build, trunk
 from ctstyle.encoders.plan import WeightsDigestMismatch, WeightsUnavailable, check_file
 from ctstyle.encoders.registry import ENCODERS, encoder_spec
 from ctstyle.initialise import he_initialise
 from ctstyle.provenance.digest import sha256_file
 from ctstyle.tensors import Kind, check_finite, state_digest
+
+FULL_SHA256 = {
+    "vgg16-397923af.pth": "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+    "resnet50-0676ba61.pth": "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
+    "densenet121-a639ec97.pth": "a639ec97d7c33b07ae66f0b5fb7d0192f95a3b11b7576c66c0126c2a727c4395",
+}
+"""Digests that others have published in full. Other files of torchvision tell only the first digits, in their names."""
+LARGEST_FILE = 1 << 30
+"""Bytes of a file of weights; VGG19's has 575 MB."""
 
 WEIGHTS = Kind("encoder weights", WeightsUnavailable, "the rules prepare_weights and train_domain_encoder")
 INCEPTION = Kind("Inception-v3 trunk", WeightsUnavailable, "the rule fetch_inception")
@@ -150,7 +159,7 @@ def _torchvision_file(name: str, folder: Path, address: str, timeout_s: float) -
     if not path.is_file():
         _download(address + name, path, timeout_s)
     digest = sha256_file(path)
-    prefix = path.stem.rpartition("-")[2]
+    prefix = FULL_SHA256.get(name) or path.stem.rpartition("-")[2]
     if not digest.startswith(prefix):
         raise WeightsDigestMismatch(
             "this is not torchvision's file",
@@ -166,8 +175,10 @@ def _download(address: str, path: Path, timeout_s: float) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".part")
     try:
-        with urllib.request.urlopen(address, timeout=timeout_s) as answer, temporary.open("wb") as stream:
+        with open_url(address, timeout_s=timeout_s) as answer, temporary.open("wb") as stream:
             while block := answer.read(1 << 20):
+                if stream.tell() + len(block) > LARGEST_FILE:
+                    raise OSError(f"more than {LARGEST_FILE} bytes")
                 stream.write(block)
     except (urllib.error.URLError, OSError) as error:
         temporary.unlink(missing_ok=True)

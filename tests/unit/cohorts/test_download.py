@@ -2,14 +2,17 @@
 
 import email.utils
 import hashlib
+import http.server
 import random
+import threading
 import time
+import urllib.error
 from collections import Counter
 
 import pytest
 
 from ctstyle.cohorts import download
-from ctstyle.cohorts.download import NoSpace, Piece, SourceChanged, SourceUnavailable
+from ctstyle.cohorts.download import AddressRefused, NoSpace, Piece, SourceChanged, SourceUnavailable
 from tests.bucket_server import Bucket, served
 
 DATA = random.Random(0).randbytes(100_000)
@@ -127,3 +130,63 @@ def test_digests_are_kept_at_the_first_fetch_and_hold_ever_after(tmp_path):
     file.write_bytes(OTHER)
     with pytest.raises(SourceChanged, match=r"here: the server sends other files.*delete .*one\.sha256"):
         download.hold_digests({"ct": file}, known, where="here")
+
+
+@pytest.fixture
+def redirecting():
+    """Addresses on a server that sends its callers to the address after `?`, or an answer without a length."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        """Redirects, or sends more and more."""
+
+        def log_message(self, *_):
+            """Say nothing."""
+
+        def do_GET(self):
+            """The redirect, or 100 kB."""
+            goal = self.path.partition("?")[2]
+            self.send_response(302 if goal else 200)
+            if goal:
+                self.send_header("Location", goal)
+            self.end_headers()
+            if not goal:
+                self.wfile.write(DATA)
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_address[1]
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    "url", ["http://example.org/a", "file:///etc/passwd", "ftp://example.org/a", "https:///a", "a"]
+)
+def test_only_https_is_spoken(url):
+    with pytest.raises(AddressRefused, match="expected https"):
+        download.open_url(url)
+
+
+@pytest.mark.parametrize(
+    "goal", ["file:///etc/passwd", "http://localhost:{port}/a", "http://127.0.0.1:1/a", "http://10.0.0.1/a", "//[::1/a"]
+)
+def test_a_redirect_to_another_host_is_refused(redirecting, goal):
+    # urllib itself refuses redirects to other schemes than http and ftp
+    with pytest.raises((AddressRefused, urllib.error.HTTPError)):
+        download.open_url(f"http://127.0.0.1:{redirecting}/?{goal.format(port=redirecting)}")
+
+
+def test_a_redirect_within_the_host_is_followed(redirecting):
+    with download.open_url(f"http://127.0.0.1:{redirecting}/?/elsewhere") as answer:
+        assert answer.read() == DATA
+
+
+def test_a_server_that_sends_more_than_it_announced_is_cut_off(redirecting, waits, tmp_path, monkeypatch):
+    url = f"http://127.0.0.1:{redirecting}/"
+    piece = Piece(url, 5000)
+    with pytest.raises(SourceUnavailable, match="more than the 5000 bytes"):
+        download.fetch(piece, tmp_path / "file.bin")
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= piece.size
+    monkeypatch.setattr(download, "LARGEST_ANSWER", 5000)
+    with pytest.raises(SourceUnavailable, match="more than 5000 bytes"):
+        download.get(url)

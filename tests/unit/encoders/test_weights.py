@@ -245,3 +245,20 @@ def test_a_pickled_object_is_refused(tmp_path):
     torch.save({"weights": Path("/")}, path)
     with pytest.raises(weights.WeightsUnavailable, match="tensors"):
         weights.file("vgg16", path, sha256=sha256_file(path))
+
+
+def test_digests_known_in_full_are_compared_in_full(tmp_path, monkeypatch):
+    for name, sha256 in weights.FULL_SHA256.items():
+        assert len(sha256) == 64 and sha256.startswith(name.rpartition("-")[2].removesuffix(".pth"))
+        assert name in (*weights.IMAGENET_FILES.values(), weights.INCEPTION_FILE)
+    old_densenet_file(tmp_path / "file.pth")
+    digest = hashlib.sha256((tmp_path / "file.pth").read_bytes()).hexdigest()
+    name = f"densenet121-{digest[:8]}.pth"
+    (tmp_path / "file.pth").rename(tmp_path / name)
+    monkeypatch.setitem(weights.IMAGENET_FILES, "densenet121", name)
+    monkeypatch.setitem(weights.FULL_SHA256, name, digest[:8] + "0" * 56)
+    with pytest.raises(weights.WeightsDigestMismatch):
+        weights.imagenet("densenet121", folder=tmp_path)
+    monkeypatch.setattr(weights, "LARGEST_FILE", 1000)
+    with Server(tmp_path) as address, pytest.raises(weights.WeightsUnavailable, match="more than 1000 bytes"):
+        weights.imagenet("densenet121", folder=tmp_path / "kept", address=address)
