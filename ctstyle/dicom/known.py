@@ -17,7 +17,7 @@ frontier maxima somatom emotion sensation definition flash force drive edge pers
 volume zoom duo go top all now up naeotom alpha biograph mct vision truepoint horizon open cite brilliance ingenuity
 ict iqon spectral gemini gxl tf vereos mx idt access big bore incisive acqsim aquilion one prime lightning alexion
 activion asteion xvision genesis precision cx rxl lb scenaria eclos supria pratico robusto presto uct umi neuviz anatom
-ceretom bodytom qxi xtream parallel beam
+ceretom bodytom qxi xtream ste ls rx parallel beam
 """
 KERNELS = """
 standard stnd std soft medium sharp smooth bone boneplus lung detail edge ultra chest chst body brain head extra vsharp
