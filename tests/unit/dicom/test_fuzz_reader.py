@@ -35,7 +35,7 @@ def test_some_damaged_files():
 def test_many_damaged_files(part):
     first = 1000 + 5100 * part
     said = fuzz(first, first + 5100)
-    assert said["read"] > 1000 and said["refused"] > 1000
+    assert said["read"] > 800 and said["refused"] > 1000
 
 
 def test_some_damaged_scans_are_cut_and_stylised_or_skipped():
