@@ -22,6 +22,7 @@ from ctstyle.audit.finding import BROKEN, UNVERIFIED, WARNING, Finding, lines_of
 from ctstyle.audit.hashing import hash_file, hash_files
 from ctstyle.audit.place import PAGE, ROOT, SUMS, Place, inside, named
 from ctstyle.audit.records import BadRecord, Record, Source, parse_record, read_records, read_sources
+from ctstyle.audit.search import UNAUDITED
 from ctstyle.errors import CTStyleError
 
 REPRODUCED = "reproduced"
@@ -186,12 +187,15 @@ def _check_named(named: Iterable[Path], overlays: Iterable[Source], known: Itera
 
 
 def _find_config(source: Source, place: Place) -> Path:
-    """The file of a config in the checkout, if it has its digest."""
+    """The file of a config in the checkout, if it has its digest. Raises CannotRerun."""
     path = place.locate(source.name)
     if path is not None and hash_file(path).sha256 == source.sha256:
-        return path
+        real, results, checkout = (Path(os.path.realpath(one)) for one in (path, place.results, place.checkout))
+        # the results may lie in the checkout, and what lies in them may be a stranger's
+        if real.is_relative_to(checkout) and not real.is_relative_to(results):
+            return path
     fix = "Restore it, or name it by --configfile."
-    raise CannotRerun("the config that the run read is not here", where=source.name, fix=fix)
+    raise CannotRerun("the config that the run read is not in the checkout", where=source.name, fix=fix)
 
 
 def _check_inputs(jobs: Sequence[Record], place: Place) -> tuple[list[Finding], list[Record]]:
@@ -229,17 +233,21 @@ def _stopped_by(job: Record, bad: Mapping[str, str]) -> str | None:
 def _link_inputs(scratch: Path, jobs: Sequence[Record], records: Iterable[Record], place: Place) -> None:
     """Links to the inputs and to the other jobs' records, which lineages read.
 
-    Paths of the config and of the sheet may be relative, so all else in the current folder is linked too.
+    Each is a link to one file, never to a folder of the results or a log: what a job writes stays in `scratch`. Paths
+    of the config and of the sheet may be relative, so all else in the current folder is linked too.
     """
     (scratch / "results").mkdir()  # a folder of its own, never a link to the results here
-    made = {name for job in jobs for name in job.subjects}
-    names = {one.name for job in jobs for one in job.inputs}
     own = {job.path for job in jobs}
-    names |= {place.name_of(record.path) for record in records if record.path not in own}
-    for name in sorted(filter(inside, names - made)):
-        link = scratch / name
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(place.locate(name))
+    made = {name for job in jobs for name in job.subjects} | {place.name_of(path) for path in own}
+    located = {place.locate(one.name) for job in jobs for one in job.inputs if inside(one.name)}
+    located |= {record.path for record in records if record.path not in own}
+    files = {file for path in located for file in (path.rglob("*") if path.is_dir() else [path])}
+    for file in sorted(files):
+        name = place.name_of(file)
+        if name not in made and not file.is_dir() and not name.startswith(tuple(f"{named(top)}/" for top in UNAUDITED)):
+            link = scratch / name
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(file)
     for path in Path.cwd().iterdir():
         if not path.name.startswith(".") and not (scratch / path.name).exists():
             (scratch / path.name).symlink_to(path)
@@ -252,7 +260,7 @@ def _run_snakemake(scratch: Path, jobs: Sequence[Record], setup: Setup) -> str:
     a card gets one.
     """
     threads = [job.environment.get("threads") for job in jobs]
-    cores = setup.cores or max((one for one in threads if isinstance(one, int)), default=1)
+    cores = setup.cores or min(max((one for one in threads if one), default=1), os.cpu_count() or 1)
     card = int(any(str(job.environment.get("device")).startswith("cuda") for job in jobs))
     command = [sys.executable, "-m", "snakemake", "--snakefile", setup.checkout / "Snakefile", "--directory", scratch]
     command += ["--cores", cores, "--resources", f"gpu={card}", "--profile", "none", "--workflow-profile", "none"]
@@ -309,7 +317,8 @@ def _compare(scratch: Path, jobs: Sequence[Record], place: Place) -> list[Findin
         stale = sorted(one.name for one in job.inputs if made.get(one.name, one.sha256) != one.sha256)
         for name, sha256 in sorted(job.subjects.items()):
             about = {"check": "reproduce", "file": name}
-            if job.keys[name] in TELLS_TIME or name in (named(ROOT), named(PAGE)):
+            # the key that the checkout's rule gives it: that of the record may be forged
+            if (new or job).keys.get(name) in TELLS_TIME or name in (named(ROOT), named(PAGE)):
                 findings.append(Finding(what="not compared: it tells the time", severity=UNVERIFIED, **about))
             elif made[name] is None:
                 what = f"not made again: the job failed, was stopped, or waited for one that was ({job.title})"

@@ -11,6 +11,7 @@ import pytest
 from a_run import sha256
 
 from ctstyle.audit.__main__ import main
+from ctstyle.audit.hashing import hash_file
 
 SNAKEFILE = """
 configfile: Path(workflow.current_basedir) / "config/config.yaml"
@@ -177,6 +178,125 @@ def test_a_job_is_reproduced_alone_and_nothing_is_written_into_the_run(run, ask)
     assert snapshot(run / "results") == before
 
 
+def change(run, name, edit):
+    """Change the JSON of a file of the results."""
+    path = place(run, name)
+    value = json.loads(path.read_text())
+    edit(value)
+    path.write_text(json.dumps(value))
+
+
+FORGED = {
+    "subject": lambda told: told["subject"][0].update(name="--snakefile=evil.smk"),
+    "rule": lambda told: told["predicate"]["buildDefinition"]["externalParameters"].update(rule="--snakefile=evil.smk"),
+    "wildcard": lambda told: told["predicate"]["buildDefinition"]["externalParameters"].update(
+        wildcards={"--snakefile": "evil.smk"}
+    ),
+    "key": lambda told: told["subject"][0]["annotations"].update(key="--snakefile=evil.smk"),
+    "input": lambda told: told["predicate"]["buildDefinition"]["resolvedDependencies"][0].update(uri="snakemake.py"),
+    "threads": lambda told: told["predicate"]["buildDefinition"]["internalParameters"].update(threads="1 -s evil.smk"),
+}
+
+
+@pytest.mark.parametrize("what", FORGED)
+def test_a_record_whose_parts_are_options_runs_nothing(run, refused, no_snakemake, what):
+    for record in ("make_table.json", "make_claims.json"):
+        change(run, f"{RECORDS}/{record}", FORGED[what])
+    rule = "--snakefile=evil.smk" if what == "rule" else "make_table"
+    assert "no job of this rule has a record" in refused(f"--reproduce={rule}")
+    assert "no record of a table or a figure" in refused("--recompute")
+
+
+def test_code_and_configs_beside_the_results_are_never_used(run, ask, capsys):
+    marker = run / "forged"
+    python = f"open({str(marker)!r}, 'w').close()\nraise SystemExit('forged')\n"
+    for folder in (run, run / "results/toy", run / "results"):
+        for name in ("Snakefile", "workflow/Snakefile", "snakemake/__init__.py", "yaml.py", "json.py", "ctstyle.py"):
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_text(python)
+        for name in ("profiles/default/profile.yaml", "config/config.yaml"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text("snakefile: Snakefile\nfactor: 9\n")
+    status, told = ask("--reproduce", "make_table")
+    assert status == 0 and by_file(told)[TABLE][0] == "reproduced" and not marker.exists()
+
+
+@pytest.mark.parametrize("name", ["code:results/toy/evil.yaml", "code:data/evil.yaml"])
+def test_a_config_in_the_results_is_not_taken_for_one_of_the_checkout(run, capsys, no_snakemake, name):
+    # the usual place of results is in the checkout; and a folder of it may be a link into them
+    checkout, evil = run / "checkout", run / "results/toy/evil.yaml"
+    evil.write_text("factor: 9\n")
+    shutil.move(run / "results", checkout / "results")
+    (checkout / "data").symlink_to(checkout / "results/toy")
+    results = checkout / "results/toy"
+    manifest = {"files": [{"name": name, "sha256": sha256(b"factor: 9\n"), "kind": "config"}]}
+    (results / "provenance/sources.json").write_text(json.dumps(manifest))
+    assert main([str(results), "--checkout", str(checkout), "--reproduce", "make_table"]) == 2
+    assert f"{name}: the config that the run read is not in the checkout" in capsys.readouterr().err
+
+
+def test_a_folder_as_input_is_no_way_into_the_results(run, ask):
+    digest = hash_file(place(run, "results/paper")).sha256
+
+    def add_input(told):
+        inputs = told["predicate"]["buildDefinition"]["resolvedDependencies"]
+        inputs.append({"name": "input:more", "uri": "results/paper", "digest": {"sha256": digest}})
+
+    change(run, f"{RECORDS}/make_table.json", add_input)
+    before = snapshot(run / "results")
+    _, told = ask("--reproduce", "make_table")
+    assert by_file(told)[TABLE][0] == "reproduced"
+    assert snapshot(run / "results") == before
+
+
+def test_a_log_as_input_is_not_written_to(run, ask):
+    log = "results/logs/make_table.log"
+    place(run, log).write_text("of the run\n")
+    one = {"name": "input:log", "uri": log, "digest": {"sha256": sha256(b"of the run\n")}}
+    change(
+        run,
+        f"{RECORDS}/make_table.json",
+        lambda told: told["predicate"]["buildDefinition"]["resolvedDependencies"].append(one),
+    )
+    ask("--reproduce", "make_table")
+    assert place(run, log).read_text() == "of the run\n"
+
+
+def test_a_forged_key_does_not_keep_a_table_from_being_compared(run, ask):
+    forge(run, TABLE, "make_table.json", "slices,99\n")
+    change(run, f"{RECORDS}/make_table.json", lambda told: told["subject"][0]["annotations"].update(key="cost"))
+    status, told = ask("--reproduce", "make_table")
+    assert status == 1 and by_file(told)[TABLE] == ("broken", "differs from what make_table made")
+
+
+def test_both_options_say_first_that_they_run_code(run, no_snakemake, capsys):
+    place(run, COUNT).write_text("6\n")
+    for option in (["--recompute"], ["--reproduce", "make_table"]):
+        assert main([str(run / "results/toy"), "--checkout", str(run / "checkout"), *option]) == 1
+        assert f"this runs the code of {run / 'checkout'} on files of" in capsys.readouterr().err
+
+
+def test_cores_of_a_record_are_no_more_than_the_machine_has(run, monkeypatch):
+    internal = "internalParameters"
+    change(
+        run,
+        f"{RECORDS}/make_table.json",
+        lambda told: told["predicate"]["buildDefinition"][internal].update(threads=4096),
+    )
+    commands = []
+
+    def start(command, **options):
+        commands.append(command)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ctstyle.audit.reproduce.subprocess.Popen", start)
+    with pytest.raises(KeyboardInterrupt):
+        main([str(run / "results/toy"), "--checkout", str(run / "checkout"), "--reproduce", "make_table"])
+    (command,) = commands
+    assert int(command[command.index("--cores") + 1]) <= os.cpu_count()
+    assert command[command.index("--") + 1 :] == [TABLE]
+
+
 def test_an_output_edited_together_with_its_record_differs(run, ask):
     forge(run, TABLE, "make_table.json", "slices,99\n")
     status, told = ask("--reproduce", "make_table")
@@ -244,7 +364,7 @@ def test_what_cannot_be_run_is_refused(run, refused, no_snakemake):
     config = run / "checkout/config/toy.yaml"
     assert "not the config files of the run" in refused("--recompute", "--configfile", str(run / "data/a.txt"))
     config.write_text(config.read_text() + "# edited\n")
-    assert "code:config/toy.yaml: the config that the run read is not here" in refused("--recompute")
+    assert "code:config/toy.yaml: the config that the run read is not in the checkout" in refused("--recompute")
     (run / "checkout/config/config.yaml").write_text("factor: 5\n")
     assert "config.yaml: not the config that the run read" in refused("--recompute")
 
