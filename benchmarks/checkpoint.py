@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ctstyle.checkpoint import Checkpoint
+from ctstyle.run.checkpoint import Checkpoint
 from ctstyle.segment.train import Pool, SegmentSettings, train
 from ctstyle.slices.window import Window
 

@@ -21,8 +21,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.contextual import pair, step, textbook
 from benchmarks.side_by_side import spread, table
 from benchmarks.transfer_step import BATCH, STYLE_TAPS, OurStep, PublicStep, vgg19_state
-from ctstyle.device import autocast
 from ctstyle.encoders.network import build
+from ctstyle.run.device import autocast
 from ctstyle.slices.window import Window
 from ctstyle.transfer.apply import stylise
 from ctstyle.transfer.contextual_loss import contextual_loss

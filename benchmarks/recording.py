@@ -2,7 +2,7 @@
 
     python -m benchmarks.recording results
 
-Reads what `ctstyle.job` wrote into the logs and Snakemake into the benchmarks of a finished run. A job's own seconds
+Reads what `ctstyle.run.job` wrote into the logs of a finished run, and Snakemake into its benchmarks. A job's seconds
 hold the start of Python, all imports and the end of the process: what lies outside the first and last line of its log,
 which tell whole seconds (right on average). Hashing is counted whether the digest was remembered or not.
 """

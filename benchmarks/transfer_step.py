@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.side_by_side import interleave, machine, ratios, spread, table
-from ctstyle.device import autocast, place
 from ctstyle.encoders.network import Encoder, build, trunk
 from ctstyle.encoders.registry import encoder_spec
-from ctstyle.optimise import Adam
+from ctstyle.run.device import autocast, place
+from ctstyle.run.optimise import Adam
 from ctstyle.transfer.adain import restyle
 from ctstyle.transfer.decoder import Decoder
 from ctstyle.transfer.features import FeatureCache

@@ -18,13 +18,13 @@ from ctstyle import schema, settings
 from ctstyle.cohorts import catalogue, spine_mets, totalsegmentator, verse
 from ctstyle.encoders.plan import check_weights
 from ctstyle.errors import CTStyleError
-from ctstyle.places import OUTPUT, check_places, mark_run
+from ctstyle.run.places import OUTPUT, check_places, mark_run
 from ctstyle.provenance.code import code_digest
 from ctstyle.provenance.digest import sha256_file
 from ctstyle.segment.arms import ARMS, archive_of, arms_with, augmented_arms
 from ctstyle.segment.seeds import lending_seed, unet_seeds
-from ctstyle.styles.regions import can_lend
-from ctstyle.stylize import plan as stylize_plan
+from ctstyle.slices.regions import can_lend
+from ctstyle.apply import plan as stylize_plan
 from ctstyle.transfer import ablations, comparison
 from ctstyle.transfer.cascade import module_sizes
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from ctstyle.device import place
 from ctstyle.encoders.network import build as build_encoder
 from ctstyle.encoders.weights import Weights
-from ctstyle.job import job
-from ctstyle.settings import build
+from ctstyle.run.device import place
+from ctstyle.run.job import job
 from ctstyle.slices.cut import SliceSettings
-from ctstyle.styles.run import open_run
+from ctstyle.slices.run import open_run
+from ctstyle.study.settings import build
 from ctstyle.transfer.bundle import Bundle
 from ctstyle.transfer.generator import Generator
 

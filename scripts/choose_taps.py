@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from ctstyle.encoders.choice import choose_taps
-from ctstyle.job import job
+from ctstyle.run.job import job
 
 if __name__ == "__main__":
     with job(snakemake) as run:

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from ctstyle.cohorts.sheet import Scan
-from ctstyle.job import job
-from ctstyle.settings import build
+from ctstyle.run.job import job
 from ctstyle.slices.archive import ScanFiles
 from ctstyle.slices.cut import SliceSettings
 from ctstyle.slices.scan import slice_scan
+from ctstyle.study.settings import build
 
 if __name__ == "__main__":
     with job(snakemake) as run:

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from ctstyle.device import place
 from ctstyle.encoders.layers import LayerSettings, describe
 from ctstyle.encoders.network import build as build_encoder
 from ctstyle.encoders.weights import Weights
-from ctstyle.job import job
 from ctstyle.paper.drawing import save_figure
-from ctstyle.settings import build
+from ctstyle.run.device import place
+from ctstyle.run.job import job
+from ctstyle.slices.run import SOURCE, open_run
 from ctstyle.slices.window import Window
-from ctstyle.styles.run import SOURCE, open_run
+from ctstyle.study.settings import build
 
 if __name__ == "__main__":
     with job(snakemake) as run:

@@ -1,11 +1,11 @@
 """Draw Figures 1 to 3, the networks (rule draw_architecture)."""
 
-from ctstyle.job import job
 from ctstyle.paper.architecture import figure1, figure2, figure3
 from ctstyle.paper.drawing import save_figure
 from ctstyle.paper.inputs import look
+from ctstyle.run.job import job
 from ctstyle.segment.unet import UNetSettings
-from ctstyle.settings import build
+from ctstyle.study.settings import build
 
 if __name__ == "__main__":
     with job(snakemake) as run:

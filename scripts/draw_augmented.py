@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from ctstyle.job import job
 from ctstyle.paper.drawing import save_figure
 from ctstyle.paper.examples import augmented_examples
 from ctstyle.paper.figures import augmented
 from ctstyle.paper.inputs import look, read_frames
+from ctstyle.run.job import job
 
 if __name__ == "__main__":
     with job(snakemake) as run:

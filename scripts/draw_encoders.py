@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from ctstyle.job import job
 from ctstyle.paper.drawing import save_figure
 from ctstyle.paper.examples import transfer_examples
 from ctstyle.paper.figures import figure5
 from ctstyle.paper.inputs import look, read_frames
 from ctstyle.paper.measures import ENCODER_LABELS
-from ctstyle.styles.run import open_run
+from ctstyle.run.job import job
+from ctstyle.slices.run import open_run
 
 if __name__ == "__main__":
     with job(snakemake) as run:

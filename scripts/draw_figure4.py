@@ -1,12 +1,12 @@
 """Draw Figure 4, the grey scales of the cohort (rule draw_figure4)."""
 
-from ctstyle.job import job
 from ctstyle.paper.drawing import save_figure
 from ctstyle.paper.examples import grey_scales
 from ctstyle.paper.figures import figure4
 from ctstyle.paper.inputs import look
+from ctstyle.run.job import job
+from ctstyle.slices.run import open_run
 from ctstyle.slices.window import Window
-from ctstyle.styles.run import open_run
 
 if __name__ == "__main__":
     with job(snakemake) as run:

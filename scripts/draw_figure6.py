@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from ctstyle.job import job
 from ctstyle.paper.drawing import save_figure
 from ctstyle.paper.examples import style_examples
 from ctstyle.paper.figures import figure6
 from ctstyle.paper.inputs import look, read_frames
-from ctstyle.styles.run import open_run
+from ctstyle.run.job import job
+from ctstyle.slices.run import open_run
 
 if __name__ == "__main__":
     with job(snakemake) as run:

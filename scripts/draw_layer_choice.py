@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from ctstyle.encoders.choice import TapLists
-from ctstyle.job import job
 from ctstyle.paper.curves import layer_choice
 from ctstyle.paper.drawing import save_figure
 from ctstyle.paper.inputs import look, read_frames
 from ctstyle.paper.measures import ENCODER_LABELS
+from ctstyle.run.job import job
 
 if __name__ == "__main__":
     with job(snakemake) as run:

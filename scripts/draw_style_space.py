@@ -1,9 +1,9 @@
 """Draw the scans in the plane of their style features (rule draw_style_space)."""
 
-from ctstyle.job import job
 from ctstyle.paper.curves import style_space
 from ctstyle.paper.drawing import save_figure
 from ctstyle.paper.inputs import look, read_frames
+from ctstyle.run.job import job
 
 if __name__ == "__main__":
     with job(snakemake) as run:

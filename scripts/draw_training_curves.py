@@ -1,9 +1,9 @@
 """Draw the losses of every training (rule draw_training_curves)."""
 
-from ctstyle.job import job
 from ctstyle.paper.curves import training_curves
 from ctstyle.paper.drawing import save_figure
 from ctstyle.paper.inputs import in_groups, in_sequence, look, read_frames
+from ctstyle.run.job import job
 
 if __name__ == "__main__":
     with job(snakemake) as run:

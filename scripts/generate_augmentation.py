@@ -3,15 +3,15 @@
 import logging
 from pathlib import Path
 
-from ctstyle.augment.generate import AugmentSettings, generate, lent_slices, network_painter, training_slices
-from ctstyle.augment.guard import counts
-from ctstyle.device import place
 from ctstyle.encoders.network import build as build_encoder
 from ctstyle.encoders.weights import Weights
-from ctstyle.job import job
-from ctstyle.settings import build
+from ctstyle.run.device import place
+from ctstyle.run.job import job
+from ctstyle.segment.generate import AugmentSettings, generate, lent_slices, network_painter, training_slices
+from ctstyle.segment.guard import counts
+from ctstyle.slices.run import open_run
 from ctstyle.slices.window import Window
-from ctstyle.styles.run import open_run
+from ctstyle.study.settings import build
 from ctstyle.transfer.apply import load_model
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """List every file that no job made, with its digests (rule list_sources)."""
 
-from ctstyle.job import DIGESTS, job
+from ctstyle.cohorts.sources import of_run, write_manifest
 from ctstyle.provenance.digest import DigestCache
 from ctstyle.provenance.record import files_by_key
-from ctstyle.provenance.sources import of_run, write_manifest
+from ctstyle.run.job import DIGESTS, job
 
 if __name__ == "__main__":
     with job(snakemake) as run:

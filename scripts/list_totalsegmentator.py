@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from ctstyle.cohorts import totalsegmentator
-from ctstyle.job import job
-from ctstyle.settings import build
+from ctstyle.run.job import job
+from ctstyle.study.settings import build
 
 if __name__ == "__main__":
     with job(snakemake) as run:

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from ctstyle.job import job
 from ctstyle.paper import ablations, captions
 from ctstyle.paper.ablation_curves import save_curves
 from ctstyle.paper.inputs import look, read_frames, run_facts
 from ctstyle.paper.write import write_table
-from ctstyle.settings import build
+from ctstyle.run.job import job
+from ctstyle.study.settings import build
 
 if __name__ == "__main__":
     with job(snakemake) as run:

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from ctstyle.job import job
 from ctstyle.paper.claims import claims, read_claim_inputs
 from ctstyle.paper.text_table import write_text_table
+from ctstyle.run.job import job
 
 NAMES = ("table1", "table2", "table3", "sweep", "costs", "layers", "transfer")
 

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from ctstyle.augment.controls import PAINTERS
-from ctstyle.augment.generate import AugmentSettings, generate, training_slices
-from ctstyle.job import job
-from ctstyle.settings import build
+from ctstyle.run.job import job
+from ctstyle.segment.controls import PAINTERS
+from ctstyle.segment.generate import AugmentSettings, generate, training_slices
+from ctstyle.slices.run import open_run
 from ctstyle.slices.window import Window
-from ctstyle.styles.run import open_run
+from ctstyle.study.settings import build
 
 if __name__ == "__main__":
     with job(snakemake) as run:

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from ctstyle.job import job
 from ctstyle.paper.captions import costs_notes
 from ctstyle.paper.costs import costs
 from ctstyle.paper.write import write_table
+from ctstyle.run.job import job
 
 if __name__ == "__main__":
     with job(snakemake) as run:

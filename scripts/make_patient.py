@@ -4,8 +4,8 @@ from pathlib import Path
 
 from ctstyle.cohorts.phantom.patient import make_patient
 from ctstyle.cohorts.phantom.settings import PhantomSettings
-from ctstyle.job import job
-from ctstyle.settings import build
+from ctstyle.run.job import job
+from ctstyle.study.settings import build
 
 if __name__ == "__main__":
     with job(snakemake) as run:

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from ctstyle.encoders.choice import TapLists
-from ctstyle.job import job
 from ctstyle.paper import captions, comparison
 from ctstyle.paper.curves import sweep_curves
 from ctstyle.paper.drawing import save_figure
 from ctstyle.paper.inputs import look, read_frames, run_facts
 from ctstyle.paper.write import write_table
-from ctstyle.settings import build
+from ctstyle.run.job import job
+from ctstyle.study.settings import build
 
 if __name__ == "__main__":
     with job(snakemake) as run:

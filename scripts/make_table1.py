@@ -3,11 +3,11 @@
 import json
 from pathlib import Path
 
-from ctstyle.job import job
 from ctstyle.paper import captions
 from ctstyle.paper.inputs import in_groups, read_frames, run_facts
 from ctstyle.paper.tables import table1
 from ctstyle.paper.write import write_table
+from ctstyle.run.job import job
 
 if __name__ == "__main__":
     with job(snakemake) as run:

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from ctstyle.job import job
 from ctstyle.paper import captions
 from ctstyle.paper.domains import domains
 from ctstyle.paper.drawing import save_figure
@@ -11,6 +10,7 @@ from ctstyle.paper.rank_plot import rank_plot
 from ctstyle.paper.significance import significance
 from ctstyle.paper.tables import table2
 from ctstyle.paper.write import write_table
+from ctstyle.run.job import job
 
 if __name__ == "__main__":
     with job(snakemake) as run:

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from ctstyle.augment.generate import AugmentSettings
 from ctstyle.encoders.network import build as build_encoder
 from ctstyle.encoders.weights import Weights
-from ctstyle.job import job
+from ctstyle.run.job import job
 from ctstyle.segment.ablation import measure
+from ctstyle.segment.generate import AugmentSettings
 from ctstyle.segment.train import SegmentSettings
-from ctstyle.settings import build
+from ctstyle.slices.run import open_run
 from ctstyle.slices.window import Window
-from ctstyle.styles.run import open_run
+from ctstyle.study.settings import build
 from ctstyle.transfer.apply import load_model
 
 if __name__ == "__main__":

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from ctstyle.device import place
 from ctstyle.encoders.network import build as build_encoder
 from ctstyle.encoders.scale import tap_scales
 from ctstyle.encoders.weights import Weights
-from ctstyle.job import job
-from ctstyle.settings import build
+from ctstyle.run.device import place
+from ctstyle.run.job import job
+from ctstyle.slices.run import SOURCE, open_run
 from ctstyle.slices.window import Window
-from ctstyle.styles.run import SOURCE, open_run
+from ctstyle.study.settings import build
 from ctstyle.transfer.gallery import few_pairs, save_stylised, single_styles, test_pairs
 from ctstyle.transfer.gatys import Gatys, GatysSettings, taps
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from ctstyle.cohorts.wheels import default_cache
 from ctstyle.encoders.weights import Sources, prepare
-from ctstyle.job import job
+from ctstyle.run.job import job
+from ctstyle.run.places import default_cache
 
 if __name__ == "__main__":
     with job(snakemake) as run:

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from ctstyle.job import job
 from ctstyle.paper.environment import environment, to_html
+from ctstyle.run.job import job
 
 if __name__ == "__main__":
     with job(snakemake) as run:

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from ctstyle.job import job
 from ctstyle.paper.errata import errata
 from ctstyle.paper.text_table import write_text_table
+from ctstyle.run.job import job
 
 if __name__ == "__main__":
     with job(snakemake) as run:

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from ctstyle.job import job
 from ctstyle.paper.document import read_parts, write_paper
+from ctstyle.run.job import job
 
 if __name__ == "__main__":
     with job(snakemake) as run:

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from ctstyle.job import job
 from ctstyle.paper.printed import printed_table1, printed_table2
 from ctstyle.paper.write import Notes, write_table
+from ctstyle.run.job import job
 
 if __name__ == "__main__":
     with job(snakemake) as run:

@@ -6,8 +6,8 @@ from ctstyle.cohorts.beam import beam_of, load_beams
 from ctstyle.cohorts.phantom.patient import Patient
 from ctstyle.cohorts.phantom.settings import PhantomSettings
 from ctstyle.cohorts.scanner import write_scan
-from ctstyle.job import job
-from ctstyle.settings import build
+from ctstyle.run.job import job
+from ctstyle.study.settings import build
 
 if __name__ == "__main__":
     with job(snakemake) as run:

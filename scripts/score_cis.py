@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ctstyle.job import job
-from ctstyle.metrics.cis import score_generated
-from ctstyle.metrics.classifier import Classifier
-from ctstyle.metrics.evaluate import slice_lookup
+from ctstyle.measures.cis import score_generated
+from ctstyle.measures.classifier import Classifier
+from ctstyle.measures.evaluate import slice_lookup
+from ctstyle.run.job import job
+from ctstyle.slices.run import open_run
 from ctstyle.slices.window import Window
-from ctstyle.styles.run import open_run
 
 if __name__ == "__main__":
     with job(snakemake) as run:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ctstyle.job import job
-from ctstyle.metrics.arms import score_arm
-from ctstyle.styles.run import open_run
+from ctstyle.measures.arms import score_arm
+from ctstyle.run.job import job
+from ctstyle.slices.run import open_run
 
 if __name__ == "__main__":
     with job(snakemake) as run:

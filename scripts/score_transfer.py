@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 
 from ctstyle.encoders.weights import Weights
-from ctstyle.job import job
-from ctstyle.metrics.evaluate import diversity_frame, slice_lookup, transfer_frame
-from ctstyle.metrics.perceptual import build_lpips
+from ctstyle.measures.evaluate import diversity_frame, slice_lookup, transfer_frame
+from ctstyle.measures.perceptual import build_lpips
+from ctstyle.run.job import job
 from ctstyle.segment.predict import predict
 from ctstyle.segment.unet import load_unet
+from ctstyle.slices.run import open_run
 from ctstyle.slices.window import Window
-from ctstyle.styles.run import open_run
 
 if __name__ == "__main__":
     with job(snakemake) as run:

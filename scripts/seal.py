@@ -3,9 +3,9 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ctstyle.job import DIGESTS, ROOT, job
 from ctstyle.provenance.digest import DigestCache
 from ctstyle.provenance.seal import seal_run
+from ctstyle.run.job import DIGESTS, ROOT, job
 
 if __name__ == "__main__":
     with job(snakemake) as run:

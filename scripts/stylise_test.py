@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from ctstyle.device import place
 from ctstyle.encoders.network import build as build_encoder
 from ctstyle.encoders.weights import Weights
-from ctstyle.job import job
+from ctstyle.run.device import place
+from ctstyle.run.job import job
+from ctstyle.slices.run import open_run
 from ctstyle.slices.window import Window
-from ctstyle.styles.run import open_run
 from ctstyle.transfer.apply import load_model
 from ctstyle.transfer.gallery import save_stylised, single_styles, test_pairs
 from ctstyle.transfer.generator import Generator

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from ctstyle.augment.guard import GuardSettings
-from ctstyle.job import job
-from ctstyle.places import replacing
-from ctstyle.settings import build
-from ctstyle.stylize.plan import StylizeSettings
-from ctstyle.stylize.series import Outputs, stylize_series
+from ctstyle.apply.plan import StylizeSettings
+from ctstyle.apply.series import Outputs, stylize_series
+from ctstyle.run.job import job
+from ctstyle.run.places import replacing
+from ctstyle.segment.guard import GuardSettings
+from ctstyle.study.settings import build
 from ctstyle.transfer.bundle import Bundle
 
 if __name__ == "__main__":

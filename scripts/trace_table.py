@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from ctstyle.job import job
 from ctstyle.provenance.lineage import LABELS, lineage_of, load_records
 from ctstyle.provenance.record import write_record
+from ctstyle.run.job import job
 
 if __name__ == "__main__":
     with job(snakemake) as run:

@@ -5,11 +5,11 @@ import logging
 from pathlib import Path
 
 from ctstyle.encoders.weights import INCEPTION
-from ctstyle.job import job
-from ctstyle.metrics.classifier import ClassifierSettings, classifier_sides, train_classifier
-from ctstyle.settings import build
+from ctstyle.measures.classifier import ClassifierSettings, classifier_sides, train_classifier
+from ctstyle.run.job import job
+from ctstyle.slices.run import open_run
 from ctstyle.slices.window import Window
-from ctstyle.styles.run import open_run
+from ctstyle.study.settings import build
 
 if __name__ == "__main__":
     with job(snakemake) as run:

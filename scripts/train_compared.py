@@ -4,15 +4,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ctstyle.device import place
 from ctstyle.encoders.choice import TapLists
 from ctstyle.encoders.network import build as build_encoder
 from ctstyle.encoders.weights import Weights
-from ctstyle.job import job
-from ctstyle.metrics.evaluate import slice_lookup, transfer_frame
-from ctstyle.settings import build
+from ctstyle.measures.evaluate import slice_lookup, transfer_frame
+from ctstyle.run.device import place
+from ctstyle.run.job import job
+from ctstyle.slices.run import open_run
 from ctstyle.slices.window import Window
-from ctstyle.styles.run import open_run
+from ctstyle.study.settings import build
 from ctstyle.transfer.comparison import COLUMNS
 from ctstyle.transfer.gallery import stylise_rows, test_pairs
 from ctstyle.transfer.generator import Generator

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from ctstyle.job import job
-from ctstyle.settings import build
+from ctstyle.run.job import job
+from ctstyle.slices.run import SOURCE, open_run
 from ctstyle.slices.window import Window
-from ctstyle.styles.run import SOURCE, open_run
+from ctstyle.study.settings import build
 from ctstyle.transfer.cyclegan import CycleGANSettings, train_cyclegan
 from ctstyle.transfer.material import Material
 

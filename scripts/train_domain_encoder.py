@@ -4,10 +4,10 @@ import logging
 from pathlib import Path
 
 from ctstyle.encoders.domain import DomainSettings, LevelledSlices, train_domain
-from ctstyle.job import job
-from ctstyle.settings import build
+from ctstyle.run.job import job
+from ctstyle.slices.run import open_run
 from ctstyle.slices.window import Window
-from ctstyle.styles.run import open_run
+from ctstyle.study.settings import build
 
 if __name__ == "__main__":
     with job(snakemake) as run:

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from ctstyle.device import place
 from ctstyle.encoders.choice import TapLists
 from ctstyle.encoders.network import build as build_encoder
 from ctstyle.encoders.weights import Weights
-from ctstyle.job import job
-from ctstyle.settings import build
+from ctstyle.run.device import place
+from ctstyle.run.job import job
+from ctstyle.slices.run import open_run
 from ctstyle.slices.window import Window
-from ctstyle.styles.run import open_run
+from ctstyle.study.settings import build
 from ctstyle.transfer.generator import Generator
 from ctstyle.transfer.material import Material
 from ctstyle.transfer.train import TransferSettings, train, with_layers

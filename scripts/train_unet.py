@@ -5,17 +5,17 @@ from pathlib import Path
 
 import numpy as np
 
-from ctstyle.augment.generated import Generated
-from ctstyle.job import job
+from ctstyle.run.job import job
 from ctstyle.segment.arms import ARMS
+from ctstyle.segment.generated import Generated
 from ctstyle.segment.online import online_change
 from ctstyle.segment.pools import arm_pools, arm_settings, pool, pool_sizes
 from ctstyle.segment.predict import predict
 from ctstyle.segment.train import SegmentSettings, train
 from ctstyle.segment.unet import save_unet
-from ctstyle.settings import build
+from ctstyle.slices.run import SOURCE, labelled, open_run
 from ctstyle.slices.window import Window
-from ctstyle.styles.run import SOURCE, labelled, open_run
+from ctstyle.study.settings import build
 
 if __name__ == "__main__":
     with job(snakemake) as run:

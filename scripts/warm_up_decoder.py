@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from ctstyle.device import place
 from ctstyle.encoders.network import build as build_encoder
 from ctstyle.encoders.weights import Weights
-from ctstyle.job import job
-from ctstyle.settings import build
+from ctstyle.run.device import place
+from ctstyle.run.job import job
+from ctstyle.slices.run import open_run
 from ctstyle.slices.window import Window
-from ctstyle.styles.run import open_run
+from ctstyle.study.settings import build
 from ctstyle.transfer.train import WarmUpSettings, warm_up
 
 if __name__ == "__main__":

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from ctstyle.job import job
 from ctstyle.paper.answer import answer
 from ctstyle.paper.inputs import read_frames
 from ctstyle.provenance.record import write_whole
+from ctstyle.run.job import job
 
 if __name__ == "__main__":
     with job(snakemake) as run:

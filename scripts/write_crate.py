@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from ctstyle.job import ROOT, job
 from ctstyle.provenance.crate import write_crate
 from ctstyle.provenance.lineage import load_records
+from ctstyle.run.job import ROOT, job
 
 if __name__ == "__main__":
     with job(snakemake) as run:

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ctstyle.job import job
 from ctstyle.paper.examples import segmentation_examples, transfer_examples
 from ctstyle.paper.inputs import look, read_frames
 from ctstyle.paper.viewer import viewer
 from ctstyle.provenance.record import write_whole
-from ctstyle.styles.run import open_run
+from ctstyle.run.job import job
+from ctstyle.slices.run import open_run
 
 if __name__ == "__main__":
     with job(snakemake) as run:

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from ctstyle.device import place
 from ctstyle.encoders.network import build
 from ctstyle.encoders.weights import random
-from ctstyle.initialise import he_initialise
+from ctstyle.run.device import place
+from ctstyle.run.initialise import he_initialise
 from ctstyle.slices.cut import SliceSettings
 from ctstyle.transfer.bundle import Bundle, Style
 from ctstyle.transfer.decoder import Decoder

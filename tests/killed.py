@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ctstyle.checkpoint import Checkpoint
+from ctstyle.run.checkpoint import Checkpoint
 
 
 class Killed(BaseException):

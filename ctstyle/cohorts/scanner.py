@@ -12,7 +12,7 @@ import numpy as np
 from ctstyle.cohorts.beam import Beam
 from ctstyle.cohorts.phantom.patient import Patient, view_angles
 from ctstyle.cohorts.phantom.settings import PhantomSettings, Style
-from ctstyle.dicom.write import CTSeries, write_ct_zip
+from ctstyle.ct.write import CTSeries, write_ct_zip
 from ctstyle.errors import CTStyleError
 
 _SOURCE_TO_AXIS_CM = 57.0

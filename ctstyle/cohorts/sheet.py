@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from ctstyle.cohorts.scan import Scan
-from ctstyle.dicom.labels import EXPECTED_MAPS, LabelMap, UnknownLabels
+from ctstyle.ct.labels import EXPECTED_MAPS, LabelMap, UnknownLabels
 from ctstyle.errors import CTStyleError
 
 SPLIT_HINTS = ("", "train", "val", "test")

@@ -16,8 +16,8 @@ from ctstyle.cohorts.licence import Licence
 from ctstyle.cohorts.packing import pack
 from ctstyle.cohorts.pinned import read_pinned
 from ctstyle.cohorts.sheet import Scan
-from ctstyle.cohorts.wheels import default_cache
 from ctstyle.errors import CTStyleError
+from ctstyle.run.places import default_cache
 
 ADDRESS = "https://idc-open-data.s3.amazonaws.com"
 LICENCE = Licence(

@@ -24,9 +24,9 @@ from ctstyle.cohorts.licence import Licence
 from ctstyle.cohorts.pinned import UnusableList, read_pinned, write_list
 from ctstyle.cohorts.remote_zip import RemoteZip, open_zip
 from ctstyle.cohorts.sheet import Scan
-from ctstyle.cohorts.wheels import default_cache
-from ctstyle.dicom.labels import VERTEBRA_NAMES
+from ctstyle.ct.labels import VERTEBRA_NAMES
 from ctstyle.errors import CTStyleError
+from ctstyle.run.places import default_cache
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +138,7 @@ def merge_masks(ct: Path, masks: Mapping[Path, int], path: Path) -> None:
     """
     import SimpleITK
 
-    from ctstyle.dicom.read import read_image
+    from ctstyle.ct.read import read_image
 
     image = read_image(ct)
     labels = np.zeros(image.GetSize()[::-1], np.uint8)

@@ -21,7 +21,7 @@ from ctstyle.cohorts.licence import Licence
 from ctstyle.cohorts.pinned import UnusableList, read_pinned, write_list
 from ctstyle.cohorts.remote_zip import RemoteZip, open_zip
 from ctstyle.cohorts.sheet import Scan
-from ctstyle.cohorts.wheels import default_cache
+from ctstyle.run.places import default_cache
 
 log = logging.getLogger(__name__)
 

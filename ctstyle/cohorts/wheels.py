@@ -2,7 +2,6 @@
 
 import importlib.util
 import logging
-import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from ctstyle.errors import CTStyleError
 from ctstyle.provenance.digest import sha256_file
+from ctstyle.run.places import default_cache
 
 log = logging.getLogger(__name__)
 
@@ -65,11 +65,6 @@ def fetch_wheel(
         _check_digest(downloaded, sha256)
         # whole or not at all, also when two jobs fetch at the same time
         return Path(shutil.move(downloaded, cache / downloaded.name))
-
-
-def default_cache(name: str = "wheels") -> Path:
-    """Where wheels, or what else a cohort fetches by `name`, are kept between runs."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ctstyle" / name
 
 
 def _find(folder: Path, stem: str) -> Path | None:

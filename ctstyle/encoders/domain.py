@@ -16,15 +16,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ctstyle.checkpoint import Checkpoint
 from ctstyle.encoders.network import cut, trunk
 from ctstyle.encoders.registry import IMAGENET, EncoderSpec, encoder_spec
 from ctstyle.encoders.weights import Weights
 from ctstyle.errors import CTStyleError
-from ctstyle.fit import fit
-from ctstyle.initialise import he_initialise
-from ctstyle.optimise import AdamW
-from ctstyle.tensors import state_digest
+from ctstyle.run.checkpoint import Checkpoint
+from ctstyle.run.fit import fit
+from ctstyle.run.initialise import he_initialise
+from ctstyle.run.optimise import AdamW
+from ctstyle.run.tensors import state_digest
 
 NO_LEVEL = 0
 """The level of a slice without a vertebra near; it counts for the rotation alone."""

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ctstyle.convolution import from_one_channel, in_channels_last
+from ctstyle.run.convolution import from_one_channel, in_channels_last
 
 
 class GreyConv2d(nn.Conv2d):

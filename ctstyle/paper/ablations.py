@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from ctstyle.metrics.segmentation import pooled_scores
+from ctstyle.measures.segmentation import pooled_scores
 from ctstyle.paper.domains import IN_STYLE, OUT_OF_STYLE
 from ctstyle.paper.measures import PaperInputError
 from ctstyle.paper.tables import Table

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ctstyle.metrics.segmentation import COUNTS, Counts, scores
+from ctstyle.measures.segmentation import COUNTS, Counts, scores
 from ctstyle.paper.intervals import pseudo_values
 from ctstyle.paper.measures import SILVER_LABELS, PaperInputError, in_order
 from ctstyle.segment.arms import ARM_LABELS

@@ -10,7 +10,7 @@ import pandas as pd
 from ctstyle.paper.captions import RunFacts
 from ctstyle.paper.drawing import Look
 from ctstyle.paper.measures import PaperInputError
-from ctstyle.settings import build
+from ctstyle.study.settings import build
 
 
 def read_frames(paths: Iterable[Path | str], *, separator: str = "\t") -> list[pd.DataFrame]:

@@ -7,12 +7,12 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from ctstyle.augment.generate import AugmentSettings, generate, network_painter, training_slices
-from ctstyle.augment.generated import COLUMNS
-from ctstyle.augment.guard import counts
-from ctstyle.checkpoint import Checkpoint
-from ctstyle.metrics.arms import score_arm
-from ctstyle.metrics.evaluate import slice_lookup, transfer_frame
+from ctstyle.measures.arms import score_arm
+from ctstyle.measures.evaluate import slice_lookup, transfer_frame
+from ctstyle.run.checkpoint import Checkpoint
+from ctstyle.segment.generate import AugmentSettings, generate, network_painter, training_slices
+from ctstyle.segment.generated import COLUMNS
+from ctstyle.segment.guard import counts
 from ctstyle.segment.pools import arm_pools, arm_settings, pool_sizes
 from ctstyle.segment.predict import predict
 from ctstyle.segment.train import SegmentSettings, train

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from ctstyle.augment.generated import Generated
 from ctstyle.errors import CTStyleError
 from ctstyle.segment.arms import ARMS
+from ctstyle.segment.generated import Generated
 from ctstyle.segment.train import Pool, SegmentSettings
 from ctstyle.slices.archive import Archive
-from ctstyle.styles.run import SOURCE, labelled
+from ctstyle.slices.run import SOURCE, labelled
 
 
 class NoAugmentation(CTStyleError):

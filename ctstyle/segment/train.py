@@ -9,13 +9,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ctstyle.accumulate import Accumulation
-from ctstyle.checkpoint import Checkpoint
-from ctstyle.device import autocast
 from ctstyle.errors import CTStyleError
-from ctstyle.fit import fit
-from ctstyle.metrics.segmentation import confusion, require_same_shape, scores
-from ctstyle.optimise import AdamW
+from ctstyle.measures.segmentation import confusion, require_same_shape, scores
+from ctstyle.run.accumulate import Accumulation
+from ctstyle.run.checkpoint import Checkpoint
+from ctstyle.run.device import autocast
+from ctstyle.run.fit import fit
+from ctstyle.run.optimise import AdamW
 from ctstyle.segment.geometry import GeometrySettings, random_grid, transform
 from ctstyle.segment.loss import dice_ce_loss
 from ctstyle.segment.online import Online

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from ctstyle.errors import CTStyleError
+from ctstyle.run.tensors import Kind, filled
 from ctstyle.segment.residual import UNet
-from ctstyle.tensors import Kind, filled
 
 CLASSES = 2
 NORMS = ("none", "instance")

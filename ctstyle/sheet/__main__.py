@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ctstyle.cohorts.sheet import Scan
-from ctstyle.dicom.mask import read_mask
-from ctstyle.dicom.read import read_volume
+from ctstyle.ct.mask import read_mask
+from ctstyle.ct.read import read_volume
 from ctstyle.errors import CTStyleError
-from ctstyle.places import PlaceRefused, check_apart
 from ctstyle.provenance.record import write_whole
+from ctstyle.run.places import PlaceRefused, check_apart
 from ctstyle.sheet import report
 from ctstyle.sheet.headers import RTSTRUCT, SEG
 from ctstyle.sheet.masks import Mask, pair

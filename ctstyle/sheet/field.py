@@ -5,12 +5,12 @@ from itertools import product
 
 import numpy as np
 
-from ctstyle.dicom.geometry import Grid
+from ctstyle.ct.geometry import Grid
 
 
 @dataclass(frozen=True)
 class Field:
-    """A grid in LPS mm as in `ctstyle.dicom.volume.Volume`, with `size` (x, y, z) in voxels."""
+    """A grid in LPS mm as in `ctstyle.ct.volume.Volume`, with `size` (x, y, z) in voxels."""
 
     size: tuple[int, int, int]
     origin_mm: tuple[float, float, float]

@@ -11,13 +11,13 @@ import pydicom
 from pydicom.tag import Tag
 from pydicom.uid import MediaStorageDirectoryStorage
 
-from ctstyle.dicom import rtstruct, seg
-from ctstyle.dicom.frames import PER_FRAME, SHARED
-from ctstyle.dicom.header import DAMAGE, read_header
-from ctstyle.dicom.index import DicomFile, Member
-from ctstyle.dicom.known import known_uid, modality_name
-from ctstyle.dicom.members import UnsafeArchive, members
-from ctstyle.dicom.suffixes import VOLUME_SUFFIXES
+from ctstyle.ct import rtstruct, seg
+from ctstyle.ct.frames import PER_FRAME, SHARED
+from ctstyle.ct.header import DAMAGE, read_header
+from ctstyle.ct.index import DicomFile, Member
+from ctstyle.ct.known import known_uid, modality_name
+from ctstyle.ct.members import UnsafeArchive, members
+from ctstyle.ct.suffixes import VOLUME_SUFFIXES
 from ctstyle.errors import CTStyleError
 
 CT, SCOUT, SEG, RTSTRUCT, DICOMDIR, OTHER, DAMAGED = (
@@ -48,7 +48,7 @@ class Entry:
 
     `header` of a CT holds the tags `KEPT`, of a mask a few by keyword and `references` (series), `instances` (SOP
     instances), `frames` (of reference) and `segments`; identifiers of patients are digests. `pixels_at` is as in
-    `ctstyle.dicom.index.DicomFile`, `reason` says why a damaged file is one.
+    `ctstyle.ct.index.DicomFile`, `reason` says why a damaged file is one.
     """
 
     container: Path
@@ -65,7 +65,7 @@ class Entry:
         return self.path.startswith(f"{self.container}!")
 
     def dicom_file(self) -> DicomFile:
-        """As `ctstyle.dicom.geometry` takes it; only its name and header serve."""
+        """As `ctstyle.ct.geometry` takes it; only its name and header serve."""
         return DicomFile(Member(self.path, self.size, Path(self.path).open), self.header, self.pixels_at)
 
 

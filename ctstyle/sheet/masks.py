@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ctstyle.dicom.labels import VERSE_IDS, VERTEBRA_NAMES, Segment
+from ctstyle.ct.labels import VERSE_IDS, VERTEBRA_NAMES, Segment
 from ctstyle.sheet import names
 from ctstyle.sheet.headers import Entry
 from ctstyle.sheet.scans import CTScan, LeftOut

@@ -5,12 +5,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ctstyle.dicom import pixels
-from ctstyle.dicom.acquisition import acquisition
-from ctstyle.dicom.boundary import named_errors
-from ctstyle.dicom.frames import Slice, slices_of
-from ctstyle.dicom.geometry import DuplicatedSlices, Grid, grid
-from ctstyle.dicom.words import bits_in_use
+from ctstyle.ct import pixels
+from ctstyle.ct.acquisition import acquisition
+from ctstyle.ct.boundary import named_errors
+from ctstyle.ct.frames import Slice, slices_of
+from ctstyle.ct.geometry import DuplicatedSlices, Grid, grid
+from ctstyle.ct.words import bits_in_use
 from ctstyle.errors import CTStyleError
 from ctstyle.sheet.field import Field
 from ctstyle.sheet.headers import CT, DAMAGED, Entry

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ctstyle.dicom.boundary import named_errors
-from ctstyle.dicom.pixels import DISPLAY_MAXIMUM
-from ctstyle.dicom.read import image_reader, read_image
+from ctstyle.ct.boundary import named_errors
+from ctstyle.ct.pixels import DISPLAY_MAXIMUM
+from ctstyle.ct.read import image_reader, read_image
 from ctstyle.errors import CTStyleError
 from ctstyle.sheet import names
 from ctstyle.sheet.field import Field

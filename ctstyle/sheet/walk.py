@@ -6,7 +6,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ctstyle.dicom.suffixes import VOLUME_SUFFIXES
+from ctstyle.ct.suffixes import VOLUME_SUFFIXES
 from ctstyle.sheet.headers import Entry, read_entries
 
 CHUNK = 100

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ctstyle.dicom.limits import LARGEST_OUTLINE_VOXELS, check_resampled
+from ctstyle.ct.limits import LARGEST_OUTLINE_VOXELS, check_resampled
 from ctstyle.errors import CTStyleError, Fact
 from ctstyle.slices.body import body_mask, tissue_threshold, trunk_mask
 from ctstyle.slices.resample import area_weights, inside_weights, resample

@@ -7,9 +7,9 @@ from itertools import permutations
 import numpy as np
 import pandas as pd
 
-from ctstyle.dicom.labels import UNNAMED_VERTEBRA
-from ctstyle.dicom.limits import LARGEST_CUT_VOXELS, check_resampled
-from ctstyle.dicom.volume import AIR_HU, Volume
+from ctstyle.ct.labels import UNNAMED_VERTEBRA
+from ctstyle.ct.limits import LARGEST_CUT_VOXELS, check_resampled
+from ctstyle.ct.volume import AIR_HU, Volume
 from ctstyle.errors import CTStyleError, Fact
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.crop import NoBody, Outline, field, in_plane_fields, midline_mm, outline

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ctstyle.dicom.limits import LARGEST_OUTLINE_VOXELS, check_resampled
+from ctstyle.ct.limits import LARGEST_OUTLINE_VOXELS, check_resampled
 
 
 def area_weights(centres_mm: np.ndarray, lattice_mm: np.ndarray, spacing_mm: float) -> np.ndarray:

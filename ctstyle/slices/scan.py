@@ -46,8 +46,8 @@ def slice_scan(scan: Scan, settings: SliceSettings, files: ScanFiles, *, on_bad_
 
 def _read_and_cut(scan: Scan, settings: SliceSettings):
     # pydicom and SimpleITK stay out of the processes that only open archives
-    from ctstyle.dicom.mask import read_mask
-    from ctstyle.dicom.read import read_volume
+    from ctstyle.ct.mask import read_mask
+    from ctstyle.ct.read import read_volume
 
     volume = read_volume(
         Path(scan.series),

@@ -12,7 +12,7 @@ from typing import Any
 import jsonschema
 
 from ctstyle.errors import CTStyleError
-from ctstyle.tensors import Kind
+from ctstyle.run.tensors import Kind
 
 VERSION = 2
 

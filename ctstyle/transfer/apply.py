@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ctstyle.device import autocast
 from ctstyle.encoders.network import Encoder
 from ctstyle.errors import CTStyleError
+from ctstyle.run.device import autocast
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window
 from ctstyle.transfer.contextual import ContextualTransformation

@@ -1,6 +1,6 @@
 """A trained generator in one file: encoder, decoder and the statistics of every style it was trained with.
 
-The file is of the form of `ctstyle.tensors`, so nothing in it can run when it is loaded, and one digest covers all of
+The file has the form of `ctstyle.run.tensors`: nothing in it can run when it is loaded, and one digest covers all of
 it; what is no tensor are its facts (`about.read_about`). It holds no pixel and no name of a scan or patient.
 """
 
@@ -13,14 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ctstyle.device import place
 from ctstyle.encoders.network import Encoder
 from ctstyle.encoders.network import build as build_encoder
 from ctstyle.encoders.weights import Weights
-from ctstyle.settings import build
+from ctstyle.run.device import place
+from ctstyle.run.tensors import check_fit
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.cut import SliceSettings
-from ctstyle.tensors import check_fit
+from ctstyle.study.settings import build
 from ctstyle.transfer.about import BUNDLE, LONGEST_HINT, VERSION, check_about, plain
 from ctstyle.transfer.generator import Generator
 from ctstyle.transfer.moments import moments

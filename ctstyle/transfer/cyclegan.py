@@ -16,12 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ctstyle.accumulate import Accumulation
-from ctstyle.checkpoint import Checkpoint
-from ctstyle.device import autocast
 from ctstyle.encoders.network import Encoder
-from ctstyle.fit import fit
-from ctstyle.optimise import Adam
+from ctstyle.run.accumulate import Accumulation
+from ctstyle.run.checkpoint import Checkpoint
+from ctstyle.run.device import autocast
+from ctstyle.run.fit import fit
+from ctstyle.run.optimise import Adam
 from ctstyle.transfer.cyclegan_networks import (
     DiscriminatorSettings,
     GeneratorSettings,

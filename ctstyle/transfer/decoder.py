@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ctstyle.convolution import doubled, to_one_channel
 from ctstyle.errors import CTStyleError
+from ctstyle.run.convolution import doubled, to_one_channel
 
 FUSED_FROM = 8
 """Positions a side from which doubling and convolution are one step."""

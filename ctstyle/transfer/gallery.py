@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from ctstyle.slices.archive import Archive
+from ctstyle.slices.run import SOURCE
 from ctstyle.slices.window import Window
-from ctstyle.styles.run import SOURCE
 from ctstyle.transfer.apply import Model, stylise
 from ctstyle.transfer.pairs import pair_slices
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from ctstyle.encoders.network import Encoder
 from ctstyle.encoders.positions import positions_in_body
 from ctstyle.errors import CTStyleError
-from ctstyle.fit import fit
-from ctstyle.optimise import Adam
+from ctstyle.run.fit import fit
+from ctstyle.run.optimise import Adam
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,8 @@ import numpy as np
 
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.body import body_mask
+from ctstyle.slices.run import SOURCE
 from ctstyle.slices.window import Window
-from ctstyle.styles.run import SOURCE
 
 
 @dataclass(frozen=True, kw_only=True)

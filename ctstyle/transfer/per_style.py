@@ -8,10 +8,10 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from ctstyle.device import place
 from ctstyle.encoders.network import Encoder
 from ctstyle.errors import CTStyleError
-from ctstyle.tensors import check_fit
+from ctstyle.run.device import place
+from ctstyle.run.tensors import check_fit
 from ctstyle.transfer.generator import MODEL, WrongGenerator
 from ctstyle.transfer.material import Material
 

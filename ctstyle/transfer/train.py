@@ -12,17 +12,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ctstyle.accumulate import Accumulation
-from ctstyle.checkpoint import Checkpoint
-from ctstyle.device import autocast, place
 from ctstyle.encoders.choice import TapLists
 from ctstyle.encoders.network import Encoder
 from ctstyle.encoders.registry import EncoderSpec
 from ctstyle.encoders.scale import tap_scales
 from ctstyle.errors import CTStyleError
-from ctstyle.fit import fit
-from ctstyle.initialise import he_initialise
-from ctstyle.optimise import Adam
+from ctstyle.run.accumulate import Accumulation
+from ctstyle.run.checkpoint import Checkpoint
+from ctstyle.run.device import autocast, place
+from ctstyle.run.fit import fit
+from ctstyle.run.initialise import he_initialise
+from ctstyle.run.optimise import Adam
 from ctstyle.transfer.adain import STATISTICS, restyle
 from ctstyle.transfer.decoder import Decoder
 from ctstyle.transfer.features import FeatureCache, scaled_maps, with_smoothing

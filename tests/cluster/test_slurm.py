@@ -29,7 +29,7 @@ rule card:
     resources:
         gpu=1,
     shell:
-        "{python} -c 'import os; from ctstyle.lease import lease_cards; lease_cards(1); "
+        "{python} -c 'import os; from ctstyle.run.lease import lease_cards; lease_cards(1); "
         "print(os.environ[\\"CUDA_VISIBLE_DEVICES\\"])' > {{output}}"
 """
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from ctstyle.clean import main
-from ctstyle.places import check_run
+from ctstyle.run.places import check_run
 from tests.runs import tree
 from tests.unit.audit.a_run import TABLE, SmallRun
 
@@ -87,7 +87,7 @@ def test_make_clean_takes_the_default_run_alone(run, root, tmp_path):
     said = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
     assert "left, as no record names it as it is: mine\n" in said
     after = tree(tmp_path)
-    assert {*USERS, "results/linked", "checkout/ctstyle/fit.py"} <= after.keys() and after.items() <= before.items()
+    assert {*USERS, "results/linked", "checkout/ctstyle/run/fit.py"} <= after.keys() and after.items() <= before.items()
     assert not after.keys() & {*OURS, TABLE}
 
 

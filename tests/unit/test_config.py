@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
-from ctstyle import settings
-from ctstyle.augment.generate import AugmentSettings
+from ctstyle.apply.plan import StylizeSettings
 from ctstyle.cohorts.phantom.settings import PhantomSettings, Style
 from ctstyle.cohorts.spine_mets import SpineMetsSettings
 from ctstyle.cohorts.totalsegmentator import TotalSegmentatorSettings
@@ -16,17 +15,18 @@ from ctstyle.cohorts.verse import VerseSettings
 from ctstyle.encoders.domain import DomainSettings
 from ctstyle.encoders.layers import LayerSettings
 from ctstyle.errors import WITHHELD
-from ctstyle.metrics.classifier import ClassifierSettings
+from ctstyle.measures.classifier import ClassifierSettings
 from ctstyle.paper.intervals import Intervals
-from ctstyle.schema import check, public, with_defaults
 from ctstyle.segment.arms import ARMS
+from ctstyle.segment.generate import AugmentSettings
 from ctstyle.segment.online import ConvolutionSettings, IntensitySettings, MixStyleSettings
 from ctstyle.segment.train import SegmentSettings
+from ctstyle.slices.cluster import ClusterSettings
 from ctstyle.slices.cut import SliceSettings
-from ctstyle.styles.cluster import ClusterSettings
-from ctstyle.styles.regions import RegionSettings
-from ctstyle.styles.split import SplitSettings
-from ctstyle.stylize.plan import StylizeSettings
+from ctstyle.slices.regions import RegionSettings
+from ctstyle.slices.split import SplitSettings
+from ctstyle.study import settings
+from ctstyle.study.schema import check, public, with_defaults
 from ctstyle.transfer.contextual import ContextualSettings
 from ctstyle.transfer.cyclegan import CycleGANSettings
 from ctstyle.transfer.gatys import GatysSettings

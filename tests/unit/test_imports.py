@@ -14,12 +14,12 @@ MEASURE_NETWORKS = {"draw_architecture.py", "make_table3.py"}
 LIGHT = ("make_table*", "draw_*", "print_*", "make_claims*", "make_costs*", "trace_*", "write_*", "list_*", "seal*")
 LIGHT += ("fetch_hed*", "fetch_lidc*", "make_patient*", "scan_*", "cut_*", "gather_*", "find_*", "choose_*")
 LIGHT += ("make_control*", "score_segmentation*", "export_*")
-MODULES = ("ctstyle.sheet", "ctstyle.audit.__main__", "ctstyle.encoders.registry", "ctstyle.augment.generated")
+MODULES = ("ctstyle.sheet", "ctstyle.audit.__main__", "ctstyle.encoders.registry", "ctstyle.segment.generated")
 
 
 APPLY_VGG = """
 import torch
-from ctstyle.device import configure_torch
+from ctstyle.run.device import configure_torch
 from ctstyle.encoders.network import build
 from ctstyle.encoders.weights import random
 configure_torch(1, torch.device("cpu"))

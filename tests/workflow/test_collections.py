@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from ctstyle.dicom.mask import read_mask
-from ctstyle.dicom.read import read_volume
+from ctstyle.ct.mask import read_mask
+from ctstyle.ct.read import read_volume
 from tests.bucket_server import Bucket, served
 
 OWN = """

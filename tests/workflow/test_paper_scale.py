@@ -12,7 +12,7 @@ from ctstyle.cohorts.phantom.patient import make_patient
 from ctstyle.cohorts.phantom.settings import PhantomSettings
 from ctstyle.cohorts.scanner import write_scan
 from ctstyle.cohorts.spine_mets import COLUMNS
-from ctstyle.cohorts.wheels import default_cache
+from ctstyle.run.places import default_cache
 from tests.bucket_server import Bucket, served
 from tests.runs import Workflow
 

@@ -9,7 +9,7 @@ import pydicom
 import pytest
 import SimpleITK
 
-from ctstyle.dicom.read import read_volume
+from ctstyle.ct.read import read_volume
 from tests.bundles import random_bundle
 from tests.dicom_series import NAME, ct_series, write
 from tests.runs import tree

@@ -7,7 +7,7 @@ from ctstyle.segment.online.base import Online
 from ctstyle.segment.online.convolution import ConvolutionSettings
 from ctstyle.segment.online.intensity import IntensitySettings
 from ctstyle.segment.online.mixstyle import MixStyleSettings
-from ctstyle.settings import build
+from ctstyle.study.settings import build
 
 ONLINE: dict[str, type[Online]] = {
     "": Online,

@@ -85,7 +85,7 @@ class SmallRun:
 
     def __init__(self, folder: Path):
         self.folder, self.results, self.checkout = folder, folder / "results", folder / "checkout"
-        self.write("checkout/ctstyle/fit.py", "steps = 3\n")
+        self.write("checkout/ctstyle/run/fit.py", "steps = 3\n")
         self.write("checkout/config/config.yaml", "seeds: [0]\n")
         self.images = {"ct/1.dcm": dicom_bytes(), "ct/2.dcm": dicom_bytes(pixels=bytes(32))}
         zip_series(folder / SERIES, self.images)
@@ -121,8 +121,8 @@ class SmallRun:
         for name, text in outputs.items():
             self.write(name, text)
         read = [one if isinstance(one, tuple) else (one, self.digest(one)) for one in inputs]
-        code = "code:ctstyle/fit.py", sha256((self.checkout / "ctstyle/fit.py").read_bytes())
-        params = {"steps": 3, "code": sha256(f"{code[1]}  ctstyle/fit.py\n".encode())}
+        code = "code:ctstyle/run/fit.py", sha256((self.checkout / "ctstyle/run/fit.py").read_bytes())
+        params = {"steps": 3, "code": sha256(f"{code[1]}  ctstyle/run/fit.py\n".encode())}
         keyed = [[str(i), name, digest] for i, (name, digest) in enumerate(read)]
         work = {"rule": rule, "wildcards": wildcards, "params": params, "inputs": sorted(keyed)}
         statement = {

@@ -257,10 +257,10 @@ def test_a_deleted_record_leaves_a_gap(run, ask):
 
 
 def test_edited_code_and_an_edited_config_are_found(run, ask):
-    run.write("checkout/ctstyle/fit.py", "steps = 4\n")
+    run.write("checkout/ctstyle/run/fit.py", "steps = 4\n")
     run.write("checkout/config/config.yaml", "seeds: [1]\n")
     _, told = ask(TABLE)
-    assert "edited after" in of(told, "code")["code:ctstyle/fit.py"]
+    assert "edited after" in of(told, "code")["code:ctstyle/run/fit.py"]
     assert of(told, "config") == {CONFIG: "edited after the run"}
 
 
@@ -302,7 +302,7 @@ def test_a_record_that_names_files_elsewhere_is_not_followed(run, ask, name):
 
 def test_records_of_an_older_ctstyle_are_told_once_with_the_way_out(run, ask):
     for path in (run.results / "provenance/records").rglob("*.json"):
-        path.write_text(path.read_text().replace("ctstyle/job/v2", "ctstyle/job/v1"))
+        path.write_text(path.read_text().replace("ctstyle/run/job/v2", "ctstyle/run/job/v1"))
     told = [one for one in ask()[1]["findings"] if one["check"] == "records"]
     assert len(told) == 1 and "9 records are of an older ctstyle" in told[0]["what"]
     assert "run the workflow again" in told[0]["fix"]

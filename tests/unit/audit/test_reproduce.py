@@ -44,7 +44,7 @@ rule make_claims:
     script: "scripts/make_claims.py"
 """
 SCRIPT = """from pathlib import Path
-from ctstyle.job import job
+from ctstyle.run.job import job
 
 if __name__ == "__main__":
     with job(snakemake) as run:

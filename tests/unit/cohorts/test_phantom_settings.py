@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ctstyle.cohorts.phantom.settings import PhantomSettings, PhantomSettingsError, Style, scans
-from ctstyle.settings import build
+from ctstyle.study.settings import build
 
 
 def test_default_cohort_has_every_test_patient_in_every_style():

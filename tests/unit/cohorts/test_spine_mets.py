@@ -11,8 +11,8 @@ from ctstyle.cohorts import download, spine_mets
 from ctstyle.cohorts.download import NoSpace, SourceChanged, SourceUnavailable
 from ctstyle.cohorts.pinned import UnusableList
 from ctstyle.cohorts.spine_mets import COLUMNS, SpineMetsSettings, UnexpectedSeries
-from ctstyle.dicom.mask import read_mask
-from ctstyle.dicom.read import read_volume
+from ctstyle.ct.mask import read_mask
+from ctstyle.ct.read import read_volume
 from tests.bucket_server import Bucket, served
 from tests.dicom_series import ct_series, random_hu, segmentation
 

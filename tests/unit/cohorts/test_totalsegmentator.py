@@ -13,9 +13,9 @@ from ctstyle.cohorts import totalsegmentator
 from ctstyle.cohorts.download import SourceChanged, SourceUnavailable
 from ctstyle.cohorts.pinned import UnusableList
 from ctstyle.cohorts.totalsegmentator import TotalSegmentatorSettings, UnequalGrids
-from ctstyle.dicom.labels import VERTEBRA_NAMES
-from ctstyle.dicom.mask import read_mask
-from ctstyle.dicom.read import read_volume
+from ctstyle.ct.labels import VERTEBRA_NAMES
+from ctstyle.ct.mask import read_mask
+from ctstyle.ct.read import read_volume
 from tests.bucket_server import Bucket, served
 
 NAME = "Totalsegmentator_dataset_small_v201.zip"

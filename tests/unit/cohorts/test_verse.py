@@ -14,10 +14,10 @@ from ctstyle.cohorts import sheet, verse
 from ctstyle.cohorts.download import SourceChanged
 from ctstyle.cohorts.pinned import UnusableList
 from ctstyle.cohorts.verse import VerseSettings
-from ctstyle.dicom.labels import VERTEBRA_NAMES
-from ctstyle.dicom.mask import read_mask
-from ctstyle.dicom.read import read_volume
-from ctstyle.styles.split import SplitSettings, split
+from ctstyle.ct.labels import VERTEBRA_NAMES
+from ctstyle.ct.mask import read_mask
+from ctstyle.ct.read import read_volume
+from ctstyle.slices.split import SplitSettings, split
 from tests.bucket_server import Bucket, served
 
 

@@ -17,7 +17,7 @@ from ctstyle.encoders.domain import (
 )
 from ctstyle.encoders.network import build
 from ctstyle.encoders.registry import ENCODERS
-from ctstyle.initialise import he_initialise
+from ctstyle.run.initialise import he_initialise
 from tests.killed import killed_and_resumed
 
 

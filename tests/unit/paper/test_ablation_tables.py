@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ctstyle.metrics.segmentation import COUNTS
+from ctstyle.measures.segmentation import COUNTS
 from ctstyle.paper.ablation_curves import LEAST_SPAN, PANELS, ablation_curves, save_curves
 from ctstyle.paper.ablations import by_seed, table
 from ctstyle.paper.drawing import Look

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ctstyle.metrics.segmentation import Counts, scores
+from ctstyle.measures.segmentation import Counts, scores
 from ctstyle.paper.answer import Candidate, Decision, answer, decide, read_candidates
 from ctstyle.paper.domains import domains
 from ctstyle.paper.drawing import Look

@@ -12,8 +12,8 @@ from ctstyle.paper.examples import (
     transfer_examples,
 )
 from ctstyle.paper.inputs import read_frames
+from ctstyle.slices.run import open_run
 from ctstyle.slices.window import Window
-from ctstyle.styles.run import open_run
 from ctstyle.transfer.gallery import few_pairs, for_model, single_styles
 from ctstyle.transfer.gallery import test_pairs as gallery_pairs
 from tests.synthetic_run import write_run, write_split

@@ -17,7 +17,7 @@ def _record(rule, made, read, finished="2026-11-23T04:00:00Z", **wildcards):
                 "externalParameters": {"rule": rule, "wildcards": wildcards},
                 "resolvedDependencies": [
                     *({"name": "input:x", "uri": name, "digest": {"sha256": sha256}} for name, sha256 in read.items()),
-                    {"name": "code:ctstyle/fit.py", "uri": "code:ctstyle/fit.py", "digest": {"sha256": "0"}},
+                    {"name": "code:ctstyle/run/fit.py", "uri": "code:ctstyle/run/fit.py", "digest": {"sha256": "0"}},
                     {"name": "git", "uri": "git:HEAD", "digest": {"gitCommit": "0"}},
                 ],
             },

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-
-from ctstyle.job import job
-from ctstyle.provenance.names import Names, NotNamed, names_of_job
 from tests.unit.test_job import snakemake_of
+
+from ctstyle.provenance.names import Names, NotNamed, names_of_job
+from ctstyle.run.job import job
 
 ROW = {"scan": "a", "cohort": "mine", "series": "/data/DOE_JOHN_1970/CT", "mask": "/data/DOE_JOHN_1970/seg.dcm"}
 
@@ -19,7 +19,7 @@ ROW = {"scan": "a", "cohort": "mine", "series": "/data/DOE_JOHN_1970/CT", "mask"
         ("/scratch/x", "/code", "/scratch/x/slices/b.npy", "results/slices/b.npy"),
         ("../x", "/run/here", "/run/x/slices/b.npy", "results/slices/b.npy"),
         ("/code/results", "/code", "results/a.npy", "results/a.npy"),
-        ("results", "/run", "/code/ctstyle/fit.py", "code:ctstyle/fit.py"),
+        ("results", "/run", "/code/ctstyle/run/fit.py", "code:ctstyle/run/fit.py"),
         ("results", "/code", "config/config.yaml", "code:config/config.yaml"),
         ("results", "/run", ROW["series"], "source:mine/a"),
         ("results", "/run", ROW["mask"], "source:mine/a/mask"),

@@ -102,7 +102,7 @@ def test_a_record_is_that_of_the_contract(made, root, tmp_path):
     assert definition["internalParameters"]["packages"] == {"numpy": "2.0"}
     by_name = {one["name"]: one for one in definition["resolvedDependencies"]}
     assert by_name["input:series"]["uri"] == "results/a.zip"
-    for name in ("scripts/cut_scan.py", "ctstyle/dicom/index.py"):
+    for name in ("scripts/cut_scan.py", "ctstyle/ct/index.py"):
         assert by_name[f"code:{name}"]["digest"] == {"sha256": sha256_file(root / name)}
     assert by_name["git"]["digest"] == {"gitCommit": "c" * 40} and by_name["git"]["annotations"] == {"dirty": False}
     assert details["metadata"]["startedOn"] == "2026-11-23T04:00:00Z"
@@ -167,9 +167,9 @@ def test_what_is_private_is_in_no_record(made, tmp_path):
 
 def test_scrub_takes_whole_words_and_leaves_the_rest():
     words = {"home": "/", "user": "ct", "host": "box"}
-    value = {"ct": ["ctstyle/fit.py 5 mm/px, https://ctstyle/job", "a ct on box.", 3, None, True]}
+    value = {"ct": ["ctstyle/run/fit.py 5 mm/px, https://ctstyle/job", "a ct on box.", 3, None, True]}
     assert scrub(value, **words) == {
-        "ct": ["ctstyle/fit.py 5 mm/px, https://ctstyle/job", "a <user> on <host>.", 3, None, True]
+        "ct": ["ctstyle/run/fit.py 5 mm/px, https://ctstyle/job", "a <user> on <host>.", 3, None, True]
     }
     assert scrub("text", home="", user="", host="") == "text"
 

@@ -84,7 +84,7 @@ def test_the_seal_holds_records_and_what_they_name_without_logs_and_itself():
         return {"name": "input:x", "uri": name, "digest": {"sha256": "0"}}
 
     made = ["results/a.hu.npy", "results/logs/a.log", "results/benchmarks/a.tsv", "results/provenance/SHA256SUMS"]
-    read = ["results/cohorts/a.zip", "source:sheet/a", "code:ctstyle/fit.py", "git:HEAD"]
+    read = ["results/cohorts/a.zip", "source:sheet/a", "code:ctstyle/run/fit.py", "git:HEAD"]
     statement = {
         "subject": [{"name": name, "digest": {"sha256": "0"}} for name in made],
         "predicate": {"buildDefinition": {"resolvedDependencies": [dependency(name) for name in read]}},

@@ -6,9 +6,9 @@ import zipfile
 import numpy as np
 import pytest
 
+from ctstyle.cohorts.sources import BadSource, manifest, of_run, source_entry, write_manifest
 from ctstyle.provenance.digest import DigestCache, sha256_file
 from ctstyle.provenance.names import names_of_job
-from ctstyle.provenance.sources import BadSource, manifest, of_run, source_entry, write_manifest
 from tests.dicom_series import NAME, SERIES_UID, ct_series, random_hu, segmentation, write
 
 

@@ -6,15 +6,15 @@ import pandas as pd
 import pytest
 import torch
 
-from ctstyle.augment.generate import AugmentSettings
-from ctstyle.augment.guard import GuardSettings
-from ctstyle.metrics.target import hu_error
+from ctstyle.measures.target import hu_error
 from ctstyle.segment.ablation import measure
+from ctstyle.segment.generate import AugmentSettings
+from ctstyle.segment.guard import GuardSettings
 from ctstyle.segment.train import SegmentSettings
 from ctstyle.segment.unet import UNetSettings
 from ctstyle.slices.body import body_mask
+from ctstyle.slices.run import open_run
 from ctstyle.slices.window import Window
-from ctstyle.styles.run import open_run
 from tests.synthetic_run import GREY, write_run, write_split
 
 WINDOW = Window(-250, 750)

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from ctstyle.accumulate import Accumulation
 from ctstyle.errors import CTStyleError
+from ctstyle.run.accumulate import Accumulation
 from ctstyle.segment.online import MixStyleSettings
 from ctstyle.segment.online.mixstyle import first_levels, mix_statistics
 from ctstyle.segment.unet import UNetSettings, build_unet, load_unet, save_unet

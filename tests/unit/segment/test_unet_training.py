@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from ctstyle.fit import step_rng
-from ctstyle.metrics.segmentation import confusion, scores
+from ctstyle.measures.segmentation import confusion, scores
+from ctstyle.run.fit import step_rng
 from ctstyle.segment.geometry import GeometrySettings
 from ctstyle.segment.online import ONLINE, IntensitySettings, MixStyleSettings
 from ctstyle.segment.online.intensity import Change

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from ctstyle.dicom.labels import VERTEBRA_IDS
-from ctstyle.dicom.mask import read_mask
-from ctstyle.dicom.read import read_volume
+from ctstyle.ct.labels import VERTEBRA_IDS
+from ctstyle.ct.mask import read_mask
+from ctstyle.ct.read import read_volume
 from ctstyle.sheet.__main__ import make_sheet
 from tests.archives import labels, pack, rtstruct, save, seg, series, uid, volume
 from tests.dicom_series import random_hu

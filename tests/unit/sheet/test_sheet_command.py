@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from ctstyle.cohorts.sheet import read_sheet
-from ctstyle.dicom.mask import read_mask
-from ctstyle.dicom.read import read_volume
+from ctstyle.ct.mask import read_mask
+from ctstyle.ct.read import read_volume
 from ctstyle.sheet.__main__ import main
 from tests.archives import labels, pack, rtstruct, save, seg, series, uid, volume
 from tests.dicom_series import random_hu

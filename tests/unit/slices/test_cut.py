@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ctstyle.dicom.mask import read_mask
-from ctstyle.dicom.read import read_volume
-from ctstyle.dicom.volume import Volume
+from ctstyle.ct.mask import read_mask
+from ctstyle.ct.read import read_volume
+from ctstyle.ct.volume import Volume
 from ctstyle.errors import CTStyleError
 from ctstyle.slices.crop import NoBody
 from ctstyle.slices.cut import NoLabels, SliceSettings, cut

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from ctstyle.dicom.read import read_volume
+from ctstyle.ct.read import read_volume
 from ctstyle.errors import CTStyleError
 from ctstyle.slices.body import body_mask, tissue_threshold, trunk_mask
 from ctstyle.slices.window import Window

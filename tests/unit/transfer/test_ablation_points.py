@@ -6,9 +6,9 @@ import dataclasses
 import pytest
 import yaml
 
-from ctstyle.augment.generate import AugmentSettings
 from ctstyle.errors import CTStyleError
-from ctstyle.settings import build
+from ctstyle.segment.generate import AugmentSettings
+from ctstyle.study.settings import build
 from ctstyle.transfer.ablations import BASE, QUESTIONS, plan
 from ctstyle.transfer.train import TransferSettings
 

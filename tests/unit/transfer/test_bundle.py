@@ -13,8 +13,8 @@ import safetensors.torch
 import torch
 
 from ctstyle.encoders.weights import random
+from ctstyle.run.tensors import state_digest
 from ctstyle.slices.archive import Archive, ScanFiles, write_scan
-from ctstyle.tensors import state_digest
 from ctstyle.transfer.about import (
     BUNDLE,
     LONGEST_HINT,

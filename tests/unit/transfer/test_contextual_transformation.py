@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from ctstyle.device import place
 from ctstyle.encoders.network import build
 from ctstyle.encoders.weights import random
 from ctstyle.errors import CTStyleError
-from ctstyle.initialise import he_initialise
-from ctstyle.settings import build as build_settings
+from ctstyle.run.device import place
+from ctstyle.run.initialise import he_initialise
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window
+from ctstyle.study.settings import build as build_settings
 from ctstyle.transfer.apply import stylise
 from ctstyle.transfer.contextual import (
     ContextualSettings,

@@ -8,7 +8,7 @@ import torch
 from scipy.ndimage import correlate
 
 from ctstyle.errors import CTStyleError
-from ctstyle.initialise import he_initialise
+from ctstyle.run.initialise import he_initialise
 from ctstyle.transfer.cascade import module_sizes
 from ctstyle.transfer.crn import CRN, CRNSettings
 

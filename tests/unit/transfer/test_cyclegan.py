@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from ctstyle.accumulate import Accumulation
-from ctstyle.device import place
 from ctstyle.encoders.network import build
 from ctstyle.encoders.weights import random
 from ctstyle.errors import CTStyleError
-from ctstyle.settings import build as build_settings
+from ctstyle.run.accumulate import Accumulation
+from ctstyle.run.device import place
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window
+from ctstyle.study.settings import build as build_settings
 from ctstyle.transfer.apply import load_model, stylise
 from ctstyle.transfer.cyclegan import (
     CycleGAN,

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from ctstyle.slices.body import body_mask
+from ctstyle.slices.run import open_run
 from ctstyle.slices.window import Window
-from ctstyle.styles.run import open_run
 from ctstyle.transfer.gallery import few_pairs, for_model, gather, save_stylised, single_styles, stylise_rows
 from ctstyle.transfer.gallery import test_pairs as gallery_pairs
 from tests.synthetic_run import write_run, write_split

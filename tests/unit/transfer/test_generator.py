@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from ctstyle.device import place
 from ctstyle.encoders.network import build
 from ctstyle.encoders.weights import random
 from ctstyle.errors import CTStyleError
-from ctstyle.initialise import he_initialise
+from ctstyle.run.device import place
+from ctstyle.run.initialise import he_initialise
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window
 from ctstyle.transfer.apply import Encodings, load_model, stylise

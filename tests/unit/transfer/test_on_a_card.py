@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from ctstyle.device import autocast, place
 from ctstyle.encoders.network import build
 from ctstyle.encoders.weights import random
+from ctstyle.run.device import autocast, place
 from ctstyle.slices.window import Window
 from ctstyle.transfer import contextual_loss as module
 from ctstyle.transfer.apply import stylise

@@ -1,1 +1,0 @@
-"""Labelled slices in other grey scales, and the controls beside them."""

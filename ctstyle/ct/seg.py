@@ -1,0 +1,238 @@
+"""Lay the frames of a DICOM-SEG onto a grid of their own by geometry (DICOM PS3.3, A.51 and C.8.20)."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pydicom import uid
+from pydicom.pixels import iter_pixels
+
+from ctstyle.ct.anatomy import described
+from ctstyle.ct.decoders import PYDICOM_PLUGIN
+from ctstyle.ct.geometry import FIELDS, tag_name
+from ctstyle.ct.index import DicomFile, TruncatedFile
+from ctstyle.ct.items import DAMAGE, Item
+from ctstyle.ct.labels import LARGEST_NUMBER, Segment
+from ctstyle.ct.limits import check_place, check_positions
+from ctstyle.ct.volume import Volume
+from ctstyle.errors import CTStyleError, Fact
+
+PARALLEL = 0.999
+"""Cosine above which a frame lies in the plane of the CT slices."""
+LARGEST_FRAME = 1 << 26
+"""Pixels of one frame (8192 x 8192); a compressed file can claim any size."""
+LARGEST_GRID = 1 << 30
+"""Voxels between the first and the last frame; frames further apart are misplaced."""
+
+
+class UnreadableSegmentation(CTStyleError):
+    """A DICOM-SEG whose frames cannot be placed."""
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The frames of a DICOM-SEG on a grid of their own, sorted along their normal.
+
+    `labels` uint8 `[planes, rows, columns]` and its geometry as in `volume.Volume`. Frame order in the file plays no
+    part; planes without a frame are empty.
+    """
+
+    labels: np.ndarray
+    origin_mm: tuple[float, float, float]
+    spacing_mm: tuple[float, float, float]
+    direction: np.ndarray
+
+
+def segments(file: DicomFile) -> list[Segment]:
+    """The segments with their names (label, meanings of codes) and what their codes mean.
+
+    The background of a LABELMAP (PixelPaddingValue, 0 where missing) is none. Raises UnreadableSegmentation.
+    """
+    header = Item(file, file.header)
+    found = []
+    for item in header.items("SegmentSequence"):
+        number = item.whole("SegmentNumber")
+        if number is None or not 0 <= number <= LARGEST_NUMBER:
+            raise _unreadable(file, "SegmentNumber", item.value("SegmentNumber"))
+        if not (_is_labelmap(header) and number == (header.whole("PixelPaddingValue") or 0)):
+            found.append(described(number, item, [item.text("SegmentLabel")], "SegmentedPropertyTypeCodeSequence"))
+    return found
+
+
+def read_frames(file: DicomFile, labels: dict[int, int], volume: Volume) -> Frames:
+    """The frames whose segment number has a label in `labels`, painted with it.
+
+    Where segments overlap the higher label wins. A fractional segmentation (probability or occupancy) counts where it
+    reaches half of MaximumFractionalValue; the pixels of a LABELMAP are segment numbers. Frames on the planes of the CT
+    are taken one by one (a SEG may hold every second slice only); otherwise they must be equally spaced. Frames of
+    other segments are never decoded. Raises TruncatedFile, UnreadableSegmentation and OutOfBounds.
+    """
+    header = Item(file, file.header)
+    groups = header.items("PerFrameFunctionalGroupsSequence")
+    shared = header.items("SharedFunctionalGroupsSequence")[:1]
+    count, rows, columns = (header.whole(keyword) for keyword in ("NumberOfFrames", "Rows", "Columns"))
+    if not groups or (1 if count is None else count) != len(groups):
+        raise _unreadable(
+            file, "NumberOfFrames", Fact(f"{count} for {len(groups)} items of PerFrameFunctionalGroupsSequence")
+        )
+    if not rows or not columns or min(rows, columns) < 1 or rows * columns > LARGEST_FRAME:
+        raise _unreadable(file, "Rows", Fact(f"{rows} x {columns} pixels"))
+    tables = _tables(header, labels, groups, shared)
+    wanted = [frame for frame, table in enumerate(tables) if table.any()]
+    if not wanted:
+        raise _unreadable(file, "ReferencedSegmentNumber", Fact("no frame of any vertebra"))
+    places = [
+        _functional(groups[frame], shared, "PlanePositionSequence", "ImagePositionPatient", 3) for frame in wanted
+    ]
+    sizes = [_functional(groups[frame], shared, "PixelMeasuresSequence", "PixelSpacing", 2) for frame in wanted]
+    turns = [
+        _functional(groups[frame], shared, "PlaneOrientationSequence", "ImageOrientationPatient", 6) for frame in wanted
+    ]
+    places, turns, sizes = np.array(places), np.array(turns), np.array(sizes)
+    if abs(turns - turns[0]).max() > 1e-3 or abs(sizes - sizes[0]).max() > 1e-3:
+        raise _unreadable(file, "ImageOrientationPatient", Fact("frames of different orientation or pixel spacing"))
+    direction = _direction(file, turns[0])
+    check_positions(places.ravel(), where=file.name, field=FIELDS.position)
+    along = places @ direction[:, 2]
+    step = _step(along, direction[:, 2], places, volume, _places(groups[wanted[0]], shared, "PixelMeasuresSequence"))
+    spacing = (float(sizes[0][1]), float(sizes[0][0]), step)
+    span = np.ptp(along) / step
+    if not span * rows * columns < LARGEST_GRID:
+        raise _unreadable(file, "ImagePositionPatient", Fact(f"frames over {np.ptp(along):g} mm"))
+    plane = np.rint((along - along.min()) / step).astype(int)
+    size = (columns, rows, int(plane.max()) + 1)
+    check_place(size, spacing, places[along.argmin()], direction, where=file.name, fields=FIELDS)
+    canvas = np.zeros((plane.max() + 1, rows, columns), np.uint8)
+    for target, frame, pixels in zip(
+        plane, wanted, _decoded(header, wanted, (rows, columns), len(groups)), strict=True
+    ):
+        table = tables[frame]
+        np.maximum(canvas[target], table[np.minimum(pixels.astype(np.intp), table.size - 1)], out=canvas[target])
+    return Frames(
+        canvas,
+        tuple(float(value) for value in places[along.argmin()]),
+        spacing,
+        direction,
+    )
+
+
+def _tables(header: Item, labels: dict[int, int], groups: Sequence[Item], shared: Sequence[Item]) -> list[np.ndarray]:
+    """For every frame the labels (uint8) that its pixel values mean; values beyond the end mean the last one."""
+    if _is_labelmap(header):
+        table = np.zeros(LARGEST_NUMBER + 1, np.uint8)
+        table[list(labels)] = list(labels.values())
+        return [table] * len(groups)
+    threshold = 1
+    if header.text("SegmentationType") == "FRACTIONAL":
+        largest = header.whole("MaximumFractionalValue")
+        if largest is None or not 1 <= largest <= 255:
+            raise _unreadable(header.file, "MaximumFractionalValue", header.value("MaximumFractionalValue"))
+        threshold = -(-largest // 2)
+    only = header.items("SegmentSequence")
+    alone = only[0].whole("SegmentNumber") if len(only) == 1 else None
+    present = np.arange(256) >= threshold
+    tables = {number: present * np.uint8(label) for number, label in labels.items()}
+    nothing = np.zeros(1, np.uint8)
+    return [tables.get(_segment(group, shared, alone), nothing) for group in groups]
+
+
+def _decoded(header: Item, wanted: list[int], shape: tuple[int, int], count: int) -> Iterator[np.ndarray]:
+    """The stored values `[rows, columns]` of the wanted frames, one after the other."""
+    file = header.file
+    try:
+        dataset = file.dataset()
+        syntax = dataset.file_meta.get("TransferSyntaxUID") or uid.ImplicitVRLittleEndian
+        dataset.file_meta.TransferSyntaxUID = syntax
+        size = shape[0] * shape[1]
+        if dataset.BitsAllocated == 1 and not syntax.is_encapsulated:
+            # frames follow each other bit by bit; pydicom 3.0 fails where one does not begin on a whole byte
+            packed = np.frombuffer(dataset.PixelData, np.uint8)
+            if packed.size * 8 < size * count:
+                raise ValueError(f"{packed.size} bytes of PixelData")
+            for frame in wanted:
+                start, end = frame * size, (frame + 1) * size
+                bits = np.unpackbits(packed[start // 8 : -(-end // 8)], bitorder="little")
+                yield bits[start % 8 :][:size].reshape(shape)
+        else:
+            plugin = PYDICOM_PLUGIN.get(syntax, "")
+            for pixels in iter_pixels(dataset, indices=wanted, raw=True, decoding_plugin=plugin):
+                if pixels.shape != shape or pixels.dtype.kind != "u":
+                    raise ValueError(f"{pixels.dtype} values of shape {pixels.shape}")
+                yield pixels
+    except DAMAGE as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise TruncatedFile(
+            "the pixel data of the DICOM-SEG is cut off or damaged",
+            where=file.name,
+            found=f"{type(error).__name__}: {error}",
+            expected=f"{count} frames of {shape[0]} x {shape[1]} pixels",
+            fix="Copy or export the file again.",
+        ) from error
+
+
+def _direction(file: DicomFile, cosines: np.ndarray) -> np.ndarray:
+    """The unit vectors of the axes (columns of a 3 x 3 matrix) of frames with these direction cosines."""
+    row, column = cosines.reshape(2, 3)
+    lengths = np.linalg.norm(row), np.linalg.norm(column)
+    if abs(np.array(lengths) - 1).max() > 0.01 or abs(row @ column) > 0.01:
+        raise _unreadable(file, "ImageOrientationPatient", cosines.tolist())
+    row, column = row / lengths[0], column / lengths[1]
+    return np.stack([row, column, np.cross(row, column)], axis=1)
+
+
+def _step(along: np.ndarray, normal: np.ndarray, places: np.ndarray, volume: Volume, measures: Sequence[Item]) -> float:
+    """The distance of the planes in mm: that of the CT slices where all frames lie on them, else their own."""
+    axis = np.asarray(volume.direction)[:, 2]
+    ct_step = float(volume.spacing_mm[2])
+    index = (places - np.asarray(volume.origin_mm)) @ axis / ct_step
+    if abs(normal @ axis) > PARALLEL and abs(index - np.rint(index)).max() < 0.1:
+        return ct_step
+    gaps = np.diff(np.unique(np.round(along, 3)))
+    said = [item.numbers(keyword, 1) for item in measures for keyword in ("SpacingBetweenSlices", "SliceThickness")]
+    steps = [float(abs(value[0])) for value in said if value is not None and 1e-3 < abs(value[0]) < 1e3]
+    if not gaps.size:
+        return (*steps, ct_step)[0]
+    for step in (*steps, float(gaps.min())):
+        if abs(gaps / step - np.maximum(np.rint(gaps / step), 1)).max() <= 0.1:
+            return step
+    found = Fact(f"frames {gaps.min():.3f} to {gaps.max():.3f} mm apart")
+    raise _unreadable(measures[0].file, "ImagePositionPatient", found)
+
+
+def _segment(group: Item, shared: Sequence[Item], alone: int | None) -> int:
+    """The segment of a frame; where no item says it, the only one there is."""
+    for item in _places(group, shared, "SegmentIdentificationSequence"):
+        number = item.whole("ReferencedSegmentNumber")
+        if number is not None:
+            return number
+    if alone is None:
+        raise _unreadable(group.file, "ReferencedSegmentNumber", Fact("no value for a frame"))
+    return alone
+
+
+def _functional(group: Item, shared: Sequence[Item], sequence: str, keyword: str, count: int) -> np.ndarray:
+    found = _places(group, shared, sequence)
+    value = found[0].numbers(keyword, count) if found else None
+    if value is None:
+        raise _unreadable(group.file, keyword, found[0].value(keyword) if found else Fact("no value for a frame"))
+    return value
+
+
+def _places(group: Item, shared: Sequence[Item], sequence: str) -> list[Item]:
+    """Where a functional group stands: with the frame, or else shared by all."""
+    return next((found for place in (group, *shared) if (found := place.items(sequence)[:1])), [])
+
+
+def _is_labelmap(header: Item) -> bool:
+    return header.text("SegmentationType") == "LABELMAP"
+
+
+def _unreadable(file: DicomFile, keyword: str, found: object) -> UnreadableSegmentation:
+    return UnreadableSegmentation(
+        f"the frames of the DICOM-SEG cannot be placed; {tag_name(keyword)}",
+        where=file.name,
+        found=found,
+        expected="position, orientation, spacing and segment of every frame on one regular grid",
+        fix="Export the segmentation again, or as NIfTI.",
+    )

@@ -1,0 +1,237 @@
+"""The pixel data of a file as 16-bit words, uncompressed or decoded (DICOM PS3.5, 8 and annex A).
+
+Uncompressed frames are read straight to where they are wanted; compressed ones are decoded one at a time. Whatever the
+header claims is held against the file before memory is taken.
+"""
+
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import BinaryIO
+
+import numpy as np
+from pydicom import uid
+from pydicom.encaps import generate_frames
+
+from ctstyle.ct.codestream import JPEG_LOSSLESS, fault
+from ctstyle.ct.decoders import PYDICOM_PLUGIN, decode
+from ctstyle.ct.elements import value
+from ctstyle.ct.frames import Slice, tag_name
+from ctstyle.ct.header import DAMAGE
+from ctstyle.ct.index import DicomFile, TruncatedFile
+from ctstyle.ct.limits import LARGEST_FRAMES, LARGEST_RATIO, LARGEST_SIDE, absurd_size
+from ctstyle.ct.members import damaged_zip
+from ctstyle.errors import CTStyleError, Fact
+
+UNCOMPRESSED = (
+    uid.ImplicitVRLittleEndian,
+    uid.ExplicitVRLittleEndian,
+    uid.ExplicitVRBigEndian,
+    uid.DeflatedExplicitVRLittleEndian,
+)
+_END_OF_PIXELS_BYTES = 1 << 16
+
+
+class UnsupportedPixels(CTStyleError):
+    """Pixel data in a form that is no CT slice, or in an unknown transfer syntax."""
+
+
+def bits_in_use(one: Slice) -> int:
+    """How many bits of a slice's words count, from the lowest; the others may hold anything (old overlays).
+
+    Words out of the decoders of JPEG, JPEG-LS and JPEG 2000 have none to spare: they come with their sign. Raises
+    MissingTag and UnsupportedPixels.
+    """
+    allocated = one.whole_number("BitsAllocated", 1, 64)
+    if allocated not in (8, 16):
+        raise _unsupported(one, "BitsAllocated", allocated, "16 (CT Image Storage), or 8")
+    stored = one.whole_number("BitsStored", 1, allocated)
+    # CT must have the one below BitsStored (PS3.3, C.8.2.1.1.4)
+    if one.has("HighBit") and one.whole_number("HighBit", 0, 64) != stored - 1:
+        raise _unsupported(one, "HighBit", one.get("HighBit"), f"{stored - 1}, one less than BitsStored")
+    return stored if _syntax(one) in (*UNCOMPRESSED, *JPEG_LOSSLESS, uid.RLELossless) else 16
+
+
+def check_claim(file: DicomFile) -> None:
+    """Raise TruncatedFile or AbsurdSize where a file cannot hold the pixels that its header claims."""
+    one = Slice(file)
+    frames, rows, columns = _shape(one)
+    claimed = frames * rows * columns * one.whole_number("BitsAllocated", 8, 16) // 8
+    held = file.member.size - (file.pixels_at or 0)
+    if file.pixels_at is not None and _syntax(one) in UNCOMPRESSED:
+        if held < claimed:
+            raise _cut_off(one, Fact(f"{held} bytes"), f"{claimed} bytes of pixel data")
+    elif claimed > LARGEST_RATIO * held:
+        raise absurd_size(
+            f"more pixels than the file can hold; {tag_name('Rows')}, {tag_name('Columns')}",
+            where=file.name,
+            found=Fact(f"{frames} x {rows} x {columns} pixels in {held} bytes"),
+            expected=f"at most {LARGEST_RATIO} bytes out of one",
+        )
+
+
+def read_words(file: DicomFile, out: Sequence[np.ndarray]) -> None:
+    """Read the frames of a file, in their order, into as many arrays uint16 `[rows, columns]` of its words.
+
+    A word holds what was stored, before masking, sign and rescaling (`pixels.Scale`). MONOCHROME1 changes nothing here:
+    it says how values are shown, not what they are. Raises TruncatedFile for pixel data that is missing, damaged or too
+    short, UnsupportedPixels for colour or an unknown transfer syntax, and AbsurdSize.
+    """
+    one = Slice(file)
+    syntax = _syntax(one)
+    for keyword, allowed in (
+        ("SamplesPerPixel", ("1",)),
+        ("PhotometricInterpretation", ("MONOCHROME1", "MONOCHROME2")),
+    ):
+        if one.text(keyword) not in ("", *allowed):
+            raise _unsupported(one, keyword, one.get(keyword), " or ".join(allowed))
+    bits_in_use(one)
+    read = _read_uncompressed if syntax in UNCOMPRESSED else _read_compressed
+    try:
+        with panics_are_errors():
+            read(one, syntax, out)
+    except zipfile.BadZipFile as error:
+        raise damaged_zip(file.name, error) from error
+    except (*DAMAGE, RuntimeError) as error:
+        raise _cut_off(one, f"{type(error).__name__}: {error}") from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise _cut_off(one, f"{type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def panics_are_errors() -> Iterator[None]:
+    """Turn a panic of a decoder written in Rust (RLE) into a RuntimeError: to Python it is no Exception.
+
+    Nothing was harmed where one panics: Rust stops before it reads or writes beyond its memory.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # its module cannot be imported
+            raise
+        raise RuntimeError(str(error)) from error
+
+
+def _syntax(one: Slice) -> uid.UID:
+    """The transfer syntax: as the file says, or where it has no file meta information, as it was found to be."""
+    syntax = value(one.file.header.file_meta, "TransferSyntaxUID")
+    if not syntax:
+        implicit, little = one.file.header.original_encoding
+        explicit = uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
+        return uid.ImplicitVRLittleEndian if implicit else explicit
+    if not isinstance(syntax, uid.UID):
+        syntax = uid.UID(str(syntax))
+    if syntax not in UNCOMPRESSED and syntax not in PYDICOM_PLUGIN:
+        raise _unsupported(one, "TransferSyntaxUID", syntax.name, "uncompressed, RLE, JPEG, JPEG-LS or JPEG 2000")
+    return syntax
+
+
+def _shape(one: Slice) -> tuple[int, int, int]:
+    """Frames, rows and columns of a file."""
+    frames = one.whole_number("NumberOfFrames", 0, LARGEST_FRAMES) or 1 if one.has("NumberOfFrames") else 1
+    return frames, *(one.whole_number(keyword, 1, LARGEST_SIDE) for keyword in ("Rows", "Columns"))
+
+
+def _read_uncompressed(one: Slice, syntax: uid.UID, out: Sequence[np.ndarray]) -> None:
+    frames, rows, columns = _shape(one)
+    kind = np.dtype(np.uint8 if one.whole_number("BitsAllocated", 8, 16) == 8 else np.uint16)
+    size = rows * columns * kind.itemsize
+    if one.file.pixels_at is None:
+        data = one.file.dataset().get("PixelData") or b""  # deflated: its size was checked when it was indexed
+        if len(data) < frames * size:
+            raise _cut_off(one, Fact(f"{len(data)} bytes"), f"{frames * size} bytes")
+        for frame, plane in enumerate(out):
+            plane[:] = np.frombuffer(data, kind, rows * columns, frame * size).reshape(rows, columns)
+        return
+    with one.file.member.open() as stream:
+        word_type, length = _enter(one, stream, syntax)
+        if length < frames * size:
+            raise _cut_off(one, Fact(f"PixelData (7FE0,0010) of {length} bytes"), f"{frames * size} bytes")
+        for plane in out:
+            stored = plane if kind == plane.dtype else np.empty((rows, columns), kind)
+            read = stream.readinto(stored)
+            if read < size:
+                raise _cut_off(one, Fact(f"{read} bytes"), f"{size} bytes")
+            if not syntax.is_little_endian and (kind.itemsize == 2 or word_type == b"OW"):
+                stored.reshape(-1).view(np.uint16).byteswap(inplace=True)
+            if stored is not plane:
+                plane[:] = stored
+        # a zip checks its sum at the end of a member only
+        while stream.read(_END_OF_PIXELS_BYTES):
+            pass
+
+
+def _enter(one: Slice, stream: BinaryIO, syntax: uid.UID) -> tuple[bytes, int]:
+    """Step into the value of PixelData: its VR (empty where implicit) and length, 0xFFFFFFFF where undefined."""
+    stream.read(one.file.pixels_at)  # no seek: a zip would stop checking its sum
+    order = "little" if syntax.is_little_endian else "big"
+    start = stream.read(8)
+    if int.from_bytes(start[:2], order) != 0x7FE0 or int.from_bytes(start[2:4], order) != 0x0010:
+        raise _unsupported(one, "PixelData", Fact("pixels of another kind"), "whole numbers")
+    # no length is odd, so no length looks like these letters
+    if start[4:6] in (b"OW", b"OB", b"UN"):
+        return start[4:6], int.from_bytes(stream.read(4), order)
+    return b"", int.from_bytes(start[4:8], order)
+
+
+def _read_compressed(one: Slice, syntax: uid.UID, out: Sequence[np.ndarray]) -> None:
+    _, rows, columns = _shape(one)
+    layout = {
+        "rows": rows,
+        "columns": columns,
+        "bits_allocated": one.whole_number("BitsAllocated", 8, 16),
+        "bits_stored": one.whole_number("BitsStored", 1, 16),
+        "pixel_representation": one.whole_number("PixelRepresentation", 0, 1),
+    }
+    read = 0
+    for plane, frame in zip(out, _compressed_frames(one, syntax)):  # in this order: no frame beyond is looked at
+        wrong = fault(frame, syntax, rows, columns, layout["bits_allocated"] // 8)
+        if wrong:
+            raise absurd_size(
+                f"a compressed frame that does not fit its header; {tag_name('Rows')}, {tag_name('Columns')}",
+                where=one.name,
+                found=Fact(wrong),
+                expected=f"{rows} x {columns} grey pixels",
+            )
+        values = decode(frame, syntax, layout)
+        if values.shape != (rows, columns) or values.dtype.itemsize > 2:
+            raise _cut_off(one, Fact(f"{values.shape} pixels of {values.dtype}"))
+        # widened with their sign
+        plane.view(np.int16 if values.dtype.kind == "i" else np.uint16)[:] = values
+        read += 1
+    if read < len(out):
+        raise _cut_off(one, Fact(f"{read} frames"), f"{len(out)} frames")
+
+
+def _compressed_frames(one: Slice, syntax: uid.UID) -> Iterator[bytes]:
+    if one.file.pixels_at is None:
+        raise _cut_off(one, Fact("no PixelData (7FE0,0010)"))
+    with one.file.member.open() as stream:
+        _, length = _enter(one, stream, syntax)
+        data = stream.read() if length == 0xFFFFFFFF else stream.read()[:length]
+    tables = [one.get(keyword) for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")]
+    yield from generate_frames(
+        data, number_of_frames=_shape(one)[0], extended_offsets=tuple(tables) if None not in tables else None
+    )
+
+
+def _unsupported(one: Slice, keyword: str, found: object, expected: str) -> UnsupportedPixels:
+    return UnsupportedPixels(
+        f"pixel data that cannot be read as a CT slice; {tag_name(keyword)}",
+        where=one.name,
+        found=found,
+        expected=expected,
+        fix="Export the series as CT Image Storage, uncompressed.",
+    )
+
+
+def _cut_off(one: Slice, found: str, expected: str = "") -> TruncatedFile:
+    return TruncatedFile(
+        "the pixel data is cut off or damaged",
+        where=one.name,
+        found=found,
+        expected=expected or "{} x {} pixels".format(*_shape(one)[1:]),
+        fix="Copy or export the file again.",
+    )

@@ -1,0 +1,1 @@
+"""What every job shares: its record, device, lease, training loop and checkpoints."""

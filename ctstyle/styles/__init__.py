@@ -1,1 +1,0 @@
-"""The grey-scale styles of a cohort and the split of its patients."""

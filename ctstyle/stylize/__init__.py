@@ -1,1 +1,0 @@
-"""A trained generator at work on scans that no run has seen: volume in, volume out."""
