@@ -1,6 +1,5 @@
 """A job: its log, its one error message, its fingerprint."""
 
-import gc
 import json
 import os
 import subprocess
@@ -55,28 +54,6 @@ def test_a_job_hands_out_files_params_and_seed_and_logs_what_is_printed(tmp_path
     log = (tmp_path / "logs" / "job.log").read_text()
     assert "step 1" in log and "from a child process" in log
     assert capfd.readouterr().out == ""
-
-
-@pytest.mark.parametrize(("before", "collects"), [("snakemake = 1", "False"), ("", "True")])
-def test_no_collection_while_the_script_of_a_job_imports_and_none_is_stopped_elsewhere(before, collects):
-    code = f"{before}\nimport ctstyle, gc\nprint(gc.isenabled())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == collects
-
-
-@pytest.mark.parametrize("bound", [False, True])
-def test_a_job_collects_but_not_what_was_imported_unless_triton_is_there(tmp_path, monkeypatch, bound):
-    monkeypatch.setitem(sys.modules, "triton", None)
-    if not bound:
-        monkeypatch.delitem(sys.modules, "triton")
-    gc.unfreeze()
-    gc.disable()
-    try:
-        with job(snakemake_of(tmp_path)):
-            assert gc.isenabled() and (gc.get_freeze_count() == 0) == bound
-    finally:
-        gc.unfreeze()
-        gc.enable()
 
 
 def test_a_user_s_error_is_one_message_on_the_terminal_and_a_traceback_in_the_log(tmp_path, capfd):
