@@ -214,7 +214,7 @@ def generation(card: Card, size: int, rounds: int) -> str:
         """The network alone, slices and styles on the card."""
         with autocast(card.device):
             mean, deviation = model.style_statistics(images[:1], body[:1])
-            return model.generate_from_statistics(images, mean, deviation, content_body=body)
+            return model.generate_from_maps(model.encode(images), mean, deviation, content_body=body)
 
     whole = {
         "network": network,

@@ -30,13 +30,12 @@ from ctstyle.ct.read import read_volume
 from ctstyle.encoders.network import build
 from ctstyle.encoders.plan import HED_WHEEL
 from ctstyle.encoders.weights import Sources, prepare
-from ctstyle.measures.structure import gradient_ssim
-from ctstyle.measures.style import wasserstein1_hu
+from ctstyle.measures.structure import gradient_ssim, wasserstein1_hu
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window
 from ctstyle.transfer.adain import channel_statistics, restyle
+from ctstyle.transfer.features import Material
 from ctstyle.transfer.generator import Generator
-from ctstyle.transfer.material import Material
 from ctstyle.transfer.train import TransferSettings, WarmUpSettings, train, warm_up
 
 WINDOW = Window(-1024, 1024)

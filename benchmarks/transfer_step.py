@@ -23,8 +23,8 @@ from ctstyle.run.optimise import Adam
 from ctstyle.transfer.adain import restyle
 from ctstyle.transfer.decoder import Decoder
 from ctstyle.transfer.features import FeatureCache
-from ctstyle.transfer.guards import VARIANCE_GUARD
 from ctstyle.transfer.losses import style_loss
+from ctstyle.transfer.plan import VARIANCE_GUARD
 
 SIZES = (64, 96, 128, 256)
 BATCH = 8

@@ -22,11 +22,11 @@ from ctstyle.run.places import OUTPUT, check_places, mark_run
 from ctstyle.provenance.code import code_digest
 from ctstyle.provenance.digest import sha256_file
 from ctstyle.segment.arms import ARMS, archive_of, arms_with, augmented_arms
-from ctstyle.segment.seeds import lending_seed, unet_seeds
+from ctstyle.segment.arms import lending_seed, unet_seeds
 from ctstyle.slices.regions import can_lend
 from ctstyle.apply import plan as stylize_plan
-from ctstyle.transfer import ablations, comparison
-from ctstyle.transfer.cascade import module_sizes
+from ctstyle.transfer import ablations
+from ctstyle.transfer.plan import module_sizes, trainings
 
 SCHEMA = yaml.load((ROOT / "config" / "schema" / "config.schema.yaml").read_text(), Loader=yaml.CSafeLoader)
 
@@ -62,7 +62,7 @@ try:
     UNET_SEEDS = unet_seeds(config["segment"]["seeds"], config["seeds"])
     SCANS = list_scans(config)
     ASKED = stylize_plan.asked(config)
-    COMPARED = comparison.trainings(
+    COMPARED = trainings(
         config["comparison"], config["encoders"]["main"], config["transfer"]["training"]["style_weight"]
     )
     ABLATIONS = ablations.plan(config)

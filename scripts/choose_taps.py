@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ctstyle.encoders.choice import choose_taps
+from ctstyle.encoders.plan import choose_taps
 from ctstyle.run.job import job
 
 if __name__ == "__main__":

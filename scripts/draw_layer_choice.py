@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ctstyle.encoders.choice import TapLists
+from ctstyle.encoders.plan import TapLists
 from ctstyle.paper.curves import layer_choice
 from ctstyle.paper.drawing import save_figure
 from ctstyle.paper.inputs import look, read_frames

@@ -5,7 +5,7 @@ from pathlib import Path
 from ctstyle.apply.cases import cases
 from ctstyle.apply.write import write_export
 from ctstyle.run.job import job
-from ctstyle.segment.generated import Generated
+from ctstyle.segment.generate import Generated
 from ctstyle.slices.run import open_run
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ctstyle.encoders.choice import TapLists
+from ctstyle.encoders.plan import TapLists
 from ctstyle.paper import captions, comparison
 from ctstyle.paper.curves import sweep_curves
 from ctstyle.paper.drawing import save_figure

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ctstyle.encoders.network import build as build_encoder
-from ctstyle.encoders.scale import tap_scales
+from ctstyle.encoders.network import tap_scales
 from ctstyle.encoders.weights import Weights
 from ctstyle.run.device import place
 from ctstyle.run.job import job

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ctstyle.measures.arms import score_arm
+from ctstyle.measures.segmentation import score_arm
 from ctstyle.run.job import job
 from ctstyle.slices.run import open_run
 

@@ -10,8 +10,7 @@ from ctstyle.encoders.weights import Weights
 from ctstyle.measures.evaluate import diversity_frame, slice_lookup, transfer_frame
 from ctstyle.measures.perceptual import build_lpips
 from ctstyle.run.job import job
-from ctstyle.segment.predict import predict
-from ctstyle.segment.unet import load_unet
+from ctstyle.segment.unet import load_unet, predict
 from ctstyle.slices.run import open_run
 from ctstyle.slices.window import Window
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ctstyle.encoders.choice import TapLists
 from ctstyle.encoders.network import build as build_encoder
+from ctstyle.encoders.plan import TapLists
 from ctstyle.encoders.weights import Weights
 from ctstyle.measures.evaluate import slice_lookup, transfer_frame
 from ctstyle.run.device import place
@@ -13,10 +13,10 @@ from ctstyle.run.job import job
 from ctstyle.slices.run import open_run
 from ctstyle.slices.window import Window
 from ctstyle.study.settings import build
-from ctstyle.transfer.comparison import COLUMNS
+from ctstyle.transfer.features import Material
 from ctstyle.transfer.gallery import stylise_rows, test_pairs
 from ctstyle.transfer.generator import Generator
-from ctstyle.transfer.material import Material
+from ctstyle.transfer.plan import COLUMNS
 from ctstyle.transfer.train import TransferSettings, train, with_layers
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from ctstyle.slices.run import SOURCE, open_run
 from ctstyle.slices.window import Window
 from ctstyle.study.settings import build
 from ctstyle.transfer.cyclegan import CycleGANSettings, train_cyclegan
-from ctstyle.transfer.material import Material
+from ctstyle.transfer.features import Material
 
 if __name__ == "__main__":
     with job(snakemake) as run:

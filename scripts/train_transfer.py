@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-from ctstyle.encoders.choice import TapLists
 from ctstyle.encoders.network import build as build_encoder
+from ctstyle.encoders.plan import TapLists
 from ctstyle.encoders.weights import Weights
 from ctstyle.run.device import place
 from ctstyle.run.job import job
 from ctstyle.slices.run import open_run
 from ctstyle.slices.window import Window
 from ctstyle.study.settings import build
+from ctstyle.transfer.features import Material
 from ctstyle.transfer.generator import Generator
-from ctstyle.transfer.material import Material
 from ctstyle.transfer.train import TransferSettings, train, with_layers
 
 if __name__ == "__main__":

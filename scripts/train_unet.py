@@ -7,12 +7,11 @@ import numpy as np
 
 from ctstyle.run.job import job
 from ctstyle.segment.arms import ARMS
-from ctstyle.segment.generated import Generated
+from ctstyle.segment.generate import Generated
 from ctstyle.segment.online import online_change
 from ctstyle.segment.pools import arm_pools, arm_settings, pool, pool_sizes
-from ctstyle.segment.predict import predict
 from ctstyle.segment.train import SegmentSettings, train
-from ctstyle.segment.unet import save_unet
+from ctstyle.segment.unet import predict, save_unet
 from ctstyle.slices.run import SOURCE, labelled, open_run
 from ctstyle.slices.window import Window
 from ctstyle.study.settings import build

@@ -10,7 +10,7 @@ import pandas as pd
 
 from ctstyle.ct.volume import Volume
 from ctstyle.errors import CTStyleError
-from ctstyle.segment.generated import Generated
+from ctstyle.segment.generate import Generated
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.run import SOURCE, labelled
 

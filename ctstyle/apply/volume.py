@@ -17,8 +17,7 @@ from ctstyle.measures.structure import edge_f1
 from ctstyle.segment.guard import NOT_FINITE, GuardSettings, lost, structure
 from ctstyle.slices.cut import cut
 from ctstyle.transfer.adain import restyle
-from ctstyle.transfer.bundle import Bundle
-from ctstyle.transfer.moments import Moments, moments
+from ctstyle.transfer.bundle import Bundle, Moments, moments
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,7 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from ctstyle.encoders.network import Encoder
-from ctstyle.encoders.positions import positions_in_body
+from ctstyle.encoders.network import Encoder, positions_in_body
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window

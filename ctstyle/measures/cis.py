@@ -24,16 +24,6 @@ class NotProbabilities(CTStyleError):
     """Class probabilities that are none, or that do not fit their rows."""
 
 
-def cis(probabilities: np.ndarray, groups: Sequence[Hashable]) -> float:
-    """CIS in nats of outputs with class probabilities `[n, K]`; `groups` names the input of each output.
-
-    Every input counts alike, however many outputs it has. NaN for n = 0. Raises NotProbabilities for values that are
-    negative or not finite, for rows that do not sum to 1 (within 1e-6), and for another number of groups.
-    """
-    _, _, values = _per_input(probabilities, groups)
-    return float(values.mean()) if len(values) else float("nan")
-
-
 def cis_frame(probabilities: np.ndarray, rows: pd.DataFrame) -> pd.DataFrame:
     """CIS of every content slice: columns `content_scan, content_index, patient, outputs, cis`, ordered by them.
 

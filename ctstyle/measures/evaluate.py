@@ -1,19 +1,36 @@
-"""The metric table of a generator: generated test slices in, one row per slice out."""
+"""The metric table of a generator: generated test slices in, one row per slice out. Imports no torch."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
 
-from ctstyle.measures import structure, target
-from ctstyle.measures.columns import DIVERSITY_COLUMNS, TRANSFER_MEASURES
-from ctstyle.measures.perceptual import Perceptual
+from ctstyle.measures import structure
 from ctstyle.measures.segmentation import confusion, require_same_shape, scores
-from ctstyle.measures.style import wasserstein1_hu
+from ctstyle.measures.structure import wasserstein1_hu
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window
+
+if TYPE_CHECKING:
+    from ctstyle.measures.perceptual import Perceptual
+
+TRANSFER_MEASURES = (
+    "lpips_content",
+    "lpips_style",
+    "ssim_target",
+    "hu_error_target",
+    "gradient_ssim",
+    "edge_f1",
+    "dice_content",
+    "dice_generated",
+    "wasserstein_content_hu",
+    "wasserstein_generated_hu",
+)
+"""Measured on every generated slice."""
+DIVERSITY_COLUMNS = ("content_scan", "content_index", "lpips_diversity")
+"""A row per content slice: how much its outputs differ."""
 
 # (scan, index) -> (hu int16 [H, W], labels uint8 [H, W])
 SliceLookup = Callable[[str, int], tuple[np.ndarray, np.ndarray]]
@@ -41,7 +58,7 @@ def transfer_frame(
     *,
     lookup: SliceLookup,
     window: Window,
-    perceptual: Perceptual | None,
+    perceptual: "Perceptual | None",
     segmenter: Segmenter | None,
 ) -> pd.DataFrame:
     """Scores of generated test slices: the columns of `rows` (test.tsv of the transfer) and one column per measure.
@@ -91,21 +108,20 @@ def transfer_frame(
 
 
 def diversity_frame(
-    generated_hu: np.ndarray, rows: pd.DataFrame, *, window: Window, perceptual: Perceptual
+    generated_hu: np.ndarray, rows: pd.DataFrame, *, window: Window, perceptual: "Perceptual"
 ) -> pd.DataFrame:
     """LPIPS diversity of the outputs of each content slice (rows of kind `transfer`), NaN where it has just one."""
     rows = rows.reset_index(drop=True)
     result = []
     chosen = rows[rows["kind"] == "transfer"]
     for (scan, index), group in chosen.groupby(["content_scan", "content_index"], sort=True):
-        outputs = np.asarray(window.to_unit(generated_hu[group.index]), dtype=np.float32)
-        value = perceptual.diversity(torch.from_numpy(outputs)[:, None])
+        value = perceptual.diversity(window.to_unit(generated_hu[group.index]))
         result.append({"content_scan": scan, "content_index": index, "lpips_diversity": value})
     return pd.DataFrame(result, columns=list(DIVERSITY_COLUMNS))
 
 
 def _perceptual(
-    perceptual: Perceptual, generated: np.ndarray, content: np.ndarray, style: np.ndarray, *, at_a_time: int = 32
+    perceptual: "Perceptual", generated: np.ndarray, content: np.ndarray, style: np.ndarray, *, at_a_time: int = 32
 ) -> tuple[np.ndarray, np.ndarray]:
     """LPIPS of each generated slice `[n, H, W]` in [0, 1] to its content and to its style.
 
@@ -117,11 +133,9 @@ def _perceptual(
     for start in range(0, len(order), at_a_time):
         rows = order[start : start + at_a_time]
         others, place = np.unique(np.concatenate([content[rows], style[rows]]), axis=0, return_inverse=True)
-        stack = np.concatenate([generated[rows], others]).astype(np.float32)
         own = np.arange(len(rows))
-        pairs = perceptual.between(
-            torch.from_numpy(stack)[:, None], np.tile(own, 2), len(rows) + place.ravel().astype(np.int64)
-        )
+        stack = np.concatenate([generated[rows], others])
+        pairs = perceptual.between(stack, np.tile(own, 2), len(rows) + place.ravel())
         found[:, rows] = pairs.reshape(2, len(rows))
     return found[0], found[1]
 
@@ -144,6 +158,6 @@ def _against_target(
     truth, _ = lookup(row["target_scan"], int(row["target_index"]))
     truth = np.clip(truth, window.low, window.high)
     return {
-        "ssim_target": target.ssim(generated_hu, truth, range_hu=window.high - window.low, body=body),
-        "hu_error_target": target.hu_error(generated_hu, truth, body),
+        "ssim_target": structure.ssim(generated_hu, truth, range_hu=window.high - window.low, body=body),
+        "hu_error_target": structure.hu_error(generated_hu, truth, body),
     }

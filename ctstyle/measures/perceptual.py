@@ -4,9 +4,7 @@ The `lpips` wheel holds the calibrated linear heads only; its trunk would come f
 always given, checked to be complete, and named in every result, so an untrained trunk can never pass as a trained one.
 """
 
-import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,8 +16,6 @@ VERSION = "0.1"
 LENGTH_GUARD = 1e-10
 """Added to the length of a feature vector (the lpips package)."""
 NETS = ("alex", "vgg", "squeeze")
-# the first eight hex digits of torchvision's weight files stand in their names (datasets.md, Weights)
-TORCHVISION_PREFIX = {"alex": "7be5be79", "vgg": "397923af", "squeeze": "b8a52dc0"}
 
 
 class NoTrunk(CTStyleError):
@@ -29,8 +25,8 @@ class NoTrunk(CTStyleError):
 class Perceptual:
     """LPIPS on slices in [0, 1]; `net` is the architecture, `trunk` the true name of its weights.
 
-    Slices `[B, 1, H, W]` are mapped to [-1, 1] and the grey is repeated to three channels; the window behind [0, 1] is
-    the run's one fixed window, never a per-image scale. Distances are float64 numpy.
+    Slices `[K, H, W]` (numpy) are mapped to [-1, 1] and the grey is repeated to three channels. The window behind
+    [0, 1] is the run's one fixed window, never a per-image scale. Distances are float64 numpy.
     """
 
     def __init__(self, network: torch.nn.Module, *, net: str, trunk: str, device: torch.device | str):
@@ -42,19 +38,8 @@ class Perceptual:
         return f"LPIPS {VERSION} {self.net} ({self.trunk})"
 
     @torch.no_grad()
-    def distance(self, first: Tensor, second: Tensor, *, batch: int = 16) -> np.ndarray:
-        """LPIPS of the pairs of two stacks `[B, 1, H, W]` in [0, 1]: `[B]`, 0 for equal slices."""
-        if first.shape != second.shape or first.ndim != 4 or first.shape[1] != 1:
-            raise ValueError(f"LPIPS compares two stacks [B, 1, H, W], not {first.shape} with {second.shape}")
-        results = []
-        for one, two in zip(first.split(batch), second.split(batch)):
-            pair = (2 * x.to(self.device, torch.float32).expand(-1, 3, -1, -1) - 1 for x in (one, two))
-            results.append(self.network(*pair)[:, 0, 0, 0].double().cpu().numpy())
-        return np.concatenate(results) if results else np.zeros(0)
-
-    @torch.no_grad()
-    def pairwise(self, slices: Tensor, *, batch: int = 16) -> np.ndarray:
-        """LPIPS of every slice of `[K, 1, H, W]` in [0, 1] with every other: `[K, K]`, symmetric, 0 on the diagonal.
+    def pairwise(self, slices: np.ndarray, *, batch: int = 16) -> np.ndarray:
+        """LPIPS of every slice of `[K, H, W]` in [0, 1] with every other: `[K, K]`, symmetric, 0 on the diagonal.
 
         Each slice passes the trunk once. A layer's distance is sum_c w_c (a_c - b_c)^2 over unit vectors, mean over
         positions, so all pairs of it are one product of matrices: a w a + b w b - 2 a w b, in float64.
@@ -69,8 +54,8 @@ class Perceptual:
         return total.clamp_(min=0).fill_diagonal_(0).cpu().numpy()
 
     @torch.no_grad()
-    def between(self, slices: Tensor, first: np.ndarray, second: np.ndarray, *, batch: int = 16) -> np.ndarray:
-        """LPIPS of chosen pairs `[P]` of a stack `[K, 1, H, W]` in [0, 1], given by their numbers (int `[P]` each).
+    def between(self, slices: np.ndarray, first: np.ndarray, second: np.ndarray, *, batch: int = 16) -> np.ndarray:
+        """LPIPS of chosen pairs `[P]` of a stack `[K, H, W]` in [0, 1], given by their numbers (int `[P]` each).
 
         Each slice passes the trunk once, however many pairs it is in; the maps of all are held at a time.
         """
@@ -86,17 +71,17 @@ class Perceptual:
                 total[pairs] += (apart * weight).sum(dim=1).mean(dim=(1, 2)).double()
         return total.cpu().numpy()
 
-    def _unit_maps(self, slices: Tensor, batch: int) -> list[Tensor]:
-        """The trunk's maps of `[K, 1, H, W]` at each layer, of unit length along channels."""
+    def _unit_maps(self, slices: np.ndarray, batch: int) -> list[Tensor]:
+        """The trunk's maps `[K, C, h, w]` of slices `[K, H, W]` at each layer, of unit length along channels."""
         layers: list[list[Tensor]] = [[] for _ in self.network.lins]
-        for part in slices.split(batch):
-            colour = 2 * part.to(self.device, torch.float32).expand(-1, 3, -1, -1) - 1
+        for part in torch.from_numpy(np.asarray(slices, dtype=np.float32)).split(batch):
+            colour = 2 * part[:, None].to(self.device).expand(-1, 3, -1, -1) - 1  # [B, 3, H, W] in [-1, 1]
             for kept, maps in zip(layers, self.network.net(self.network.scaling_layer(colour))):
                 kept.append(maps / (maps.square().sum(dim=1, keepdim=True).sqrt() + LENGTH_GUARD))
         return [torch.cat(parts) for parts in layers]
 
-    def diversity(self, outputs: Tensor) -> float:
-        """Mean LPIPS over all pairs of the outputs `[K, 1, H, W]` of one input (Huang et al. 2018); NaN for K < 2."""
+    def diversity(self, outputs: np.ndarray) -> float:
+        """Mean LPIPS over all pairs of the outputs `[K, H, W]` of one input (Huang et al. 2018); NaN for K < 2."""
         if len(outputs) < 2:
             return float("nan")
         return float(self.pairwise(outputs)[np.triu_indices(len(outputs), 1)].mean())
@@ -136,27 +121,3 @@ def build_lpips(
         network.scaling_layer.shift = (2 * trunk_state["preprocessing.mean"].float() - 1).reshape(1, 3, 1, 1)
         network.scaling_layer.scale = (2 * trunk_state["preprocessing.std"].float()).reshape(1, 3, 1, 1)
     return Perceptual(network.eval(), net=net, trunk=trunk, device=device)
-
-
-def trunk_from_file(net: str, path: Path) -> tuple[dict[str, Tensor], str]:
-    """The trunk weights of a torchvision file (.pth) and their true name.
-
-    The name is torchvision's where the file's SHA-256 begins with the published digits, and the digest itself
-    otherwise. The file is read with `weights_only`. Raises NoTrunk where it is missing or unreadable.
-    """
-    if not path.is_file():
-        raise NoTrunk(
-            "the LPIPS trunk weights are not there",
-            where=path,
-            expected=f"torchvision's {net} weights, SHA-256 {TORCHVISION_PREFIX.get(net, '?')}...",
-            fix="Download the file once by hand (docs: weights), or set the LPIPS trunk to `hed`.",
-        )
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as fault:
-        raise NoTrunk(
-            "this file holds no readable weights", where=path, found=fault, expected="a torch state dict"
-        ) from fault
-    known = digest.startswith(TORCHVISION_PREFIX.get(net, "?"))
-    return state, f"torchvision ImageNet {net}" if known else f"{net} weights of file sha256 {digest[:12]}"

@@ -1,4 +1,4 @@
-"""Vertebra masks against reference masks: counts first, scores from pooled counts (method.md, 6).
+"""Vertebra masks against reference masks: counts per test scan first, scores from pooled counts (method.md, 6).
 
 Foreground is any label above 0, so there are two classes and the class count stands beside every MIoU (method.md, 2).
 """
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ctstyle.errors import CTStyleError
+from ctstyle.slices.archive import Archive
 
 CLASSES = 2
 COUNTS = ["tp", "fp", "fn", "tn"]
@@ -26,9 +27,6 @@ class Counts:
     fp: int
     fn: int
     tn: int
-
-    def __add__(self, other: "Counts") -> "Counts":
-        return Counts(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn, self.tn + other.tn)
 
 
 def require_same_shape(first: np.ndarray, second: np.ndarray, *, what: str) -> None:
@@ -87,26 +85,66 @@ def pooled_scores(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     return pd.concat([summed, pd.DataFrame(rows, columns=columns, index=summed.index)], axis=1)
 
 
-def hd95_mm(prediction: np.ndarray, labels: np.ndarray, *, spacing_mm: tuple[float, float]) -> np.ndarray:
-    """95th percentile of the symmetric Hausdorff distance in mm per slice (MONAI), float64 `[n]`.
+SEGMENTATION_COLUMNS = [
+    "arm",
+    "seed",
+    "added_slices",
+    "scan",
+    "patient",
+    "cohort",
+    "style",
+    "domain",
+    "slices",
+    *COUNTS,
+]
+SOURCE_STYLE = "s1"
 
-    `prediction` and `labels` are `[n, H, W]`, `spacing_mm` is (row, column). NaN where one side has no foreground: a
-    distance to nothing is not defined, and Dice already tells of it.
+
+def domains(split: pd.DataFrame) -> pd.Series:
+    """The domain of each scan, by scan: `real` | `in_style` | `out_of_style`.
+
+    `split` has the columns `scan, cohort, style, side`. A scan of a cohort without any training scan is `real` (in the
+    quick run the real CT beside the phantoms); else it is `in_style` where its style is the source style.
     """
-    import torch
-    from monai.metrics import compute_hausdorff_distance
+    trained = set(split.loc[split["side"] == "train", "cohort"])
+    in_style = np.where(split["style"] == SOURCE_STYLE, "in_style", "out_of_style")
+    domain = np.where(split["cohort"].isin(trained), in_style, "real")
+    return pd.Series(domain, index=split["scan"].to_numpy(), name="domain")
 
-    require_same_shape(prediction, labels, what="prediction and labels")
-    found, true = np.asarray(prediction) > 0, np.asarray(labels) > 0
-    both = found.any(axis=(1, 2)) & true.any(axis=(1, 2))
-    result = np.full(len(found), np.nan)
-    if both.any():
-        distances = compute_hausdorff_distance(
-            torch.from_numpy(found[both][:, None]),
-            torch.from_numpy(true[both][:, None]),
-            include_background=True,
-            percentile=95,
-            spacing=list(spacing_mm),
+
+def score_arm(predictions: np.ndarray, archive: Archive, *, arm: str, seed: int, added_slices: int) -> pd.DataFrame:
+    """`segmentation_frame` of one arm over the test scans that have a mask, on the slices of the region `scored`.
+
+    `archive` holds all slices of the run with the columns `style`, `side` and `region`; `predictions` (uint8
+    `[n, H, W]`) are of its test slices in their order.
+    """
+    test = archive.select(side="test")
+    labels = test.labels()
+    require_same_shape(predictions, labels, what=f"predictions of arm {arm}")
+    masked = test.rows.groupby("scan")["foreground_px"].transform("sum") > 0
+    chosen = np.flatnonzero(masked & (test.rows["region"] == "scored"))
+    domain = domains(archive.rows.drop_duplicates("scan"))
+    rows = test.rows.assign(domain=test.rows["scan"].map(domain)).iloc[chosen]
+    return segmentation_frame(predictions[chosen], labels[chosen], rows, arm=arm, seed=seed, added_slices=added_slices)
+
+
+def segmentation_frame(
+    predictions: np.ndarray, labels: np.ndarray, rows: pd.DataFrame, *, arm: str, seed: int, added_slices: int
+) -> pd.DataFrame:
+    """Pooled confusion counts per test scan, one row each, ordered by scan.
+
+    `predictions` and `labels` are uint8 `[n, H, W]`; `rows` has one row per slice in the same order, with `scan,
+    patient, cohort, style, domain`; `added_slices` is how many the arm added to its training. Columns of the result:
+    `SEGMENTATION_COLUMNS`.
+    """
+    require_same_shape(predictions, labels, what="predictions and labels")
+    rows = rows.reset_index(drop=True)
+    result = []
+    for _, of_scan in rows.groupby("scan", sort=True):
+        counts = confusion(predictions[of_scan.index], labels[of_scan.index])
+        first = of_scan.iloc[0]
+        about = {key: first[key] for key in ("scan", "patient", "cohort", "style", "domain")}
+        result.append(
+            {"arm": arm, "seed": seed, "added_slices": added_slices, **about, "slices": len(of_scan), **vars(counts)}
         )
-        result[both] = distances[:, 0].numpy()
-    return result
+    return pd.DataFrame(result, columns=SEGMENTATION_COLUMNS)

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ctstyle.encoders.choice import TapLists
 from ctstyle.encoders.network import parameters_to
+from ctstyle.encoders.plan import TapLists
 from ctstyle.encoders.registry import encoder_spec
 from ctstyle.paper.intervals import Intervals, mean_over_patients, withheld
 from ctstyle.paper.measures import BOUNDS, ENCODER_LABELS, LOSS_LABELS, PaperInputError, in_order, loss_label

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from ctstyle.measures.arms import domains
+from ctstyle.measures.segmentation import domains
 from ctstyle.paper.figures import SegmentationExample, TransferExample
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.body import body_mask

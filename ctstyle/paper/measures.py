@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ctstyle.errors import CTStyleError
-from ctstyle.measures.columns import TRANSFER_MEASURES
+from ctstyle.measures.evaluate import TRANSFER_MEASURES
 
 
 class PaperInputError(CTStyleError):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from ctstyle.measures.columns import TRANSFER_MEASURES
+from ctstyle.measures.evaluate import TRANSFER_MEASURES
 from ctstyle.paper.domains import Domain
 from ctstyle.paper.intervals import Estimate, Intervals, interval, mean_over_patients, withheld
 from ctstyle.paper.measures import (

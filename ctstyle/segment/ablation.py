@@ -7,15 +7,14 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from ctstyle.measures.arms import score_arm
 from ctstyle.measures.evaluate import slice_lookup, transfer_frame
+from ctstyle.measures.segmentation import score_arm
 from ctstyle.run.checkpoint import Checkpoint
-from ctstyle.segment.generate import AugmentSettings, generate, network_painter, training_slices
-from ctstyle.segment.generated import COLUMNS
+from ctstyle.segment.generate import COLUMNS, AugmentSettings, generate, network_painter, training_slices
 from ctstyle.segment.guard import counts
 from ctstyle.segment.pools import arm_pools, arm_settings, pool_sizes
-from ctstyle.segment.predict import predict
 from ctstyle.segment.train import SegmentSettings, train
+from ctstyle.segment.unet import predict
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.window import Window
 from ctstyle.transfer.apply import Model

@@ -1,12 +1,14 @@
-"""The arms of Table 2 as data, in the order of its rows: what each is trained on, and what it is called.
+"""The arms of Table 2 as data, in the order of its rows, and the seeds of their U-Nets.
 
 All arms share the optimiser steps, the first weights and the geometric augmentation. A new arm is one entry here, its
 name in the schema (`segment: arms`), and the painter or model that it names.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from ctstyle.errors import CTStyleError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,3 +105,30 @@ def rival_arms() -> list[str]:
         for name, arm in ARMS.items()
         if arm.role == "rival" or (is_cheap(name) and arm.role not in ("baseline", "reference"))
     ]
+
+
+class SeedError(CTStyleError):
+    """The seeds of the U-Nets do not begin with those of the run."""
+
+
+def unet_seeds(asked: Sequence[int] | None, seeds: Sequence[int]) -> list[int]:
+    """The seeds of the U-Nets: `asked`, or the run's `seeds` where nothing is asked for.
+
+    Every generator is judged with the oracle U-Net of its own seed, so `asked` begins with `seeds`; else SeedError.
+    """
+    if asked is None:
+        return list(seeds)
+    if list(asked[: len(seeds)]) != list(seeds):
+        raise SeedError(
+            "the seeds of the U-Nets do not begin with those of the run",
+            where="segment: seeds",
+            found=list(asked),
+            expected=f"a list that begins with {list(seeds)} (seeds)",
+            fix="Put the run's seeds first, or set `segment: {seeds: null}` for one U-Net per generator.",
+        )
+    return list(asked)
+
+
+def lending_seed(seed: int, unet: Sequence[int], seeds: Sequence[int]) -> int:
+    """The seed whose augmented slices the U-Net of `seed` takes: its own, or the run's `seeds` in turn."""
+    return seeds[list(unet).index(seed) % len(seeds)]

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,16 +11,56 @@ import pandas as pd
 
 from ctstyle.errors import CTStyleError
 from ctstyle.segment.fourier import FourierSettings
-from ctstyle.segment.generated import COLUMNS, Generated
 from ctstyle.segment.guard import GuardSettings, refusal
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.regions import LENT
 from ctstyle.slices.run import labelled
 from ctstyle.slices.window import Window
-from ctstyle.transfer.pairs import PAIRINGS, NothingToPair, pair_slices
+from ctstyle.transfer.gallery import PAIRINGS, NothingToPair, pair_slices
 
 if TYPE_CHECKING:
     from ctstyle.transfer.apply import Model
+
+
+COLUMNS = [
+    "index",
+    "content_scan",
+    "content_index",
+    "style_scan",
+    "style_index",
+    "target_style",
+    "model",
+    "seed",
+    "accepted",
+    "reason",
+]
+
+
+@dataclass(frozen=True)
+class Generated:
+    """A labelled archive: accepted slices `hu` int16 and `labels` uint8 `[n, H, W]`, and `rows` (`COLUMNS`).
+
+    `rows` has a row for every slice that was painted; `index` is its place in the arrays, -1 for a refused one, whose
+    `reason` is one of `guard.REASONS`.
+    """
+
+    hu: np.ndarray
+    labels: np.ndarray
+    rows: pd.DataFrame
+
+    def save(self, hu_path: Path, labels_path: Path, rows_path: Path) -> None:
+        """Write `seed{seed}.hu.npy`, `.labels.npy` and `.tsv` of an arm."""
+        np.save(hu_path, self.hu, allow_pickle=False)
+        np.save(labels_path, self.labels, allow_pickle=False)
+        self.rows.to_csv(rows_path, sep="\t", index=False, lineterminator="\n")
+
+    @classmethod
+    def load(cls, hu_path: Path, labels_path: Path, rows_path: Path) -> "Generated":
+        """The archive that `save` wrote, its arrays memory-mapped."""
+        rows = pd.read_csv(rows_path, sep="\t", keep_default_na=False, dtype={"content_scan": str, "style_scan": str})
+        hu, labels = (np.load(path, mmap_mode="r", allow_pickle=False) for path in (hu_path, labels_path))
+        return cls(hu=hu, labels=labels, rows=rows)
+
 
 # (content int16 [B, H, W], style int16 [B, H, W], names of the target styles, rng) -> HU [B, H, W] of any real type
 Painter = Callable[[np.ndarray, np.ndarray, Sequence[str], np.random.Generator], np.ndarray]

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ctstyle.measures.segmentation import require_same_shape
-from ctstyle.measures.structure import gradient_ssim
-from ctstyle.measures.style import wasserstein1_hu
+from ctstyle.measures.structure import gradient_ssim, wasserstein1_hu
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from ctstyle.errors import CTStyleError
 from ctstyle.segment.arms import ARMS
-from ctstyle.segment.generated import Generated
+from ctstyle.segment.generate import Generated
 from ctstyle.segment.train import Pool, SegmentSettings
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.run import SOURCE, labelled

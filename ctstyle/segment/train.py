@@ -19,9 +19,8 @@ from ctstyle.run.optimise import AdamW
 from ctstyle.segment.geometry import GeometrySettings, random_grid, transform
 from ctstyle.segment.loss import dice_ce_loss
 from ctstyle.segment.online import Online
-from ctstyle.segment.predict import predict
 from ctstyle.segment.residual import UNet
-from ctstyle.segment.unet import UNetSettings, build_unet, require_size
+from ctstyle.segment.unet import UNetSettings, build_unet, predict, require_size
 from ctstyle.slices.window import Window
 
 SCHEDULES = ("cosine", "constant")

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ctstyle.encoders.positions import positions_in_body
-from ctstyle.transfer.guards import VARIANCE_GUARD
+from ctstyle.encoders.network import positions_in_body
+from ctstyle.transfer.plan import VARIANCE_GUARD
 
 STATISTICS = ("body", "slice")
 """Where a model takes its channel statistics: inside the body masks, or over whole slices as the paper does."""
@@ -57,13 +57,6 @@ class _MeanAndVariance(torch.autograd.Function):
         centred, share = ctx.saved_tensors
         gradient = centred * (of_variance * (2 / ctx.count))[..., None]
         return gradient.addcmul_(of_mean[..., None], share.transpose(1, 2)).unflatten(2, ctx.size), None
-
-
-def adain(
-    content: Tensor, style: Tensor, *, content_body: Tensor | None = None, style_body: Tensor | None = None
-) -> Tensor:
-    """s(Y) (E(X) - m(X)) / s(X) + m(Y) for maps `[B, C, H, W]` (method.md, 3; sizes of the two may differ)."""
-    return restyle(content, *channel_statistics(style, style_body), content_body)
 
 
 def restyle(

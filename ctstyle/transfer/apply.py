@@ -15,8 +15,7 @@ from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window
 from ctstyle.transfer.contextual import ContextualTransformation
 from ctstyle.transfer.cyclegan import CycleGAN
-from ctstyle.transfer.generator import MODEL, Generator
-from ctstyle.transfer.per_style import NetworkPerStyle
+from ctstyle.transfer.generator import MODEL, Generator, NetworkPerStyle
 
 PER_STYLE: dict[str, type[NetworkPerStyle]] = {one.kind: one for one in (ContextualTransformation, CycleGAN)}
 """The methods with a network for each target style, by the `kind` in their files; every other file is a Generator."""

@@ -27,10 +27,9 @@ from ctstyle.run.initialise import he_initialise
 from ctstyle.run.optimise import Adam
 from ctstyle.transfer.contextual_loss import contextual_loss
 from ctstyle.transfer.crn import CRN, CRNSettings
-from ctstyle.transfer.features import FeatureCache
+from ctstyle.transfer.features import FeatureCache, Material
+from ctstyle.transfer.generator import NetworkPerStyle, check_training
 from ctstyle.transfer.losses import AT_MOST_POINTS, contextual_content_loss, sample_points
-from ctstyle.transfer.material import Material
-from ctstyle.transfer.per_style import NetworkPerStyle, check_training
 
 KIND = "contextual"
 """The `kind` in the metadata of a saved file."""

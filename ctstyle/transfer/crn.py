@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ctstyle.errors import CTStyleError
-from ctstyle.transfer.cascade import module_sizes
+from ctstyle.transfer.plan import module_sizes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,8 +30,8 @@ from ctstyle.transfer.cyclegan_networks import (
     adversarial_loss,
     draw_weights,
 )
-from ctstyle.transfer.material import Material
-from ctstyle.transfer.per_style import NetworkPerStyle, check_training
+from ctstyle.transfer.features import Material
+from ctstyle.transfer.generator import NetworkPerStyle, check_training
 
 BETAS = (0.5, 0.999)
 """Of Adam (the reference)."""

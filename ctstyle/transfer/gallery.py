@@ -1,17 +1,75 @@
-"""The test slices a generator is judged by: every one in every style, with its true target where one was scanned."""
+"""Content slices paired with style slices, and the test slices that a generator is judged by. Imports no torch."""
 
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from ctstyle.errors import CTStyleError
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.run import SOURCE
 from ctstyle.slices.window import Window
-from ctstyle.transfer.apply import Model, stylise
-from ctstyle.transfer.pairs import pair_slices
+
+if TYPE_CHECKING:
+    from ctstyle.transfer.apply import Model
+
+PAIRINGS = ("level", "random")
+
+
+class NothingToPair(CTStyleError):
+    """No content slices, or no style slices of a target style."""
+
+
+def pair_slices(
+    content: pd.DataFrame, style: pd.DataFrame, *, pairing: str = "level", per_content: int = 1, seed: int
+) -> pd.DataFrame:
+    """Pairs of row numbers: columns `content`, `style` and `target_style`.
+
+    Every content slice meets every style in `style["style"]` `per_content` times; the style slice is drawn from `seed`
+    without repetition for one content while the style has candidates enough. With `pairing="level"` the candidates are
+    the slices of the nearest vertebral level; a slice without a level takes all.
+
+    Raises NothingToPair where either side is empty or the pairing is unknown.
+    """
+    if pairing not in PAIRINGS:
+        raise NothingToPair("unknown pairing", where="pairing", found=pairing, expected=" or ".join(PAIRINGS))
+    if content.empty or style.empty:
+        raise NothingToPair(
+            "there is nothing to pair",
+            where="styles",
+            found=f"{len(content)} content slices of the source style, {len(style)} style slices of other styles",
+            expected="both",
+            fix="Look at styles.tsv and split.tsv: `styles: k` of 1 leaves no other style to transfer to.",
+        )
+    rng = np.random.default_rng([seed, 0])
+    pairs = []
+    for target in sorted(set(style["style"])):
+        rows = np.flatnonzero(style["style"] == target)
+        levels = style["level"].to_numpy()[rows]
+        for number, level in enumerate(content["level"].to_numpy()):
+            candidates = rows[_nearest(levels, level)] if pairing == "level" else rows
+            drawn = _draw(candidates, per_content, rng)
+            pairs += [(number, int(which), target) for which in drawn]
+    return pd.DataFrame(pairs, columns=["content", "style", "target_style"])
+
+
+def _nearest(levels: np.ndarray, level: int) -> np.ndarray:
+    """Mask of the style slices of the nearest level; all where the level is unknown on either side."""
+    known = levels > 0
+    if level <= 0 or not known.any():
+        return np.ones(len(levels), dtype=bool)
+    distance = np.where(known, np.abs(levels.astype(int) - int(level)), np.iinfo(np.int64).max)
+    return distance == distance.min()
+
+
+def _draw(candidates: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    whole, rest = divmod(count, len(candidates))
+    rounds = [rng.permutation(candidates) for _ in range(whole)]
+    return np.concatenate([*rounds, rng.choice(candidates, rest, replace=False)])
+
 
 PLACE = ["patient", "orientation", "position_mm", "row0_mm", "column0_mm"]
 """Two slices of one patient that agree in these show the same anatomy."""
@@ -150,8 +208,10 @@ def few_pairs(pairs: pd.DataFrame, archive: Archive) -> pd.DataFrame:
     return few.assign(index=np.arange(len(few)))
 
 
-def stylise_rows(model: Model, archive: Archive, rows: pd.DataFrame, window: Window) -> np.ndarray:
+def stylise_rows(model: "Model", archive: Archive, rows: pd.DataFrame, window: Window) -> np.ndarray:
     """What a model makes of the rows of `test_pairs` or `single_styles`: HU int16 `[n, H, W]`, in their order."""
+    from ctstyle.transfer.apply import stylise  # here, as tables of pairs need no torch
+
     content = gather(archive, rows["content_scan"], rows["content_index"])
     style = gather(archive, rows["style_scan"], rows["style_index"])
     alphas = rows["alpha"].to_numpy() if "alpha" in rows else np.ones(len(rows))
@@ -166,7 +226,7 @@ def stylise_rows(model: Model, archive: Archive, rows: pd.DataFrame, window: Win
 
 
 def save_stylised(
-    model: Model,
+    model: "Model",
     archive: Archive,
     wanted: Mapping[tuple[Path, Path], pd.DataFrame],
     window: Window,

@@ -8,8 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ctstyle.encoders.network import Encoder
-from ctstyle.encoders.positions import positions_in_body
+from ctstyle.encoders.network import Encoder, positions_in_body
 from ctstyle.errors import CTStyleError
 from ctstyle.run.fit import fit
 from ctstyle.run.optimise import Adam

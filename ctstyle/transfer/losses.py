@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ctstyle.encoders.positions import positions_in_body
+from ctstyle.encoders.network import positions_in_body
 from ctstyle.transfer.adain import channel_statistics
 from ctstyle.transfer.contextual_loss import contextual_loss
 

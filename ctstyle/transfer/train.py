@@ -12,10 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ctstyle.encoders.choice import TapLists
-from ctstyle.encoders.network import Encoder
+from ctstyle.encoders.network import Encoder, tap_scales
+from ctstyle.encoders.plan import TapLists
 from ctstyle.encoders.registry import EncoderSpec
-from ctstyle.encoders.scale import tap_scales
 from ctstyle.errors import CTStyleError
 from ctstyle.run.accumulate import Accumulation
 from ctstyle.run.checkpoint import Checkpoint
@@ -25,10 +24,9 @@ from ctstyle.run.initialise import he_initialise
 from ctstyle.run.optimise import Adam
 from ctstyle.transfer.adain import STATISTICS, restyle
 from ctstyle.transfer.decoder import Decoder
-from ctstyle.transfer.features import FeatureCache, scaled_maps, with_smoothing
+from ctstyle.transfer.features import FeatureCache, Material, scaled_maps, with_smoothing
 from ctstyle.transfer.generator import Generator
 from ctstyle.transfer.losses import AT_MOST_POINTS, contextual_content_loss, style_loss
-from ctstyle.transfer.material import Material
 
 MODELS = ("ours", "adain")
 """`ours`: contextual content loss. `adain`: MSE to the AdaIN target, everything else equal."""

@@ -16,7 +16,7 @@ from ctstyle.paper.measures import MEASURES, MODEL_LABELS
 from ctstyle.paper.write import ABSENT, Cell
 from ctstyle.segment.arms import ARM_LABELS
 from ctstyle.transfer.ablations import QUESTIONS
-from ctstyle.transfer.guards import DISTANCE_GUARD, VARIANCE_GUARD
+from ctstyle.transfer.plan import DISTANCE_GUARD, VARIANCE_GUARD
 
 LOSSES = {
     "ours": "contextual content loss",

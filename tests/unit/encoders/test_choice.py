@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ctstyle.encoders.choice import TapLists, choose_taps
+from ctstyle.encoders.plan import TapLists, choose_taps
 from ctstyle.errors import CTStyleError
 
 LAYERS = pd.DataFrame(

@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ctstyle.encoders.grey import GreyConv2d, fold_first_convolution
-from ctstyle.encoders.network import build
+from ctstyle.encoders.network import GreyConv2d, build, fold_first_convolution
 from ctstyle.encoders.registry import COMPARED
 from ctstyle.encoders.weights import random
 

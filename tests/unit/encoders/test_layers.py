@@ -6,8 +6,7 @@ import torch
 from scipy import ndimage
 
 from ctstyle.encoders.layers import content_score, layer_figure, layers, style_score
-from ctstyle.encoders.network import build
-from ctstyle.encoders.scale import tap_scales
+from ctstyle.encoders.network import build, tap_scales
 from ctstyle.encoders.weights import random
 
 

@@ -8,11 +8,16 @@ import pytest
 from scipy.stats import entropy
 
 from ctstyle.errors import CTStyleError
-from ctstyle.measures.cis import CIS_COLUMNS, NotProbabilities, cis, cis_frame, is_near_chance, score_generated
+from ctstyle.measures.cis import CIS_COLUMNS, NotProbabilities, cis_frame, is_near_chance, score_generated
 
 
 def draw(n: int, k: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).dirichlet(np.full(k, 0.3), size=n)
+
+
+def cis(probabilities, groups):
+    rows = pd.DataFrame({"content_scan": groups, "content_index": 0, "patient": "p"})
+    return cis_frame(probabilities, rows)["cis"].mean()
 
 
 def test_copies_score_zero():

@@ -8,9 +8,15 @@ from scipy import ndimage, stats
 from skimage.metrics import structural_similarity
 from skimage.restoration import estimate_sigma
 
-from ctstyle.measures.structure import edge_f1, edges, gradient_magnitude, gradient_ssim
-from ctstyle.measures.style import mean_hu, wasserstein1_hu
-from ctstyle.measures.target import hu_error, ssim
+from ctstyle.measures.structure import (
+    edge_f1,
+    edges,
+    gradient_magnitude,
+    gradient_ssim,
+    hu_error,
+    ssim,
+    wasserstein1_hu,
+)
 from ctstyle.slices.noise import noise_power
 
 
@@ -104,12 +110,6 @@ def test_noise_power_agrees_with_the_wavelet_estimate_of_scikit_image():
     pytest.importorskip("pywt", reason="scikit-image needs PyWavelets for estimate_sigma")
     hu = 800 * discs()[None] + 15 * np.random.default_rng(2).standard_normal((1, 64, 64))
     assert np.sqrt(noise_power(hu, np.ones(hu.shape, bool))) == pytest.approx(estimate_sigma(hu[0]), rel=0.1)
-
-
-def test_mean_hu_is_exact_in_int16():
-    hu = np.full((200, 200), 30_000, np.int16)
-    assert mean_hu(hu, hu > 0) == 30_000
-    assert np.isnan(mean_hu(hu, hu < 0))
 
 
 def test_ssim_is_that_of_scikit_image_and_body_narrows_it():

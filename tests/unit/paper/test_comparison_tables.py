@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 import torchvision
 
-from ctstyle.encoders.choice import TapLists
 from ctstyle.encoders.network import parameters_to
+from ctstyle.encoders.plan import TapLists
 from ctstyle.encoders.registry import ENCODERS, UnknownEncoder, encoder_spec
 from ctstyle.paper.captions import ComparedFacts, RunFacts, sweep_notes
 from ctstyle.paper.comparison import (

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from ctstyle.encoders.choice import TapLists
+from ctstyle.encoders.plan import TapLists
 from ctstyle.encoders.registry import COMPARED, encoder_spec
 from ctstyle.paper.curves import layer_choice, style_space, sweep_curves, training_curves
 from ctstyle.paper.document.context import LOSSES

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from ctstyle.measures.target import hu_error
+from ctstyle.measures.structure import hu_error
 from ctstyle.segment.ablation import measure
 from ctstyle.segment.generate import AugmentSettings
 from ctstyle.segment.guard import GuardSettings

@@ -9,11 +9,12 @@ import torch
 from scipy import ndimage, stats
 from skimage.exposure import match_histograms
 
-from ctstyle.measures.structure import gradient_ssim
-from ctstyle.measures.style import wasserstein1_hu
+from ctstyle.measures.structure import gradient_ssim, wasserstein1_hu
 from ctstyle.segment.controls import PAINTERS, by_rank, histogram_painter, noise_painter
 from ctstyle.segment.generate import (
+    COLUMNS,
     AugmentSettings,
+    Generated,
     Slices,
     choose_pairs,
     generate,
@@ -21,13 +22,12 @@ from ctstyle.segment.generate import (
     network_painter,
     training_slices,
 )
-from ctstyle.segment.generated import COLUMNS, Generated
 from ctstyle.segment.guard import GuardSettings, counts
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.run import open_run
 from ctstyle.slices.window import Window
-from ctstyle.transfer.pairs import NothingToPair, pair_slices
+from ctstyle.transfer.gallery import NothingToPair, pair_slices
 from tests.synthetic_run import write_run, write_split
 
 WINDOW = Window(-250, 750)

@@ -9,7 +9,7 @@ import yaml
 
 from ctstyle.segment.arms import ARMS, archive_of, augmented_arms
 from ctstyle.segment.controls import PAINTERS
-from ctstyle.segment.generated import COLUMNS, Generated
+from ctstyle.segment.generate import COLUMNS, Generated
 from ctstyle.segment.online import ONLINE
 from ctstyle.segment.pools import NoAugmentation, arm_pools, arm_settings, pool_sizes
 from ctstyle.segment.train import SegmentSettings

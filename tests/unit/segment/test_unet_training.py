@@ -12,9 +12,8 @@ from ctstyle.run.fit import step_rng
 from ctstyle.segment.geometry import GeometrySettings
 from ctstyle.segment.online import ONLINE, IntensitySettings, MixStyleSettings
 from ctstyle.segment.online.intensity import Change
-from ctstyle.segment.predict import predict
 from ctstyle.segment.train import NoTrainingSlices, Pool, SegmentSettings, rate, sample, train
-from ctstyle.segment.unet import UNetError, UNetSettings
+from ctstyle.segment.unet import UNetError, UNetSettings, predict
 from ctstyle.slices.window import Window
 from tests.killed import killed_and_resumed
 

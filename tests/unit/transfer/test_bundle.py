@@ -25,8 +25,7 @@ from ctstyle.transfer.about import (
     read_about,
     style_name,
 )
-from ctstyle.transfer.bundle import Bundle, _tensors
-from ctstyle.transfer.moments import moments
+from ctstyle.transfer.bundle import Bundle, _tensors, moments
 from tests.bundles import SETTINGS, random_bundle, random_generator
 from tests.damage import mutated
 
@@ -47,8 +46,8 @@ def test_a_loaded_bundle_generates_the_same_bits_and_is_small(saved):
     body = torch.ones(2, 48, 64, dtype=torch.bool)
     for name in ("s1", "s2"):
         one, two = (
-            each.generator.generate_from_statistics(
-                x, each.styles[name].mean, each.styles[name].deviation, content_body=body
+            each.generator.generate_from_maps(
+                each.generator.encode(x), each.styles[name].mean, each.styles[name].deviation, content_body=body
             )
             for each in (bundle, loaded)
         )

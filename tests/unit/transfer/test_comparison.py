@@ -1,6 +1,6 @@
 """Which trainings the comparison asks for."""
 
-from ctstyle.transfer.comparison import COLUMNS, trainings
+from ctstyle.transfer.plan import COLUMNS, trainings
 
 COMPARISON = {
     "encoders": ["vgg19", "resnet50"],

@@ -23,8 +23,8 @@ from ctstyle.transfer.contextual import (
 )
 from ctstyle.transfer.crn import CRN, CRNSettings
 from ctstyle.transfer.decoder import Decoder
+from ctstyle.transfer.features import Material
 from ctstyle.transfer.generator import MODEL, Generator, WrongGenerator
-from ctstyle.transfer.material import Material
 from tests.killed import killed_and_resumed
 
 TINY = CRNSettings(channels=8)
@@ -188,7 +188,6 @@ def test_each_row_takes_the_network_of_its_target_style(model):
     expected = torch.stack([three[0], two[1], two[2], three[3]])
     torch.testing.assert_close(found, expected.clamp(0, 1), rtol=1e-4, atol=1e-5)
     assert expected.min() < 0 and expected.max() > 1 and (two - three).abs().mean() > 0.01
-    assert model.parameter_count == 2 * sum(p.numel() for p in CRN(TINY, size_px=(32, 32)).parameters())
 
 
 @torch.no_grad()

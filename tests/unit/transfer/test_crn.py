@@ -9,8 +9,8 @@ from scipy.ndimage import correlate
 
 from ctstyle.errors import CTStyleError
 from ctstyle.run.initialise import he_initialise
-from ctstyle.transfer.cascade import module_sizes
 from ctstyle.transfer.crn import CRN, CRNSettings
+from ctstyle.transfer.plan import module_sizes
 
 PAPER = CRNSettings(channels=512, fine_channels=256)
 

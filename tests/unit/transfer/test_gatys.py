@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ctstyle.encoders.network import build
-from ctstyle.encoders.scale import tap_scales
+from ctstyle.encoders.network import build, tap_scales
 from ctstyle.encoders.weights import random
 from ctstyle.errors import CTStyleError
 from ctstyle.transfer.gatys import GatysSettings, gram, optimise, taps

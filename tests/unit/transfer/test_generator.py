@@ -1,4 +1,4 @@
-"""The generator: alpha, blends, batches, pairs, and files."""
+"""The generator: alpha, batches, pairs, and files."""
 
 import numpy as np
 import pytest
@@ -50,18 +50,6 @@ def test_alpha_goes_from_the_contents_own_style_to_the_target(generator):
 
 
 @torch.no_grad()
-def test_blend_of_one_is_that_one_and_weights_are_relative(generator):
-    content, one, two = slices(2, 2), slices(2, 3), slices(2, 4) * 0.3
-    torch.testing.assert_close(generator.blend(content, [one, two], [3, 0]), generator.generate(content, one))
-    mixed = generator.blend(content, [one, two], [1, 1])
-    torch.testing.assert_close(mixed, generator.blend(content, [two, one], [0.2, 0.2]))
-    assert (mixed - generator.generate(content, one)).abs().mean() > 1e-4
-    for weights in ([1], [0, 0], [2, -1]):
-        with pytest.raises(CTStyleError, match="weights"):
-            generator.blend(content, [one, two], weights)
-
-
-@torch.no_grad()
 def test_stylise_is_generate_whatever_the_batch(generator):
     content, style = slices(5, 5), slices(5, 6)
     expected = generator.generate(content, style, 0.5)[:, 0]
@@ -101,8 +89,6 @@ def test_a_generator_of_bodies_needs_them_and_ignores_the_styles_air(generator):
     airy[..., 28:] = 0
     assert torch.equal(made, inside.generate(content, airy, content_body=body, style_body=body))
     assert not torch.equal(generator.generate(content, style), generator.generate(content, airy))
-    mixed = inside.blend(content, [style, style], [1, 2], content_body=body, style_bodies=[body, body])
-    torch.testing.assert_close(mixed, made)
     for missing in ({"content_body": body}, {"style_body": body}):
         with pytest.raises(CTStyleError, match="no body masks"):
             inside.generate(content, style, **missing)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from ctstyle.encoders.positions import positions_in_body
+from ctstyle.encoders.network import positions_in_body
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window
 from ctstyle.transfer.adain import channel_statistics
-from ctstyle.transfer.moments import NoStatistics, moments
+from ctstyle.transfer.bundle import NoStatistics, moments
 from tests.bundles import random_generator
 
 WINDOW = Window(-250, 750)

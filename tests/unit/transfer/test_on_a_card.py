@@ -14,7 +14,7 @@ from ctstyle.transfer import contextual_loss as module
 from ctstyle.transfer.apply import stylise
 from ctstyle.transfer.contextual_loss import contextual_loss
 from ctstyle.transfer.decoder import Decoder
-from ctstyle.transfer.material import Material
+from ctstyle.transfer.features import Material
 from ctstyle.transfer.train import TransferSettings, WarmUpSettings, train, warm_up
 
 WINDOW = Window(-250, 750)

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from ctstyle.transfer.pairs import NothingToPair, pair_slices
+from ctstyle.transfer.gallery import NothingToPair, pair_slices
 
 
 def test_every_content_meets_every_style_as_often_as_asked():

@@ -7,12 +7,11 @@ import pytest
 import torch
 from scipy.special import softmax
 
-from ctstyle.encoders.choice import TapLists
 from ctstyle.encoders.network import build
+from ctstyle.encoders.plan import TapLists
 from ctstyle.encoders.weights import random
 from ctstyle.errors import CTStyleError
-from ctstyle.transfer.features import FeatureCache, scaled_maps, with_smoothing
-from ctstyle.transfer.material import Material
+from ctstyle.transfer.features import FeatureCache, Material, scaled_maps, with_smoothing
 from ctstyle.transfer.train import TransferSettings, WarmUpSettings, _windows, train, warm_up, with_layers
 from tests.killed import killed_and_resumed
 
