@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ctstyle.audit.finding import printable
-from ctstyle.audit.hashing import hash_files
-from ctstyle.audit.place import RECORDS
 from ctstyle.audit.records import read_records
+from ctstyle.provenance.digest import hash_files
+from ctstyle.provenance.names import RECORDS
 from ctstyle.run.places import contents, remove_empty, subjects
 
 RULES = "|".join(sorted(path.stem for path in (Path(__file__).parents[1] / "scripts").glob("*.py")))

@@ -1,9 +1,8 @@
 """List every file that no job made, with its digests (rule list_sources)."""
 
 from ctstyle.cohorts.sources import of_run, write_manifest
-from ctstyle.provenance.digest import DigestCache
 from ctstyle.provenance.record import files_by_key
-from ctstyle.run.job import DIGESTS, job
+from ctstyle.run.job import job
 
 if __name__ == "__main__":
     with job(snakemake) as run:
@@ -14,6 +13,5 @@ if __name__ == "__main__":
             configs=run.params.configs,
             sheets=files.get("sheets", []),
             names=run.names,
-            cache=DigestCache(DIGESTS),
         )
         write_manifest(run.output.sources, entries)

@@ -13,15 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ctstyle.audit import checks, reproduce
-from ctstyle.audit.evidence import gather
-from ctstyle.audit.explain import explain
-from ctstyle.audit.finding import printable
-from ctstyle.audit.fingerprints import check_fingerprints
-from ctstyle.audit.place import RECORDS
-from ctstyle.audit.report import Audit, as_json, as_text
+from ctstyle.audit.evidence import explain, gather
+from ctstyle.audit.finding import Audit, printable
 from ctstyle.audit.seal import check_seal, root_of
 from ctstyle.audit.separation import check_separation
 from ctstyle.errors import CTStyleError
+from ctstyle.provenance.names import RECORDS
 
 SOUND, BROKEN, UNUSABLE = 0, 1, 2
 LONGEST_ERROR = 4000
@@ -31,26 +28,13 @@ class NothingToAudit(CTStyleError):
     """The command names no results, or a file that is not in them."""
 
 
-def audit(
-    paths: Sequence[Path],
-    *,
-    results: Path | None = None,
-    checkout: Path | None = None,
-    anchor: str | None = None,
-    allowed_signers: Path | None = None,
-    lineage: bool = False,
-) -> Audit:
+def _audit(options: argparse.Namespace) -> Audit:
     """Audit files of a run and all that they were made from; a results folder stands for everything in it.
 
-    `results` is found from the paths where it is not given, `checkout` is the one this package lies in. Raises
-    NothingToAudit.
+    Raises NothingToAudit.
     """
     began = time.perf_counter()
-    asked = [_absolute(path) for path in paths]
-    for path in (*asked, *(path for path in (results, checkout, allowed_signers) if path is not None)):
-        if not path.exists():
-            raise NothingToAudit("no such file or folder", where=path)
-    folder = find_results(asked[0]) if results is None else _absolute(results)
+    asked, folder, checkout = _places(options, options.allowed_signers)
     if not any((folder / RECORDS).rglob("*.json")):
         raise NothingToAudit("no records", where=folder / RECORDS, fix="Name a folder of results that a run has made.")
     for path in asked:
@@ -59,8 +43,8 @@ def audit(
     evidence = gather(
         folder,
         asked,
-        checkout=Path(__file__).parents[2] if checkout is None else _absolute(checkout),
-        checkout_asked=checkout is not None,
+        checkout=checkout,
+        checkout_asked=options.checkout is not None,
     )
     if not evidence.targets and not evidence.whole:
         raise NothingToAudit("nothing that a job made", where=asked[0], fix="Logs and benchmarks are not audited.")
@@ -71,11 +55,11 @@ def audit(
         *checks.check_dependencies(evidence),
         *checks.check_sources(evidence),
         *checks.check_code(evidence),
-        *check_fingerprints(evidence),
+        *checks.check_fingerprints(evidence),
         *checks.check_commit(evidence),
         *checks.check_environment(evidence),
         *check_separation(evidence),
-        *check_seal(evidence, anchor=anchor, allowed_signers=allowed_signers),
+        *check_seal(evidence, anchor=options.root, allowed_signers=options.allowed_signers),
     ]
     return Audit(
         findings=findings,
@@ -84,11 +68,21 @@ def audit(
         bytes_read=sum(one.size for one in evidence.hashed.values()),
         root=root_of(evidence),
         seconds=time.perf_counter() - began,
-        lineage={target: explain(evidence, target) for target in evidence.targets} if lineage else {},
+        lineage={target: explain(evidence, target) for target in evidence.targets} if options.explain else {},
     )
 
 
-def find_results(path: Path) -> Path:
+def _places(options: argparse.Namespace, *files: Path | None) -> tuple[list[Path], Path, Path]:
+    """The PATHs, the folder of results and the checkout; these and other `files` are there. Raises NothingToAudit."""
+    asked = [_absolute(path) for path in options.paths]
+    for path in (*asked, *filter(None, (options.results, options.checkout, *files))):
+        if not path.exists():
+            raise NothingToAudit("no such file or folder", where=path)
+    results = _find_results(asked[0]) if options.results is None else _absolute(options.results)
+    return asked, results, Path(__file__).parents[2] if options.checkout is None else _absolute(options.checkout)
+
+
+def _find_results(path: Path) -> Path:
     """The nearest folder above a path (or itself) that holds records. Raises NothingToAudit."""
     for folder in (path, *path.parents):
         if (folder / RECORDS).is_dir():
@@ -121,18 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        if options.reproduce is not None or options.recompute:
-            rerun = _run_again(options)
-            print(reproduce.as_json(rerun) if options.json else reproduce.as_text(rerun))
-            return SOUND if rerun.sound else BROKEN
-        done = audit(
-            options.paths,
-            results=options.results,
-            checkout=options.checkout,
-            anchor=options.root,
-            allowed_signers=options.allowed_signers,
-            lineage=options.explain,
-        )
+        done = _run_again(options) if options.reproduce is not None or options.recompute else _audit(options)
     except CTStyleError as error:
         print(f"ctstyle.audit: {printable(str(error), most=LONGEST_ERROR)}", file=sys.stderr)
         return UNUSABLE
@@ -140,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         told = printable(f"{type(error).__name__}: {error}")
         print(f"ctstyle.audit: could not finish: {told}", file=sys.stderr)
         return UNUSABLE
-    print(as_json(done) if options.json else as_text(done))
+    print(done.as_json() if options.json else done.as_text())
     return SOUND if done.sound else BROKEN
 
 
@@ -165,18 +148,10 @@ def _check_together(parser: argparse.ArgumentParser, options: argparse.Namespace
 
 def _run_again(options: argparse.Namespace) -> reproduce.Rerun:
     """Run jobs of the results again, as the options say. Raises NothingToAudit and CannotRerun."""
-    asked = _absolute(options.paths[0])
-    for path in (asked, *options.configfile):
-        if not path.exists():
-            raise NothingToAudit("no such file or folder", where=path)
-    results = find_results(asked) if options.results is None else _absolute(options.results)
-    setup = reproduce.Setup(
-        checkout=Path(__file__).parents[2] if options.checkout is None else _absolute(options.checkout),
-        configs=tuple(map(_absolute, options.configfile)),
-        cores=options.cores,
-        time_limit_s=options.time_limit,
-    )
-    warning = f"this runs the code of {setup.checkout} on files of {results}; run it only if you trust both"
+    _, results, checkout = _places(options, *options.configfile)
+    configs = tuple(map(_absolute, options.configfile))
+    setup = reproduce.Setup(checkout, configs, cores=options.cores, time_limit_s=options.time_limit)
+    warning = f"this runs the code of {checkout} on files of {results}; run it only if you trust both"
     print(f"ctstyle.audit: {printable(warning, most=LONGEST_ERROR)}", file=sys.stderr)
     if options.recompute:
         return reproduce.recompute(results, setup)

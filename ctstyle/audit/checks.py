@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import io
 import shutil
 import subprocess
 import zipfile
@@ -10,15 +11,17 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from ctstyle.audit.dicom import UnreadableDicom, pixel_sha256
-from ctstyle.audit.evidence import Evidence
-from ctstyle.audit.finding import UNVERIFIED, WARNING, Finding, short, some
-from ctstyle.audit.place import PAGE, RECORDS, ROOT, SIGNATURE, SOURCES, SUMS, inside, named
-from ctstyle.audit.reading import MB, read_whole
-from ctstyle.audit.records import Instance, Source
-from ctstyle.audit.search import LEFT_OVER
+from ctstyle.audit.evidence import LEFT_OVER, Evidence
+from ctstyle.audit.finding import UNVERIFIED, WARNING, Finding, some
+from ctstyle.audit.records import Instance, Record, Source
+from ctstyle.provenance.digest import MB, listing_digest, pixel_sha256, read_whole
+from ctstyle.provenance.lineage import short
+from ctstyle.provenance.names import PAGE, RECORDS, ROOT, SIGNATURE, SOURCES, SUMS, inside, named
+from ctstyle.provenance.record import fingerprint
 
 LARGEST_IMAGE, LARGEST_SERIES = 256 * MB, 8192 * MB
+DEFLATED = b"1.2.840.10008.1.2.1.99"
+EDITED = "Run the job again; without a run since, somebody edited the record."
 RUN_AGAIN = "Delete it and run the workflow again, or restore the file."
 
 
@@ -108,6 +111,38 @@ def check_code(evidence: Evidence) -> Iterator[Finding]:
                 expected=short(recorded),
                 fix="Check out the commit of the run, or run the workflow again.",
             )
+
+
+def check_fingerprints(evidence: Evidence) -> Iterator[Finding]:
+    """The fingerprint of every record, and the digest over its code, computed anew; and inputs that did not rest."""
+    for record in evidence.records:
+        about = {"check": "fingerprint", "file": evidence.place.name_of(record.path), "fix": EDITED}
+        inputs = [(one.role.removeprefix("input:"), one.name, one.sha256) for one in record.inputs]
+        try:
+            work = fingerprint(record.rule, record.wildcards, record.params, inputs)
+        except (ValueError, RecursionError):  # NaN, or lists in lists in lists
+            work = None
+        if work != record.fingerprint:
+            what = "rule, wildcards, params or inputs are not those of its fingerprint"
+            yield Finding(what=what, found=short(work), expected=short(record.fingerprint), **about)
+        yield from _listed_code(record, about)
+        for name in record.touched:
+            what = f"somebody touched it while {record.title} ran; it held the same before and after"
+            yield Finding(check="inputs", file=name, what=what, severity=WARNING)
+
+
+def _listed_code(record: Record, about: dict[str, str]) -> Iterator[Finding]:
+    """The listed code is that of the param `code`, with the files of the checkout in the param `files`."""
+    files = record.params.get("files", {})
+    listed = {one.name.removeprefix("code:"): one.sha256 for one in record.code}
+    extra = files.items() if isinstance(files, dict) else ()
+    missing = sorted(name for name, sha256 in extra if listed.pop(name, None) != sha256)
+    code = listing_digest(listed.items())
+    if missing or len(listed) + len(extra) != len(record.code) or code != record.params.get("code"):
+        said = record.params.get("code")
+        expected = said[:12] if isinstance(said, str) else "a digest"
+        what = "the code that it lists is not that of its params"
+        yield Finding(what=what, found=short(code), expected=expected, **about)
 
 
 def check_commit(evidence: Evidence) -> Iterator[Finding]:
@@ -207,10 +242,16 @@ def dicom_difference(then: Sequence[Instance], path: Path) -> str:
 def _image_change(then: Instance, data: bytes) -> str:
     if hashlib.sha256(data).hexdigest() == then.sha256:
         return "same"
+    if DEFLATED in data:
+        return "bytes changed, pixels not compared (a deflated file may unpack to any size)"
     try:
-        pixels = pixel_sha256(data) or ""
-    except UnreadableDicom as error:
-        return f"bytes changed, pixels unreadable ({error})"
+        import pydicom
+
+        pixels = pixel_sha256(pydicom.dcmread(io.BytesIO(data), force=True))
+    except ImportError:
+        return "bytes changed, pixels not compared (needs pydicom)"
+    except Exception as error:  # pydicom raises what it likes on a damaged file
+        return f"bytes changed, pixels unreadable ({type(error).__name__})"
     return "only tags changed, the pixels are the same," if pixels == then.pixel_sha256 else "pixels changed"
 
 

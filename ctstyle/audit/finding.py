@@ -1,7 +1,10 @@
-"""What an audit says: one fault, one warning, or one thing that could not be looked at."""
+"""What an audit says: one fault, one warning, or one thing that could not be looked at; for people and for programs."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 BROKEN, WARNING, UNVERIFIED = "broken", "warning", "not verified"
 LONGEST = 400
@@ -33,16 +36,71 @@ class Finding:
         return f"{told}. {printable(self.fix)}" if self.fix else told
 
 
-def lines_of(findings: Iterable[Finding], severities: Sequence[str]) -> Iterator[str]:
-    """The findings as lines in the order of the severities, of each check no more than MOST."""
-    by_severity: dict[str, dict[str, list[Finding]]] = {severity: {} for severity in severities}
-    for finding in findings:
-        by_severity[finding.severity].setdefault(finding.check, []).append(finding)
-    for severity, by_check in by_severity.items():
-        for check, found in by_check.items():
-            yield from (finding.line() for finding in found[:MOST])
-            if len(found) > MOST:
-                yield f"{severity}: {check}: {len(found) - MOST} more"
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """All findings of an audit or of jobs run again, and the seconds it took."""
+
+    findings: Sequence[Finding]
+    seconds: float
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is broken; warnings and what could not be looked at leave an audit sound."""
+        return not self.of(BROKEN)
+
+    def of(self, severity: str) -> list[Finding]:
+        """The findings of one severity."""
+        return [finding for finding in self.findings if finding.severity == severity]
+
+    def counts(self, *severities: str) -> dict[str, int]:
+        """How many findings there are of each severity."""
+        return {severity: len(self.of(severity)) for severity in severities}
+
+    def lines(self, *severities: str) -> Iterator[str]:
+        """The findings as printable lines in the order of the severities, of each check no more than MOST."""
+        for severity in severities:
+            by_check: dict[str, list[Finding]] = defaultdict(list)
+            for finding in self.of(severity):
+                by_check[finding.check].append(finding)
+            for check, found in by_check.items():
+                yield from (finding.line() for finding in found[:MOST])
+                if len(found) > MOST:
+                    yield f"{severity}: {check}: {len(found) - MOST} more"
+
+    def told(self, verdict: str, counts: Mapping[str, int], **facts: object) -> str:
+        """Everything as JSON, with the verdict first."""
+        seconds, findings = round(self.seconds, 3), [asdict(finding) for finding in self.findings]
+        told: dict[str, Any] = {"verdict": verdict, "counts": dict(counts), "seconds": seconds, **facts}
+        return json.dumps(told | {"findings": findings}, indent=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit(Findings):
+    """The findings, what was looked at (files, records, bytes), the root digest, and lineages by file."""
+
+    files: int
+    records: int
+    bytes_read: int
+    root: str | None
+    lineage: Mapping[str, Sequence[str]]
+
+    def as_text(self) -> str:
+        """One printable line per finding, the worst last but for the summary, so that a terminal shows them."""
+        lines = [printable(line) for tree in self.lineage.values() for line in tree]
+        lines += self.lines(UNVERIFIED, WARNING, BROKEN)
+        speed = self.bytes_read / 1e6 / max(self.seconds, 1e-3)
+        counts = ", ".join(f"{n} {severity}" for severity, n in self.counts(BROKEN, WARNING, UNVERIFIED).items())
+        lines.append(
+            f"{self.files} files, {self.records} records, root {self.root or 'none'}, {self.seconds:.1f} s, "
+            f"{speed:.0f} MB/s; {counts}: {'SOUND' if self.sound else 'BROKEN'}"
+        )
+        return "\n".join(lines)
+
+    def as_json(self) -> str:
+        """Everything, with the verdict first."""
+        counts = {"files": self.files, "records": self.records, **self.counts(BROKEN, WARNING, UNVERIFIED)}
+        facts = {"root": self.root, "bytes": self.bytes_read, "lineage": dict(self.lineage)}
+        return self.told("sound" if self.sound else "broken", counts, **facts)
 
 
 def printable(text: str, *, most: int = LONGEST) -> str:
@@ -54,12 +112,7 @@ def printable(text: str, *, most: int = LONGEST) -> str:
     return shown if len(text) <= most else f"{shown}... ({len(text) - most} more characters)"
 
 
-def short(digest: str | None) -> str:
-    """The first 12 digits of a digest, as captions print it."""
-    return "nothing" if digest is None else digest[:12]
-
-
-def some(names: list[str], *, most: int = 5) -> str:
+def some(names: Sequence[str], *, most: int = 5) -> str:
     """The first names of a list and how many more there are."""
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ctstyle.audit.finding import Finding
-from ctstyle.audit.place import RECORDS, SOURCES, is_safe, named
-from ctstyle.audit.reading import MB, read_json
+from ctstyle.provenance.digest import MB, read_json
+from ctstyle.provenance.names import RECORDS, SOURCES, inside, is_safe, named, within
+from ctstyle.provenance.record import BUILD_TYPE, PREDICATE_TYPE, STATEMENT_TYPE
 
-STATEMENT, PREDICATE = "https://in-toto.io/Statement/v1", "https://slsa.dev/provenance/v1"
-BUILD = "https://ctstyle/job/v2"
 OLD = "https://ctstyle/job/v1"
 LARGEST_RECORD, LARGEST_MANIFEST = 16 * MB, 128 * MB
 LARGEST_ALL = 256 * MB
@@ -38,6 +37,28 @@ class BadRecord(ValueError):
 
 class OldRecord(BadRecord):
     """A record of an older version of this workflow."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """The folder `results`, wherever it was copied to, and the `checkout` of the code.
+
+    `checkout_asked` tells a checkout that the user named from the one this package lies in.
+    """
+
+    results: Path
+    checkout: Path
+    checkout_asked: bool = False
+
+    def name_of(self, path: Path) -> str:
+        """The name of a file under the results."""
+        return named(path.relative_to(self.results).as_posix())
+
+    def locate(self, name: str) -> Path | None:
+        """The path of a name; None for a private file (`source:`), whose place no record tells."""
+        if name.startswith("code:"):
+            return self.checkout / name.removeprefix("code:")
+        return self.results / within(name) if inside(name) else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,7 +132,7 @@ def read_records(results: Path) -> tuple[list[Record], list[Finding]]:
                     check="records",
                     file=named(path.relative_to(results).as_posix()),
                     what=f"not a record of this workflow: {error}",
-                    expected=f"a statement of build type {BUILD}",
+                    expected=f"a statement of build type {BUILD_TYPE}",
                     fix="Run the job again, or take the file out if it belongs elsewhere.",
                 )
             )
@@ -121,7 +142,7 @@ def read_records(results: Path) -> tuple[list[Record], list[Finding]]:
             file=named(old[0].relative_to(results).as_posix()),
             what=f"{len(old)} records are of an older ctstyle, whose names this one does not read",
             found=OLD,
-            expected=BUILD,
+            expected=BUILD_TYPE,
             fix="Audit with the version of ctstyle that made them, or run the workflow again.",
         )
         findings.append(finding)
@@ -130,12 +151,12 @@ def read_records(results: Path) -> tuple[list[Record], list[Finding]]:
 
 def parse_record(path: Path, statement: Any) -> Record:
     """A record from its JSON. Raises BadRecord, which names the field."""
-    _same(statement, "_type", STATEMENT)
-    _same(statement, "predicateType", PREDICATE)
+    _same(statement, "_type", STATEMENT_TYPE)
+    _same(statement, "predicateType", PREDICATE_TYPE)
     build = _at(statement, "predicate.buildDefinition", dict)
     if build.get("buildType") == OLD:
         raise OldRecord("of an older ctstyle")
-    _same(build, "buildType", BUILD)
+    _same(build, "buildType", BUILD_TYPE)
     rule = _form(_RULE, _at(build, "externalParameters.rule", str), "the rule")
     inputs, code, commit, dirty = [], [], "", False
     for number, one in enumerate(_at(build, "resolvedDependencies", list)):

@@ -15,17 +15,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ctstyle.audit.finding import BROKEN, UNVERIFIED, WARNING, Finding, lines_of, printable, short, some
-from ctstyle.audit.hashing import hash_file, hash_files
-from ctstyle.audit.place import PAGE, RECORDS, RESULTS, ROOT, SUMS, Place, inside, named
-from ctstyle.audit.records import BadRecord, Record, Source, parse_record, read_records, read_sources
-from ctstyle.audit.search import UNAUDITED
+from ctstyle.audit.finding import BROKEN, UNVERIFIED, WARNING, Finding, Findings, printable, some
+from ctstyle.audit.records import BadRecord, Place, Record, Source, parse_record, read_records, read_sources
 from ctstyle.errors import CTStyleError
+from ctstyle.provenance.digest import hash_file, hash_files
+from ctstyle.provenance.lineage import short
+from ctstyle.provenance.names import PAGE, RECORDS, RESULTS, ROOT, SUMS, UNAUDITED, inside, named
 
 REPRODUCED = "reproduced"
+SEVERITIES = (REPRODUCED, UNVERIFIED, WARNING, BROKEN)
 TELLS_TIME = {"cost"}
 """Keys of outputs that hold seconds, which are others on every run."""
 SHOWN = ("paper/tables/", "paper/figures/")
@@ -39,7 +40,7 @@ class CannotRerun(CTStyleError):
     """The job cannot be run again here: no such record, no Snakemake, no config, or nothing to compare."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Setup:
     """How jobs are run again: the `checkout`, the run's config files in their order, cores and a time limit.
 
@@ -53,25 +54,27 @@ class Setup:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rerun:
+class Rerun(Findings):
     """What a run again found, one finding per file.
 
     `jobs` were run; `log` is the end of what Snakemake printed, nothing where all of them finished.
     """
 
-    findings: Sequence[Finding]
     jobs: int
-    seconds: float
     log: str
 
-    @property
-    def sound(self) -> bool:
-        """Whether every file that was to be compared came out the same."""
-        return not self.of(BROKEN)
+    def as_text(self) -> str:
+        """One printable line per file, the worst last, and the counts; above them the end of a failed run's log."""
+        lines = [f"  | {printable(line)}" for line in self.log.splitlines()]
+        lines += self.lines(*SEVERITIES)
+        counts = ", ".join(f"{number} {severity}" for severity, number in self.counts(*SEVERITIES).items())
+        verdict = "REPRODUCED" if self.sound else "NOT REPRODUCED"
+        return "\n".join([*lines, f"{self.jobs} jobs run again in {self.seconds:.1f} s; {counts}: {verdict}"])
 
-    def of(self, severity: str) -> list[Finding]:
-        """The findings of one severity."""
-        return [finding for finding in self.findings if finding.severity == severity]
+    def as_json(self) -> str:
+        """Everything, with the verdict first."""
+        verdict = "reproduced" if self.sound else "not reproduced"
+        return self.told(verdict, self.counts(*SEVERITIES), jobs=self.jobs, log=self.log)
 
 
 def reproduce(results: Path, rule: str, wildcards: Mapping[str, str], setup: Setup) -> Rerun:
@@ -109,29 +112,6 @@ def find_job(records: Iterable[Record], rule: str, wildcards: Mapping[str, str])
         what = "several jobs have these wildcards" if jobs else "no job of the rule has these wildcards"
         raise CannotRerun(what, found=titles, expected="one job", fix="Name its --wildcards.")
     return jobs[0]
-
-
-def as_text(rerun: Rerun) -> str:
-    """One printable line per file, the worst last, and the counts; above them Snakemake's last words if it failed."""
-    severities = (REPRODUCED, UNVERIFIED, WARNING, BROKEN)
-    lines = [f"  | {printable(line)}" for line in rerun.log.splitlines()]
-    lines += lines_of(rerun.findings, severities)
-    counts = ", ".join(f"{len(rerun.of(severity))} {severity}" for severity in severities)
-    verdict = "REPRODUCED" if rerun.sound else "NOT REPRODUCED"
-    return "\n".join([*lines, f"{rerun.jobs} jobs run again in {rerun.seconds:.1f} s; {counts}: {verdict}"])
-
-
-def as_json(rerun: Rerun) -> str:
-    """Everything, with the verdict first."""
-    told = {
-        "verdict": "reproduced" if rerun.sound else "not reproduced",
-        "counts": {severity: len(rerun.of(severity)) for severity in (REPRODUCED, UNVERIFIED, WARNING, BROKEN)},
-        "jobs": rerun.jobs,
-        "seconds": round(rerun.seconds, 3),
-        "findings": [asdict(finding) for finding in rerun.findings],
-        "log": rerun.log,
-    }
-    return json.dumps(told, indent=1)
 
 
 def _rerun(jobs: Sequence[Record], records: Sequence[Record], place: Place, setup: Setup) -> Rerun:

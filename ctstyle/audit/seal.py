@@ -7,23 +7,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ctstyle.audit.evidence import Evidence
-from ctstyle.audit.finding import LONGEST, MOST, UNVERIFIED, WARNING, Finding, short
-from ctstyle.audit.place import (
+from ctstyle.audit.finding import LONGEST, MOST, UNVERIFIED, WARNING, Finding
+from ctstyle.provenance.digest import MB, read_json, read_whole
+from ctstyle.provenance.lineage import short
+from ctstyle.provenance.names import (
     PAGE,
-    PAPER,
     PRODUCTS,
     RECORDS,
     ROOT,
     SIGNATURE,
     SOURCES,
     SUMS,
-    TYPST,
     inside,
     is_safe,
     named,
 )
-from ctstyle.audit.reading import MB, read_json, read_whole
 
+PAPER, TYPST = "paper/paper.pdf", "paper/paper.typ"
 NAMESPACE = "ctstyle"
 LARGEST_SUMS, MOST_SUMS = 128 * MB, 2_000_000
 LARGEST_PAPER = 16 * MB

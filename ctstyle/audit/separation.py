@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from ctstyle.audit.evidence import Evidence
 from ctstyle.audit.finding import UNVERIFIED, Finding, some
-from ctstyle.audit.place import inside, named
-from ctstyle.audit.reading import MB, read_whole
+from ctstyle.provenance.digest import MB, read_whole
+from ctstyle.provenance.names import inside, named
 
 SPLIT = "styles/split.tsv"
 GENERATED = {"augmented/*/seed*.tsv": "train", "transfer/*/seed*/test.tsv": "test", "comparison/*/test.tsv": "test"}

@@ -1,6 +1,7 @@
 """The manifest of sources: every file that no job made, and every DICOM instance in it (docs/provenance.md)."""
 
 import hashlib
+import io
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -8,13 +9,11 @@ from types import MappingProxyType
 from typing import Any
 
 from ctstyle.errors import CTStyleError
-from ctstyle.provenance.digest import DigestCache, digests
+from ctstyle.provenance.digest import digests, pixel_sha256
 from ctstyle.provenance.names import Names
 from ctstyle.provenance.record import write_record
 
 KINDS = ("dicom", "wheel", "weights", "config", "sheet", "nifti")
-PIXEL_TAGS = ("Rows", "Columns", "BitsAllocated", "PixelRepresentation", "PhotometricInterpretation")
-"""What the bytes of the pixels mean nothing without (DICOM PS3.3, C.7.6.3); the transfer syntax belongs to it too."""
 
 
 class BadSource(CTStyleError):
@@ -29,7 +28,6 @@ def source_entry(
     kind: str,
     address: str = "",
     licence: str = "",
-    cache: DigestCache | None = None,
 ) -> dict[str, Any]:
     """The manifest's entry of one file, or of one folder or zip of a series, under its public `name`.
 
@@ -37,13 +35,13 @@ def source_entry(
     and that of its pixels alone: a series whose tags were edited keeps its `pixel_sha256`. Members of private files
     (`source:`) are numbered, not named. `series_uid` stands there
     where all CT images (without any: all segmentations) share one. A folder's digest is that of its listing
-    (`digest.digests`). Raises BadSource, FileMissing and the errors of `dicom.index`.
+    (`digest.listing_digest`). Raises BadSource, FileMissing and the errors of `dicom.index`.
     """
     path = Path(path)
     if kind not in KINDS:
         raise BadSource("unknown kind of source", where=name, found=kind, expected=", ".join(KINDS))
     files = [one for one in path.rglob("*") if one.is_file()] if path.is_dir() else [path]
-    sha256 = digests([path], cache or DigestCache())[path]
+    sha256 = digests([path])[path]
     entry = {
         "name": name,
         "sha256": sha256,
@@ -103,26 +101,20 @@ def _instances(path: Path) -> tuple[set[str], list[dict[str, str]]]:
 
 def _digests_of(data: bytes, member: str) -> dict[str, str]:
     """Identity of one DICOM file, with the digest of all of it and of its pixels; nothing is decoded."""
-    # pydicom, and not a search for the bytes: where the pixels begin, and whether the file is deflated, depends on the
-    # transfer syntax; only this module needs it, so jobs on a GPU machine write records without pydicom
-    import io
-
     import pydicom
 
     from ctstyle.ct.known import known_uid
 
     dataset = pydicom.dcmread(io.BytesIO(data), force=True)
-    if "PixelData" not in dataset:
+    pixels = pixel_sha256(dataset)
+    if not pixels:
         raise BadSource(
             "a DICOM instance without pixels", where=member, expected="PixelData (7FE0,0010)", fix="Export it again."
         )
-    meaning = ["" if dataset.get(keyword) is None else str(dataset.get(keyword)) for keyword in PIXEL_TAGS]
-    meaning.append(str(dataset.file_meta.get("TransferSyntaxUID") or pydicom.uid.ImplicitVRLittleEndian))
-    pixels = hashlib.sha256(dataset["PixelData"].value + ",".join(meaning).encode("ascii"))
     return {
         "sop_instance_uid": known_uid(dataset.get("SOPInstanceUID")),
         "sha256": hashlib.sha256(data).hexdigest(),
-        "pixel_sha256": pixels.hexdigest(),
+        "pixel_sha256": pixels,
     }
 
 
@@ -133,7 +125,6 @@ def of_run(
     weights: Iterable[Path | str] = (),
     configs: Mapping[str, str] = MappingProxyType({}),
     sheets: Iterable[Path | str] = (),
-    cache: DigestCache,
 ) -> list[dict[str, Any]]:
     """The entries of a run: the files of every scan, every weights file that came from elsewhere, every config file.
 
@@ -145,16 +136,16 @@ def of_run(
     entries = []
     for scan in scans:
         for path, name in names.of_scan(scan).items():
-            about = {"name": name, "cohort": scan["cohort"], "licence": scan["licence"], "cache": cache}
+            about = {"name": name, "cohort": scan["cohort"], "licence": scan["licence"]}
             entries.append(source_entry(path, kind=_kind(Path(path)), **about))
     for path in weights:
         told = json.loads(Path(path).read_text())
         file = Path(path).with_suffix(".safetensors")
         about = {"address": told["source"], "licence": told["licence"]}
-        entries.append(source_entry(file, name=names.of(file), cohort="", kind="weights", cache=cache, **about))
+        entries.append(source_entry(file, name=names.of(file), cohort="", kind="weights", **about))
     for order, (path, sha256) in enumerate(configs.items()):
         place = names.root / path
-        entry = source_entry(place, name=names.of(place), cohort="", kind="config", cache=cache) | {"order": order}
+        entry = source_entry(place, name=names.of(place), cohort="", kind="config") | {"order": order}
         if entry["sha256"] != sha256:
             raise BadSource(
                 "the config file was edited while the workflow ran",
@@ -165,7 +156,7 @@ def of_run(
             )
         entries.append(entry)
     for path in sheets:
-        entries.append(source_entry(path, name=names.of(path), cohort="sheet", kind="sheet", cache=cache))
+        entries.append(source_entry(path, name=names.of(path), cohort="sheet", kind="sheet"))
     return entries
 
 

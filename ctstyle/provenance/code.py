@@ -8,8 +8,7 @@ import re
 from pathlib import Path
 
 from ctstyle.errors import CTStyleError
-from ctstyle.provenance.digest import sha256_file
-from ctstyle.provenance.fingerprint import listing_digest
+from ctstyle.provenance.digest import listing_digest, sha256_file
 
 PACKAGE = "ctstyle"
 

@@ -6,22 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from ctstyle.errors import CTStyleError
-from ctstyle.provenance.names import RESULTS
+from ctstyle.provenance.names import RECORDS, inside, named
 
-RECORDS = f"{RESULTS}/provenance/records"
-SHORT = 12
 LABELS = ("arm", "model", "encoder", "weights", "layers", "smoothing", "style_weight", "seed", "style", "tap")
 """Columns of tables that name what a row is about, as the wildcards do."""
-"""Digits of a digest that captions show."""
 
 
 class BrokenLineage(CTStyleError):
     """The records do not lead from a result to its sources."""
 
 
-def short(digest: str) -> str:
-    """The first 12 digits of a digest, for captions."""
-    return digest[:SHORT]
+def short(digest: str | None) -> str:
+    """The first 12 digits of a digest, as captions print it."""
+    return "nothing" if digest is None else digest[:12]
 
 
 def load_records(folder: Path | str) -> dict[str, dict[str, Any]]:
@@ -35,7 +32,7 @@ def load_records(folder: Path | str) -> dict[str, dict[str, Any]]:
         if any(part.startswith(".") for part in place.parts):
             continue  # a record that another job is writing
         try:
-            records[f"{RECORDS}/{place.as_posix()}"] = json.loads(path.read_text(encoding="utf-8"))
+            records[named(f"{RECORDS}/{place.as_posix()}")] = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             continue  # a job is made anew, and Snakemake took its record away since the folder was listed
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -65,7 +62,7 @@ def lineage_of(
             continue
         jobs[job["fingerprint"]] = job
         for name, sha256 in _inputs(record):
-            if name in makers or name.startswith(f"{RESULTS}/"):
+            if name in makers or inside(name):
                 waiting.append(_maker(name, sha256, makers))
             else:
                 sources[name, sha256] = {"name": name, "sha256": sha256}

@@ -5,6 +5,7 @@ private: its name is `source:` and what the sheet, the config or the rule calls 
 """
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +14,17 @@ from typing import Any
 from ctstyle.errors import CTStyleError
 
 RESULTS = "results"
+"""What stands in every name for the folder of results, whatever it is called."""
+RECORDS, SOURCES = "provenance/records", "provenance/sources.json"
+SUMS, SIGNATURE = "provenance/SHA256SUMS", "provenance/SHA256SUMS.sig"
+ROOT, PAGE = "provenance/root.json", "provenance/root.html"
+PRODUCTS = "provenance/products.json"
+"""What the run is for, so that a file taken away with its record is missed."""
+UNAUDITED = ("logs", "benchmarks")
+"""Folders of the results whose files differ from run to run."""
+LONGEST_NAME = 1000
+_PART, _CODE_PART = "[A-Za-z0-9_][A-Za-z0-9_.+-]{0,254}", r"\w[\w.+,=@ -]*"
+_NAME = re.compile(f"({RESULTS}/|source:){_PART}(/{_PART})*|code:{_CODE_PART}(/{_CODE_PART})*|git:HEAD")
 CODE_PARTS = ("ctstyle", "scripts", "rules", "report", "envs", "config", "tests", "Snakefile")
 """What of a checkout is code and config."""
 USER_PATHS = {"sheet", "wheels.folder", "encoders.file.path", "stylize.output", "address"}
@@ -24,6 +36,30 @@ SCAN = {"scan", "cohort", "series", "mask"}
 
 class NotNamed(CTStyleError):
     """A file that has no public name: neither of the run nor of the checkout, and nobody said what it is."""
+
+
+def inside(name: str) -> bool:
+    """Whether a name lies under the results."""
+    return name.startswith(f"{RESULTS}/")
+
+
+def named(path: str) -> str:
+    """The name of a file given relative to the results."""
+    return f"{RESULTS}/{path}"
+
+
+def within(name: str) -> str:
+    """The path, relative to the results, of a name under them."""
+    return name.removeprefix(f"{RESULTS}/")
+
+
+def is_safe(name: str) -> bool:
+    """Whether a name has the form of one: `results/`, `source:` or `code:` and a relative path, or `git:HEAD`.
+
+    Parts of a path begin with a letter, a digit or `_`: none is hidden, empty or `..`, and no name is an option. Files
+    of the checkout may be called in any language.
+    """
+    return len(name) <= LONGEST_NAME and bool(_NAME.fullmatch(name))
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,14 @@ An in-toto Statement v1 with a SLSA Provenance v1 predicate (https://slsa.dev/sp
 """
 
 import getpass
+import hashlib
 import json
 import math
 import platform
 import re
 import socket
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +20,6 @@ from typing import Any
 import ctstyle
 from ctstyle.errors import CTStyleError
 from ctstyle.provenance.code import code_dependencies
-from ctstyle.provenance.fingerprint import fingerprint
 from ctstyle.provenance.machine import cards, commit_of, imported_packages, processor
 from ctstyle.provenance.names import Names
 
@@ -147,6 +147,18 @@ def job_fingerprint(job: Job, input_digests: Mapping[Path, str], *, private: Map
     private = private_words() if private is None else private
     inputs = _named_inputs(job, input_digests)
     return fingerprint(job.rule, plain(job.wildcards), _told_params(job, private), inputs)
+
+
+def fingerprint(
+    rule: str, wildcards: Mapping[str, str], params: Mapping[str, Any], inputs: Iterable[tuple[str, str, str]]
+) -> str:
+    """SHA-256 over what decides a job's result: rule, wildcards, params (the code digest among them) and inputs.
+
+    All are JSON types. `inputs` are (key of the rule, public name, SHA-256); their order does not matter. No time and
+    no path of the machine enters, so the same work has the same fingerprint on every run and machine.
+    """
+    known = {"rule": rule, "wildcards": wildcards, "params": params, "inputs": sorted(list(one) for one in inputs)}
+    return hashlib.sha256(json.dumps(known, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
 def environment(root: Path, *, device: str = "cpu") -> dict[str, Any]:

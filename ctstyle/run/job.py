@@ -26,7 +26,7 @@ from typing import Any
 
 from ctstyle.errors import CTStyleError
 from ctstyle.provenance import record
-from ctstyle.provenance.digest import DigestCache, digests, states, touched
+from ctstyle.provenance.digest import digests, states, touched
 from ctstyle.provenance.names import Names, names_of_job
 from ctstyle.run.alone import alone
 from ctstyle.run.checkpoint import Checkpoint
@@ -36,8 +36,6 @@ log = logging.getLogger(__name__)
 
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout."""
-DIGESTS = Path(".snakemake") / "ctstyle-digests.sqlite"
-"""Digests of files that were hashed before, beside Snakemake's own notes and not among the results."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ def job(snakemake: Any) -> Iterator[Run]:
                 with run.until_recorded:
                     yield run
                     called = {path: run.names.of(path) for path in inputs}
-                    facts = dataclasses.replace(facts, touched=touched(before, inputs, called, DigestCache(DIGESTS)))
+                    facts = dataclasses.replace(facts, touched=touched(before, inputs, called))
                     _record(snakemake, run, facts, inputs)
         except CTStyleError as error:
             traceback.print_exc()
@@ -104,7 +102,7 @@ def job(snakemake: Any) -> Iterator[Run]:
             raise
 
 
-def _prepare(snakemake: Any) -> tuple[Run, record.Job, dict[Path, str], dict[Path, dict[Path, str]]]:
+def _prepare(snakemake: Any) -> tuple[Run, record.Job, dict[Path, str], dict[Path, Any]]:
     """The run, the facts of its record, the digests of its inputs, and their states before they were hashed."""
     started, began = time.monotonic(), datetime.now(UTC)
     compute = snakemake.params.get("compute", {"threads": 1})
@@ -139,7 +137,7 @@ def _prepare(snakemake: Any) -> tuple[Run, record.Job, dict[Path, str], dict[Pat
     )
     files = [path for paths in facts.inputs.values() for path in paths]
     asked = time.monotonic()
-    before, found = states(files), digests(files, DigestCache(DIGESTS))
+    before, found = states(files), digests(files)
     hashed_s = time.monotonic() - asked
     fingerprint = record.job_fingerprint(facts, found)
     log.info("%s: %s, threads %d, device %s", snakemake.rule, dict(snakemake.wildcards), compute["threads"], device)
@@ -172,7 +170,7 @@ def _record(snakemake: Any, run: Run, facts: record.Job, inputs: Mapping[Path, s
         finished=datetime.now(UTC),
         segments=tuple(run.checkpoint.segments),
     )
-    made = digests([path for paths in finished.outputs.values() for path in paths], DigestCache(DIGESTS))
+    made = digests([path for paths in finished.outputs.values() for path in paths])
     environment = record.environment(ROOT, device=facts.device)
     record.write_record(run.output.record, record.statement(finished, inputs, made, environment))
     log.info("%d outputs recorded in %.3f s", len(made), time.monotonic() - began)

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from ctstyle.audit.finding import some
-from ctstyle.audit.hashing import hash_files
-from ctstyle.audit.place import RECORDS, RESULTS, inside
 from ctstyle.audit.records import BadRecord, Record, parse_record
 from ctstyle.errors import CTStyleError
+from ctstyle.provenance.digest import hash_files
+from ctstyle.provenance.names import RECORDS, inside, within
 
 EQUALS, CONTAINS, INSIDE = "is", "contains", "lies inside"
 MARK = ".ctstyle"
@@ -235,7 +235,7 @@ def contents(folder: Path) -> Contents:
 def subjects(records: Iterable[Record]) -> dict[str, str]:
     """SHA-256 of the files that records name, by their paths relative to the results; names outside are left out."""
     named = {name: digest for record in records for name, digest in record.subjects.items() if inside(name)}
-    return {name.removeprefix(RESULTS): digest for name, digest in named.items()}
+    return {within(name): digest for name, digest in named.items()}
 
 
 def inputs_of(

@@ -6,7 +6,6 @@ import pytest
 from ctstyle.apply.plan import StylizeSettings
 from ctstyle.apply.series import Outputs, stylize_series
 from ctstyle.cohorts.sources import of_run, write_manifest
-from ctstyle.provenance.digest import DigestCache
 from ctstyle.provenance.names import names_of_job
 from ctstyle.segment.guard import GuardSettings
 from tests.bundles import random_bundle
@@ -56,7 +55,7 @@ def test_the_manifest_of_sources_names_nobody(tmp_path, content):
     names = names_of_job(
         "list_sources", {"scans": [scan]}, {}, results="results", root=tmp_path / "code", working_folder=tmp_path
     )
-    entries = of_run([scan], names=names, cache=DigestCache())
+    entries = of_run([scan], names=names)
     out = tmp_path / "out"
     write_manifest(out / "sources.json", entries)
     assert sum(len(entry["instances"]) for entry in entries) == 5 and leaks_in(out) == {}

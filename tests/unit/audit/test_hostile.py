@@ -367,7 +367,7 @@ def test_a_folder_that_cannot_be_searched_is_told(run, said, monkeypatch):
 
 
 def test_a_link_on_a_folder_in_a_hashed_folder_hides_nothing(tmp_path):
-    from ctstyle.audit.hashing import hash_file
+    from ctstyle.provenance.digest import hash_file
 
     (tmp_path / "a/b").mkdir(parents=True)
     (tmp_path / "a/1").write_text("x")

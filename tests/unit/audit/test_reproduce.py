@@ -11,7 +11,7 @@ import pytest
 from a_run import sha256
 
 from ctstyle.audit.__main__ import main
-from ctstyle.audit.hashing import hash_file
+from ctstyle.provenance.digest import hash_file
 
 SNAKEFILE = """
 configfile: Path(workflow.current_basedir) / "config/config.yaml"
@@ -73,8 +73,9 @@ def finished(root, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("toy")
     checkout = folder / "checkout"
     package = checkout / "ctstyle"
-    shutil.copytree(root / "ctstyle/provenance", package / "provenance", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("__init__.py", "errors.py", "job.py", "alone.py", "checkpoint.py", "lease.py"):
+    for room in ("provenance", "run"):
+        shutil.copytree(root / "ctstyle" / room, package / room, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("__init__.py", "errors.py"):
         shutil.copy(root / "ctstyle" / name, package / name)
     files = {"Snakefile": SNAKEFILE, "config/config.yaml": "factor: 2\n"}
     files |= {"config/toy.yaml": "pathvars: {results: results/toy}\nfactor: 3\n"}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ctstyle.cohorts.sources import BadSource, manifest, of_run, source_entry, write_manifest
-from ctstyle.provenance.digest import DigestCache, sha256_file
+from ctstyle.provenance.digest import sha256_file
 from ctstyle.provenance.names import names_of_job
 from tests.dicom_series import NAME, SERIES_UID, ct_series, random_hu, segmentation, write
 
@@ -103,7 +103,7 @@ def configs(tmp_path):
 def _of_configs(tmp_path, configs):
     where = {"results": "results", "root": tmp_path / "code", "working_folder": tmp_path}
     names = names_of_job("list_sources", {"configs": configs}, {}, **where)
-    return of_run([], configs=configs, names=names, cache=DigestCache()), names.told(configs, "configs")
+    return of_run([], configs=configs, names=names), names.told(configs, "configs")
 
 
 def test_config_files_are_named_by_their_order_outside_the_checkout(tmp_path, configs):

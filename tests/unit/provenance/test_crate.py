@@ -13,7 +13,7 @@ import pytest
 from rocrate import vocabs
 
 from ctstyle.provenance import crate
-from ctstyle.provenance.digest import DigestCache, digests
+from ctstyle.provenance.digest import digests
 from ctstyle.provenance.names import Names
 from ctstyle.provenance.record import Job, statement, write_record
 
@@ -69,7 +69,7 @@ def ran(tmp_path, root, monkeypatch):
     records = {}
     for name, job in jobs.items():
         files = [Path(path) for paths in (*job.inputs.values(), *job.outputs.values()) for path in paths]
-        found = digests(files, DigestCache())
+        found = digests(files)
         records[f"results/provenance/records/{name}.json"] = statement(job, found, found, MACHINE, private=PRIVATE)
     for name, record in records.items():
         write_record(name, record)

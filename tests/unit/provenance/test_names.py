@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.unit.test_job import snakemake_of
 
 from ctstyle.provenance.names import Names, NotNamed, names_of_job
 from ctstyle.run.job import job
+from tests.unit.run.test_job import snakemake_of
 
 ROW = {"scan": "a", "cohort": "mine", "series": "/data/DOE_JOHN_1970/CT", "mask": "/data/DOE_JOHN_1970/seg.dcm"}
 

@@ -11,15 +11,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from ctstyle.audit.fingerprints import check_fingerprints
-from ctstyle.audit.place import Place
-from ctstyle.audit.records import parse_record
+from ctstyle.audit.checks import check_fingerprints
+from ctstyle.audit.records import Place, parse_record
 from ctstyle.provenance import machine, record
 from ctstyle.provenance.code import code_digest
-from ctstyle.provenance.digest import DigestCache, digests, sha256_file
-from ctstyle.provenance.fingerprint import fingerprint
+from ctstyle.provenance.digest import digests, sha256_file
 from ctstyle.provenance.names import names_of_job
-from ctstyle.provenance.record import Job, NotRecordable, scrub, statement
+from ctstyle.provenance.record import Job, NotRecordable, fingerprint, scrub, statement
 
 PRIVATE = {"home": "/home/erika", "user": "erika", "host": "ward7.clinic.example"}
 MACHINE = {
@@ -67,7 +65,7 @@ def made(tmp_path, root):
         def sha256(files):
             """Digests by the paths as the job names them."""
             paths = [Path(path) for one in files.values() for path in one]
-            found = digests([folder / path for path in paths], DigestCache())
+            found = digests([folder / path for path in paths])
             return {path: found[folder / path] for path in paths}
 
         return job, sha256(job.inputs), sha256(job.outputs)
@@ -225,7 +223,7 @@ def test_files_by_key_keeps_files_without_a_key():
 
 
 def test_records_are_written_without_torch_snakemake_or_pydicom(root):
-    names = ("digest", "record", "sources", "seal", "lineage")
+    names = ("digest", "record", "seal", "lineage")
     code = f"import sys\nfor n in {names}: __import__('ctstyle.provenance.' + n)\nprint(*sys.modules)"
     told = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert not {"torch", "snakemake", "pydicom", "numpy"} & set(told.stdout.split())

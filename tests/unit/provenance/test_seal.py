@@ -1,24 +1,14 @@
-"""The seal is what sha256sum and ssh-keygen themselves accept, until a byte changes."""
+"""The seal is what sha256sum itself accepts, until a byte changes."""
 
 import hashlib
 import json
-import shutil
 import subprocess
 from datetime import UTC, datetime
 
 import pytest
 
-from ctstyle.provenance.digest import DigestCache, FileMissing
-from ctstyle.provenance.seal import (
-    BadSignature,
-    CannotSeal,
-    NotSigned,
-    sealed_names,
-    sign,
-    sums,
-    verify_signature,
-    write_seal,
-)
+from ctstyle.provenance.digest import FileMissing
+from ctstyle.provenance.seal import CannotSeal, sealed_names, sums, write_seal
 
 
 @pytest.fixture
@@ -36,7 +26,7 @@ def _paths(run):
 
 def _seal(run):
     when = datetime(2026, 11, 23, 4, tzinfo=UTC)
-    facts = {"cache": DigestCache(), "commit": "c" * 40, "created": when}
+    facts = {"commit": "c" * 40, "created": when}
     return write_seal(run / "results", paths=_paths(run), **facts)
 
 
@@ -63,8 +53,8 @@ def test_sha256sum_accepts_the_list_until_a_file_changes(run):
 
 def test_relative_and_absolute_paths_give_the_same_line_once(run):
     results = run / "results"
-    text = sums([results / "a.tsv", "../results/a.tsv"], DigestCache(), results)
-    assert text == sums(["a.tsv"], DigestCache(), results) and text.count("\n") == 1
+    text = sums([results / "a.tsv", "../results/a.tsv"], results)
+    assert text == sums(["a.tsv"], results) and text.count("\n") == 1
 
 
 def test_what_is_no_file_of_the_run_is_refused(run, tmp_path_factory):
@@ -73,9 +63,9 @@ def test_what_is_no_file_of_the_run_is_refused(run, tmp_path_factory):
     (run / "results" / "back\\slash").write_text("a")
     for path in (outside, "provenance", "back\\slash"):
         with pytest.raises(CannotSeal):
-            sums([path], DigestCache(), run / "results")
+            sums([path], run / "results")
     with pytest.raises(FileMissing):
-        sums(["gone"], DigestCache(), run / "results")
+        sums(["gone"], run / "results")
 
 
 def test_the_seal_holds_records_and_what_they_name_without_logs_and_itself():
@@ -96,34 +86,3 @@ def test_the_seal_holds_records_and_what_they_name_without_logs_and_itself():
         "encoders/hed.whl",
         "provenance/records/cut_scan/a.json",
     ]
-
-
-@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="OpenSSH is not installed")
-def test_a_signature_holds_for_its_signer_and_its_bytes_only(run):
-    for name in ("key", "other"):
-        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(run / name)]
-        subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
-    signers = run / "allowed_signers"
-    signers.write_text(f"author@example.org {(run / 'key.pub').read_text()}")
-    _seal(run)
-    listed = run / "results" / "provenance" / "SHA256SUMS"
-    facts = {"allowed_signers": signers, "identity": "author@example.org"}
-    for _ in range(2):  # signing again asks nothing
-        assert sign(listed, run / "key").name == "SHA256SUMS.sig"
-    verify_signature(listed, **facts)
-    with pytest.raises(BadSignature):
-        verify_signature(listed, allowed_signers=signers, identity="somebody@example.org")
-    text = listed.read_text()
-    listed.write_text(text.replace(text[:8], "00000000"))
-    with pytest.raises(BadSignature):
-        verify_signature(listed, **facts)
-    listed.write_text(text)
-    sign(listed, run / "other")
-    with pytest.raises(BadSignature):
-        verify_signature(listed, **facts)
-    _seal(run)
-    assert not listed.with_name("SHA256SUMS.sig").exists()
-    with pytest.raises(BadSignature):
-        verify_signature(listed, **facts)
-    with pytest.raises(NotSigned):
-        sign(listed, run / "no_such_key")

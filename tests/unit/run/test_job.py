@@ -9,9 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from ctstyle.audit.fingerprints import check_fingerprints
-from ctstyle.audit.place import Place
-from ctstyle.audit.records import parse_record
+from ctstyle.audit.checks import check_fingerprints
+from ctstyle.audit.records import Place, parse_record
 from ctstyle.errors import CTStyleError
 from ctstyle.run.job import job
 
