@@ -7,4 +7,4 @@ from ctstyle.run.job import job
 
 if __name__ == "__main__":
     with job(snakemake) as run:
-        lidc0001.fetch(Path(run.output.ct).parent, wheels=run.params.wheels["folder"])
+        lidc0001.fetch({}, run.params.wheels["folder"], Path(run.output.ct).parent)

@@ -7,4 +7,4 @@ from ctstyle.run.job import job
 
 if __name__ == "__main__":
     with job(snakemake) as run:
-        verse.fetch(run.params.pinned, run.params.address, Path(run.output.ct).parent)
+        verse.fetch(run.params.pinned, run.params.address, Path(run.output.ct).parents[1])

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ctstyle.cohorts.beam import save_beams
+from ctstyle.cohorts.phantom.scanner import save_beams
 from ctstyle.cohorts.phantom.settings import PhantomSettings
 from ctstyle.run.job import job
 from ctstyle.study.settings import build

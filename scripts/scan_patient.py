@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from ctstyle.cohorts.beam import beam_of, load_beams
 from ctstyle.cohorts.phantom.patient import Patient
+from ctstyle.cohorts.phantom.scanner import beam_of, load_beams, write_scan
 from ctstyle.cohorts.phantom.settings import PhantomSettings
-from ctstyle.cohorts.scanner import write_scan
 from ctstyle.run.job import job
 from ctstyle.study.settings import build
 

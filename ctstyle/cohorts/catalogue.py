@@ -1,6 +1,5 @@
 """All scans of a run: the configured cohorts as one list, known before anything is made or fetched."""
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,16 @@ from ctstyle.cohorts import lidc0001, sheet, spine_mets, totalsegmentator, verse
 from ctstyle.cohorts.phantom import settings as phantom
 from ctstyle.errors import CTStyleError
 from ctstyle.study.settings import build
+
+COHORTS = {
+    "phantom": (phantom, phantom.PhantomSettings),
+    "lidc0001": (lidc0001, None),
+    "spine_mets": (spine_mets, spine_mets.SpineMetsSettings),
+    "verse": (verse, verse.VerseSettings),
+    "totalsegmentator": (totalsegmentator, totalsegmentator.TotalSegmentatorSettings),
+    "sheet": (sheet, None),
+}
+"""The module of each cohort, which lists its `scans`, and its settings; a cohort without any has the config's value."""
 
 
 class NoScans(CTStyleError):
@@ -26,20 +35,9 @@ def list_scans(config: Mapping[str, Any], folder: str, root: Path) -> pd.DataFra
     """
     scans: list[sheet.Scan] = []
     for cohort in config["cohorts"]:
-        if cohort == "phantom":
-            scans += phantom.scans(build(phantom.PhantomSettings, config["phantom"]), f"{folder}/phantom")
-        elif cohort == "lidc0001":
-            scans += lidc0001.scans(f"{folder}/lidc0001")
-        elif cohort == "spine_mets":
-            asked = build(spine_mets.SpineMetsSettings, config["spine_mets"])
-            scans += spine_mets.scans(asked, f"{folder}/spine_mets", root)
-        elif cohort == "verse":
-            scans += verse.scans(build(verse.VerseSettings, config["verse"]), f"{folder}/verse", root)
-        elif cohort == "totalsegmentator":
-            chosen = build(totalsegmentator.TotalSegmentatorSettings, config["totalsegmentator"])
-            scans += totalsegmentator.scans(chosen, f"{folder}/totalsegmentator", root)
-        else:
-            scans += _own_scans(config["sheet"])
+        module, settings = COHORTS[cohort]
+        chosen = build(settings, config[cohort]) if settings else config.get(cohort)
+        scans += module.scans(chosen, f"{folder}/{cohort}", root)
     twice = pd.Series([scan.scan for scan in scans]).value_counts()
     if not scans or twice.iloc[0] > 1:
         raise NoScans(
@@ -50,16 +48,3 @@ def list_scans(config: Mapping[str, Any], folder: str, root: Path) -> pd.DataFra
             fix="Rename it in the sheet.",
         )
     return sheet.sheet_frame(scans)
-
-
-def _own_scans(path: str | None) -> list[sheet.Scan]:
-    if not path:
-        raise NoScans(
-            "the cohort `sheet` needs a table of scans",
-            where="sheet",
-            found=path,
-            expected="the path of a TSV",
-            fix="Set `sheet: config/my_scans.tsv`; the columns stand in docs/own-data.md.",
-        )
-    # an empty name would be no part of a file name, and no cohort to group by
-    return [scan if scan.cohort else dataclasses.replace(scan, cohort="sheet") for scan in sheet.read_sheet(path)]

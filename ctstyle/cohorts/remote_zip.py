@@ -1,8 +1,8 @@
 """Members of a zip on a web server, fetched by ranges of bytes without the rest of the archive.
 
-What is checked is the CRC-32 and the size of every member and, after the first fetch, that server and archive still say
-what they said then: size, ETag and the archive's directory (its list of members) are kept in ctstyle's cache. The
-digest of a whole archive that its publisher tells cannot be checked from a part of it.
+Checked are the CRC-32 and the size of every member and, after the first fetch, that server and archive still say what
+they said then: size, ETag and the archive's directory (its list of members) are kept in ctstyle's cache. The digest of
+a whole archive that its publisher tells cannot be checked from a part of it.
 """
 
 import hashlib
@@ -10,18 +10,24 @@ import io
 import itertools
 import json
 import logging
-import mmap
+import shutil
+import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
+from types import SimpleNamespace
+
+import remotezip
 
 from ctstyle.cohorts import download
 from ctstyle.cohorts.download import Piece, SourceChanged, SourceUnavailable
 from ctstyle.errors import CTStyleError
+from ctstyle.provenance.record import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -53,12 +59,8 @@ class RemoteZip:
     @cached_property
     def members(self) -> dict[str, zipfile.ZipInfo]:
         """Every file of the archive by its name inside."""
-        return {info.filename: info for info in self._archive.infolist() if not info.is_dir()}
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 of the directory."""
-        return hashlib.sha256(self.directory).hexdigest()
+        with self._archive() as archive:
+            return {info.filename: info for info in archive.infolist() if not info.is_dir()}
 
     def fingerprint(self, names: Iterable[str]) -> str:
         """SHA-256 over CRC-32, size and name of some members, sorted: what a table can pin before they are fetched."""
@@ -84,23 +86,25 @@ class RemoteZip:
         size = sum(info.file_size for info in infos) + sum(end - start for start, end, _ in runs)
         download.require_space(scratch, size)
         if self.local:
-            if fault := self._unpack(self._archive, infos, wanted):
+            if fault := self._unpack(infos, wanted):
                 raise BadArchive("the archive is damaged", where=self.url, found=fault, fix="Download it again.")
             return
         log.info("%d members of %s in %d requests, %.1f MB", len(infos), self.url, len(runs), size / 1e6)
-        download.fetch_all(
+        renewal = f"If the archive was corrected on purpose, delete {self.kept}, list it again and pin the new list."
+        about = {"total": self.total, "etag": self.etag, "renewal": renewal}
+        fetched = download.fetch_all(
             (
-                Piece(self.url, end - start, start=start, total=self.total, etag=self.etag, renewal=self._renewal()),
+                Piece(self.url, end - start, start=start, **about),
                 scratch / f"{start}-{end}.run",
-                self._check(start, end, inside, wanted),
+                self._fault_of(start, end, inside, wanted),
             )
             for start, end, inside in runs
         )
-        for start, end, _ in runs:
-            (scratch / f"{start}-{end}.run").unlink()
+        for run in fetched:
+            run.unlink()
 
     def fetch_pinned(self, wanted: Mapping[str, Path], scratch: Path, *, sha256: str, known: Path) -> None:
-        """`fetch` of members whose `fingerprint` is pinned, held against the digests of their first fetch in `known`.
+        """`fetch` of members whose `fingerprint` is pinned, compared with the digests of their first fetch in `known`.
 
         Raises SourceChanged too.
         """
@@ -116,34 +120,49 @@ class RemoteZip:
         self.fetch(wanted, scratch)
         download.hold_digests(wanted, known, where=self.url)
 
-    def _check(
+    def _fault_of(
         self, start: int, end: int, infos: list[zipfile.ZipInfo], wanted: Mapping[str, Path]
     ) -> Callable[[Path], str]:
-        """What unpacks a fetched run and says what is wrong with it."""
+        """The function that unpacks a fetched run and returns what is wrong with it, or nothing."""
 
-        def fault(path: Path) -> str:
-            """What is wrong with the file of a run; empty where nothing is."""
-            if path.stat().st_size != end - start:
-                return f"{path.stat().st_size} bytes"
-            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as run:
-                pieces = _Pieces(self.total, {start: run, self.start: self.directory})
-                with zipfile.ZipFile(pieces) as archive:
-                    return self._unpack(archive, infos, wanted)
+        def fault_of(run: Path) -> str:
+            size = run.stat().st_size
+            return f"{size} bytes" if size != end - start else self._unpack(infos, wanted, run, start)
 
-        return fault
+        return fault_of
 
-    def _unpack(self, archive: zipfile.ZipFile, infos: list[zipfile.ZipInfo], wanted: Mapping[str, Path]) -> str:
-        for info in infos:
-            target = wanted[info.filename]
-            new = target.with_name(f"{target.name}.unpacking")
-            try:
-                with archive.open(info.filename) as member, new.open("wb") as file:
-                    while block := member.read(download.BLOCK):
-                        file.write(block)
-            except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-                return f"{info.filename}: {error}"
-            new.replace(target)
+    def _unpack(
+        self, infos: list[zipfile.ZipInfo], wanted: Mapping[str, Path], run: Path | None = None, start: int = 0
+    ) -> str:
+        with self._archive(run, start) as archive:
+            for info in infos:
+                target = wanted[info.filename]
+                new = target.with_name(f"{target.name}.unpacking")
+                try:
+                    with archive.open(info.filename) as member, new.open("wb") as file:
+                        shutil.copyfileobj(member, file, download.BLOCK)
+                except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+                    return f"{info.filename}: {error}"
+                new.replace(target)
         return ""
+
+    @contextmanager
+    def _archive(self, run: Path | None = None, start: int = 0) -> Iterator[zipfile.ZipFile]:
+        """The archive, of which only the directory and a `run` of bytes are here: a sparse file with holes between."""
+        if self.local:
+            with _readable(self.url), zipfile.ZipFile(self.url) as archive:
+                yield archive
+            return
+        with tempfile.TemporaryFile(dir=run and run.parent) as sparse:
+            sparse.truncate(self.total)
+            sparse.seek(self.start)
+            sparse.write(self.directory)
+            if run is not None:
+                sparse.seek(start)
+                with run.open("rb") as stream:
+                    shutil.copyfileobj(stream, sparse, download.BLOCK)
+            with _readable(self.url), zipfile.ZipFile(sparse) as archive:
+                yield archive
 
     def _runs(self, infos: list[zipfile.ZipInfo]) -> list[tuple[int, int, list[zipfile.ZipInfo]]]:
         """First byte, end and members of what is fetched in one request: members with at most GAP bytes between them.
@@ -153,7 +172,7 @@ class RemoteZip:
         offsets = sorted({info.header_offset for info in self.members.values()} | {self.start})
         following = dict(itertools.pairwise(offsets))
         runs: list[tuple[int, int, list[zipfile.ZipInfo]]] = []
-        for info in sorted(infos, key=_offset):
+        for info in sorted(infos, key=attrgetter("header_offset")):
             first, end = info.header_offset, following[info.header_offset]
             if runs and first - runs[-1][1] <= GAP:
                 runs[-1] = (runs[-1][0], end, [*runs[-1][2], info])
@@ -161,21 +180,11 @@ class RemoteZip:
                 runs.append((first, end, [info]))
         return runs
 
-    @cached_property
-    def _archive(self) -> zipfile.ZipFile:
-        with _readable(self.url):
-            if self.local:
-                return zipfile.ZipFile(self.url)
-            return zipfile.ZipFile(_Pieces(self.total, {self.start: self.directory}))
-
-    def _renewal(self) -> str:
-        return f"If the archive was corrected on purpose, delete {self.kept}, list it again and pin the new list."
-
 
 def open_zip(address: str, cache: Path) -> RemoteZip:
     """The archive at a web address, or the file of that name on this machine's disk.
 
-    Its directory is read once and kept in `cache`; `RemoteZip.fetch` holds the server against it ever after. Raises
+    Its directory is read once and kept in `cache`; `RemoteZip.fetch` compares the server with it ever after. Raises
     BadArchive, SourceUnavailable, and RangesIgnored for a server that sends whole files only.
     """
     if "://" not in address:
@@ -190,80 +199,36 @@ def open_zip(address: str, cache: Path) -> RemoteZip:
     if kept.is_file():
         head, _, directory = kept.read_bytes().partition(b"\n")
         return RemoteZip(directory=directory, kept=kept, **json.loads(head))
-    _, total, etag = download.read_range(Piece(address, 1, total=0))
+    _, total, etag = download.read(Piece(address, 1, total=0))
 
-    def more(start: int, end: int) -> bytes:
+    def part(start: int, end: int) -> bytes:
         """The bytes from `start` to before `end`."""
-        return download.read_range(Piece(address, end - start, start=start, total=total, etag=etag))[0]
+        return download.read(Piece(address, end - start, start=start, total=total, etag=etag))[0]
 
-    first = max(0, total - TAIL)
-    pieces = _Pieces(total, {first: more(first, total)}, more)
-    with _readable(address), zipfile.ZipFile(pieces) as archive:
+    def fetch(places: tuple[int, int | None], stream: bool = False) -> remotezip.PartialBuffer:
+        """A range as remotezip asks for it: first and last byte, or a negative number of bytes before the end."""
+        first, last = places
+        first = max(0, total + first) if first < 0 else first
+        data = part(first, total if last is None else last + 1)
+        return remotezip.PartialBuffer(io.BytesIO(data), first, len(data), stream=False)
+
+    with (
+        _readable(address),
+        remotezip.RemoteZip(address, TAIL, fetcher=lambda *_, **__: SimpleNamespace(fetch=fetch)) as archive,
+    ):
         start = archive.start_dir
-    pieces.seek(start)
-    directory = io.BufferedReader(pieces).read(total - start)
+    directory = part(start, total)
     log.info("%s: %d bytes, ETag %s, directory of %d bytes", address, total, etag or "none", len(directory))
     about = {"url": address, "total": total, "etag": etag, "start": start}
-    download.write_whole(kept, json.dumps(about).encode() + b"\n" + directory)
+    write_whole(kept, json.dumps(about).encode() + b"\n" + directory)
     return RemoteZip(directory=directory, kept=kept, **about)
 
 
-class _Pieces(io.RawIOBase):
-    """An archive of `total` bytes of which some parts are here, by their first byte; `more` fetches others."""
-
-    def __init__(
-        self, total: int, parts: dict[int, bytes | mmap.mmap], more: Callable[[int, int], bytes] | None = None
-    ):
-        self._parts = parts
-        self._total, self._more, self._at = total, more, 0
-
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
-    def seekable(self) -> bool:
-        """Always."""
-        return True
-
-    def tell(self) -> int:
-        """The place of the next byte."""
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place; OSError before the first byte."""
-        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._total}[whence]
-        if self._at < 0:
-            raise OSError("a place before the file")
-        return self._at
-
-    def readinto(self, buffer) -> int:
-        """Fill `buffer` from what is at hand, at most to its end; how many bytes that were."""
-        wanted = min(len(buffer), self._total - self._at)
-        if wanted <= 0:
-            return 0
-        for start, part in self._parts.items():
-            if start <= self._at < start + len(part):
-                data = part[self._at - start : self._at - start + wanted]
-                break
-        else:
-            if self._more is None:
-                raise EOFError("the member reaches beyond its place in the archive")
-            data = self._more(self._at, self._at + wanted)
-            self._parts[self._at] = data
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
-
-
 @contextmanager
-def _readable(where: str):
+def _readable(where: str) -> Iterator[None]:
     try:
         yield
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, remotezip.RemoteZipError) as error:
         raise BadArchive(
             "this is no zip archive", where=where, found=error, fix="Correct the config key `address`."
         ) from error
-
-
-def _offset(info: zipfile.ZipInfo) -> int:
-    return info.header_offset

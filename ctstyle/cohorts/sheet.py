@@ -37,6 +37,20 @@ def write_sheet(scans: Iterable[Scan], path: Path | str) -> None:
     sheet_frame(scans).to_csv(path, sep="\t", index=False, lineterminator="\n")
 
 
+def scans(settings: str | None, folder: Path | str, root: Path) -> list[Scan]:
+    """The user's own scans; `settings` is the path of their sheet. Raises BadSheet."""
+    if not settings:
+        raise BadSheet(
+            "the cohort `sheet` needs a table of scans",
+            where="sheet",
+            found=settings,
+            expected="the path of a TSV",
+            fix="Set `sheet: config/my_scans.tsv`; the columns stand in docs/own-data.md.",
+        )
+    # an empty name would be no part of a file name, and no cohort to group by
+    return [scan if scan.cohort else dataclasses.replace(scan, cohort="sheet") for scan in read_sheet(settings)]
+
+
 def read_sheet(path: Path | str) -> list[Scan]:
     """The scans of a TSV. Lines that begin with `#` are comments.
 

@@ -4,35 +4,43 @@ The Cancer Imaging Archive, doi 10.7937/kh36-ds04, CC BY 4.0; fetched from the p
 without an account. `config/spine_mets.tsv` pins patients, series and folders.
 """
 
-import dataclasses
 import shutil
+import urllib.parse
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pandas as pd
 
-from ctstyle.cohorts import bucket, download
-from ctstyle.cohorts.licence import Licence
+from ctstyle.cohorts import download
+from ctstyle.cohorts.download import Piece, SourceUnavailable
 from ctstyle.cohorts.packing import pack
-from ctstyle.cohorts.pinned import read_pinned
-from ctstyle.cohorts.sheet import Scan
+from ctstyle.cohorts.pinned import Collection, Licence
+from ctstyle.cohorts.scan import Scan
 from ctstyle.errors import CTStyleError
-from ctstyle.run.places import default_cache
 
 ADDRESS = "https://idc-open-data.s3.amazonaws.com"
-LICENCE = Licence(
-    "CC BY 4.0",
-    "https://creativecommons.org/licenses/by/4.0/",
-    "Spine-Mets-CT-SEG, The Cancer Imaging Archive, doi 10.7937/kh36-ds04",
+COLLECTION = Collection(
+    name="spine_mets",
+    licence=Licence(
+        "CC BY 4.0",
+        "https://creativecommons.org/licenses/by/4.0/",
+        "Spine-Mets-CT-SEG, The Cancer Imaging Archive, doi 10.7937/kh36-ds04",
+    ),
+    columns=("patient", "manufacturer", "ct_files", "mb", "ct_uid", "ct_folder", "seg_uid", "seg_folder"),
+    case="patient",
+    key="patient",
+    series="{case}.zip",
+    mask="{case}.zip",
 )
-COLUMNS = ("patient", "manufacturer", "ct_files", "mb", "ct_uid", "ct_folder", "seg_uid", "seg_folder")
 
 
 class UnexpectedSeries(CTStyleError):
     """What the bucket holds is not what is pinned."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class SpineMetsSettings:
     """Which patients take part (None: all), from where, and the table that pins them."""
 
@@ -43,43 +51,31 @@ class SpineMetsSettings:
 
 def pinned(settings: SpineMetsSettings, root: Path) -> pd.DataFrame:
     """The pinned rows of the patients that take part. Raises UnusableList."""
-    return read_pinned(root / settings.pinned, COLUMNS, settings.patients, key="patient", where="spine_mets: patients")
+    return COLLECTION.pinned(settings, root)
 
 
 def scans(settings: SpineMetsSettings, folder: Path | str, root: Path) -> list[Scan]:
     """One scan per patient, as `fetch` leaves it in `folder`; patients are split by the run, scanner by scanner."""
-    return [
-        Scan(
-            scan=f"spine-mets-{row.patient}",
-            patient=f"spine-mets-{row.patient}",
-            cohort="spine_mets",
-            series=f"{folder}/{row.patient}.zip",
-            mask=f"{folder}/{row.patient}.zip",
-            label_map="totalsegmentator",
-            style_hint=row.manufacturer,
-            licence=LICENCE.name,
-        )
-        for row in pinned(settings, root).itertuples()
-    ]
+    return COLLECTION.scans(pinned(settings, root), folder)
 
 
-def fetch(row: Mapping[str, str], address: str, path: Path, *, cache: Path | None = None) -> None:
-    """Write one patient as a stored zip (`ct/*.dcm`, `seg/*.dcm`, `LICENCE.txt`), whole or not at all.
+def fetch(row: Mapping[str, str], address: str, folder: Path, *, cache: Path | None = None) -> None:
+    """Write the patient of a pinned row as a stored zip (`ct/*.dcm`, `seg/*.dcm`, `LICENCE.txt`) into `folder`.
 
-    `row` is the patient's pinned row. What is fetched is kept beside the zip until all is there, so that a stopped
-    fetch goes on. The number of files and the series of each are held against the row; the digests of a first fetch are
-    kept in `cache` (default `~/.cache/ctstyle/spine_mets`) and every later fetch is held against them. Raises
-    UnexpectedSeries and what `bucket` and `download` raise.
+    What is fetched is kept beside the zip until all is there, so that a stopped fetch goes on. The number of files and
+    the series of each are compared with the row, and their digests with those of the first fetch, kept in `cache`
+    (default `~/.cache/ctstyle/spine_mets`). Raises UnexpectedSeries and what `download` raises.
     """
-    licence = LICENCE.announce(address)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    licence = COLLECTION.licence.announce(address)
+    folder.mkdir(parents=True, exist_ok=True)
     # the files and the zip they are packed into
-    download.require_space(path.parent, int(2e6 * float(row["mb"])))
-    partial = path.parent / f".{path.name}.fetching"
+    download.require_space(folder, int(2e6 * float(row["mb"])))
+    path = folder / COLLECTION.series.format(case=row["patient"])
+    partial = folder / f".{path.name}.fetching"
     members: dict[str, Path] = {}
     for kind, count in (("ct", int(row["ct_files"])), ("seg", 1)):
         prefix = f"{row[f'{kind}_folder']}/"
-        listed = [one for one in bucket.list_objects(address, prefix) if one.key.endswith(".dcm")]
+        listed = {key: piece for key, piece in list_objects(address, prefix).items() if key.endswith(".dcm")}
         if len(listed) != count:
             raise UnexpectedSeries(
                 "the bucket holds another number of files",
@@ -88,14 +84,51 @@ def fetch(row: Mapping[str, str], address: str, path: Path, *, cache: Path | Non
                 expected=count,
                 fix="The collection may have a new version: compare with config/spine_mets.tsv.",
             )
-        files = bucket.fetch(address, listed, partial / kind)
-        for file in files:
+        (partial / kind).mkdir(parents=True, exist_ok=True)
+        wanted = [(piece, partial / kind / key.rpartition("/")[2]) for key, piece in listed.items()]
+        for file in download.fetch_all(wanted):
             _check_series(file, row[f"{kind}_uid"])
             members[f"{kind}/{file.name}"] = file
-    known = (cache or default_cache("spine_mets")) / f"{row['ct_folder']}.sha256"
-    download.hold_digests(members, known, where=path)
+    download.hold_digests(members, COLLECTION.cache(cache) / f"{row['ct_folder']}.sha256", where=path)
     pack({**members, "LICENCE.txt": licence}, path)
     shutil.rmtree(partial)
+
+
+def list_objects(address: str, prefix: str) -> dict[str, Piece]:
+    """All objects of a public S3 bucket whose key begins with `prefix` (ListObjectsV2), by key, sorted.
+
+    The ETag is the MD5 of what was uploaded in one piece, and not of what was uploaded in parts. Raises
+    SourceUnavailable.
+    """
+    found: dict[str, Piece] = {}
+    token = ""
+    while True:
+        query = {"list-type": "2", "prefix": prefix, **({"continuation-token": token} if token else {})}
+        answer, _, _ = download.read(Piece(f"{address}/?{urllib.parse.urlencode(query)}"))
+        page = _parse(answer, f"{address}, {prefix}")
+        for one in page.iter("Contents"):
+            key, etag = one.findtext("Key", ""), one.findtext("ETag", "").strip('"')
+            found[key] = Piece(
+                f"{address}/{urllib.parse.quote(key)}",
+                int(one.findtext("Size", "0")),
+                etag=etag and f'"{etag}"',
+                md5=etag if len(etag) == 32 and "-" not in etag else "",
+            )
+        token = page.findtext("NextContinuationToken") or ""
+        if page.findtext("IsTruncated") != "true" or not token:
+            return dict(sorted(found.items()))
+
+
+def _parse(page: bytes, where: str) -> ElementTree.Element:
+    """A listing without its namespace."""
+    try:
+        root = ElementTree.fromstring(page)
+    except ElementTree.ParseError as error:
+        found = page[:80].decode(errors="replace")
+        raise SourceUnavailable("this is no listing of a bucket", where=where, found=found) from error
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]
+    return root
 
 
 def _check_series(file: Path, series_uid: str) -> None:

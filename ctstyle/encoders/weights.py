@@ -7,7 +7,6 @@ own), `random` (He initialisation) and, in `ctstyle.encoders.domain`, `domain`. 
 import io
 import json
 import re
-import urllib.error
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from ctstyle.cohorts.download import open_url
+from ctstyle.cohorts.download import Piece, SourceUnavailable, fetch
 from ctstyle.encoders.network import WrongArchitecture, build, trunk
 from ctstyle.encoders.plan import WeightsDigestMismatch, WeightsUnavailable, check_file
 from ctstyle.encoders.registry import ENCODERS, encoder_spec
@@ -134,14 +133,14 @@ INCEPTION_FILE = "inception_v3_google-0cc3c7bd.pth"
 """Its Inception-v3, whose head is trained anew for CIS."""
 
 
-def imagenet(name: str, *, folder: Path, address: str = IMAGENET_ADDRESS, timeout_s: float = 30.0) -> Weights:
+def imagenet(name: str, *, folder: Path, address: str = IMAGENET_ADDRESS) -> Weights:
     """torchvision's ImageNet-1k weights of encoder `name`.
 
     The file is taken from `folder` or fetched into it from `address`, and its SHA-256 prefix checked either way. Raises
     WeightsUnavailable without a network and WeightsDigestMismatch for a changed file.
     """
     encoder_spec(name)
-    path, digest = _torchvision_file(IMAGENET_FILES[name], Path(folder), address, timeout_s)
+    path, digest = _torchvision_file(IMAGENET_FILES[name], Path(folder), address)
     return Weights(
         state=_trunk_state(name, _rename_densenet_keys(_load_tensors(path))),
         encoder=name,
@@ -153,17 +152,26 @@ def imagenet(name: str, *, folder: Path, address: str = IMAGENET_ADDRESS, timeou
     )
 
 
-def inception(*, folder: Path, path: Path, address: str = IMAGENET_ADDRESS, timeout_s: float = 30.0) -> None:
+def inception(*, folder: Path, path: Path, address: str = IMAGENET_ADDRESS) -> None:
     """torchvision's Inception-v3 (IMAGENET1K_V1) at `path`, a file of the kind INCEPTION; raises as `imagenet` does."""
-    fetched, digest = _torchvision_file(INCEPTION_FILE, Path(folder), address, timeout_s)
+    fetched, digest = _torchvision_file(INCEPTION_FILE, Path(folder), address)
     INCEPTION.save(path, _load_tensors(fetched), {"sha256": digest})
 
 
-def _torchvision_file(name: str, folder: Path, address: str, timeout_s: float) -> tuple[Path, str]:
+def _torchvision_file(name: str, folder: Path, address: str) -> tuple[Path, str]:
     """A file of torchvision, from `folder` or fetched into it, and its SHA-256, whose first digits end its name."""
     path = folder / name
     if not path.is_file():
-        _download(address + name, path, timeout_s)
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            fetch(Piece(address + name, largest=LARGEST_FILE), path)
+        except SourceUnavailable as error:
+            raise WeightsUnavailable(
+                "the ImageNet weights could not be fetched",
+                where=error.where,
+                found=error.found,
+                fix=f"Put {name} into {folder}, or choose weights `hed` (VGG only), `domain` or `random`.",
+            ) from error
     digest = sha256_file(path)
     prefix = FULL_SHA256.get(name) or path.stem.rpartition("-")[2]
     if not digest.startswith(prefix):
@@ -175,26 +183,6 @@ def _torchvision_file(name: str, folder: Path, address: str, timeout_s: float) -
             fix="Delete it and run again.",
         )
     return path, digest
-
-
-def _download(address: str, path: Path, timeout_s: float) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    try:
-        with open_url(address, timeout_s=timeout_s) as answer, temporary.open("wb") as stream:
-            while block := answer.read(1 << 20):
-                if stream.tell() + len(block) > LARGEST_FILE:
-                    raise OSError(f"more than {LARGEST_FILE} bytes")
-                stream.write(block)
-    except (urllib.error.URLError, OSError) as error:
-        temporary.unlink(missing_ok=True)
-        raise WeightsUnavailable(
-            "the ImageNet weights could not be fetched",
-            where=address,
-            found=str(error),
-            fix=f"Put {path.name} into {path.parent}, or choose weights `hed` (VGG only), `domain` or `random`.",
-        ) from error
-    temporary.replace(path)
 
 
 def _rename_densenet_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -263,13 +263,13 @@ def write_record(path: Path | str, record: Mapping[str, Any]) -> None:
     write_whole(path, canonical_json(record))
 
 
-def write_whole(path: Path | str, text: str) -> None:
-    """Write a text file (UTF-8) beside its place and move it there, so that nobody sees half of it."""
+def write_whole(path: Path | str, content: str | bytes) -> None:
+    """Write a file (text as UTF-8) beside its place and move it there, so that nobody sees half of it."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as scratch:
         new = Path(scratch) / path.name
-        new.write_text(text, encoding="utf-8", newline="\n")
+        new.write_bytes(content.encode() if isinstance(content, str) else content)
         new.replace(path)
 
 

@@ -17,10 +17,9 @@ import pydicom
 import pytest
 import yaml
 
-from ctstyle.cohorts.beam import measure
 from ctstyle.cohorts.phantom.patient import make_patient
+from ctstyle.cohorts.phantom.scanner import measure, write_scan
 from ctstyle.cohorts.phantom.settings import PhantomSettings
-from ctstyle.cohorts.scanner import write_scan
 from ctstyle.cohorts.sheet import COLUMNS, read_sheet
 from tests.phi import leaks, leaks_in, plant
 from tests.runs import Workflow, audit

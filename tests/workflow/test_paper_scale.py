@@ -7,11 +7,10 @@ import pandas as pd
 import pydicom
 import pytest
 
-from ctstyle.cohorts.beam import measure
 from ctstyle.cohorts.phantom.patient import make_patient
+from ctstyle.cohorts.phantom.scanner import measure, write_scan
 from ctstyle.cohorts.phantom.settings import PhantomSettings
-from ctstyle.cohorts.scanner import write_scan
-from ctstyle.cohorts.spine_mets import COLUMNS
+from ctstyle.cohorts.spine_mets import COLLECTION
 from ctstyle.run.places import default_cache
 from tests.bucket_server import Bucket, served
 from tests.runs import Workflow
@@ -71,7 +70,7 @@ def collection(tmp_path_factory):
         path = folder / f"{number}.zip"
         beam = measure(settings.style(style).kvp)
         write_scan(path, settings, make_patient(settings, f"phantom-p{number:02d}"), style, beam)
-        row = dict.fromkeys(COLUMNS, "") | {"patient": f"138{number:02d}", "manufacturer": maker, "mb": "2"}
+        row = dict.fromkeys(COLLECTION.columns, "") | {"patient": f"138{number:02d}", "manufacturer": maker, "mb": "2"}
         with zipfile.ZipFile(path) as archive:
             kinds = {name: "seg" if "seg" in name else "ct" for name in archive.namelist()}
             for name, kind in kinds.items():
@@ -81,7 +80,7 @@ def collection(tmp_path_factory):
                 row[f"{kind}_folder"] = f"{kind}-{number}"
         rows.append(row | {"ct_files": str(list(kinds.values()).count("ct"))})
     pinned = folder / "pinned.tsv"
-    pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(pinned, sep="\t", index=False)
+    pd.DataFrame(rows, columns=list(COLLECTION.columns)).to_csv(pinned, sep="\t", index=False)
     return objects, pinned
 
 

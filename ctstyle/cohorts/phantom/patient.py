@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from ctstyle.cohorts.phantom.settings import PhantomSettings
-from ctstyle.cohorts.phantom.shapes import Canvas, capsule, coverage, superellipse, texture
 from ctstyle.cohorts.phantom.spine import LEVELS, Vertebra, bone_density, draw_spine, vertebra_solid
-from ctstyle.cohorts.phantom.tissues import basis_densities
+from ctstyle.cohorts.phantom.tissues import Canvas, basis_densities, capsule, coverage, superellipse, texture
 from ctstyle.cohorts.phantom.trunk import (
     Frame,
     draw_trunk,

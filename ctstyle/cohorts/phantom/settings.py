@@ -1,6 +1,7 @@
 """What the phantom cohort consists of: patients, grid, styles, and the list of scans that follows from them."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -126,7 +127,7 @@ class PhantomSettings:
         return tuple(((shift + (index + 1) * _STEPS) % 1.0).tolist())
 
 
-def scans(settings: PhantomSettings, folder: str) -> list[Scan]:
+def scans(settings: PhantomSettings, folder: Path | str, root: Path | None = None) -> list[Scan]:
     """All scans of the cohort, without making any: `{patient}-{style}.zip` in `folder` holds CT and mask."""
     return [
         Scan(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ctstyle.cohorts.phantom.shapes import capsule, superellipse, union
+from ctstyle.cohorts.phantom.tissues import capsule, superellipse, union
 from ctstyle.ct.labels import VERTEBRA_IDS
 
 LEVELS = ("C7", *(f"T{i}" for i in range(1, 13)), *(f"L{i}" for i in range(1, 6)))

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ctstyle.cohorts.phantom.shapes import Canvas, coverage, superellipse, texture
 from ctstyle.cohorts.phantom.spine import LEVELS, Vertebra
+from ctstyle.cohorts.phantom.tissues import Canvas, coverage, superellipse, texture
 
 _LEVEL = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 17)
 _CAGE_WIDTH = (44, 52, 74, 93, 107, 116, 123, 129, 131, 128, 124, 130)

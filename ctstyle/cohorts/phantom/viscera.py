@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ctstyle.cohorts.phantom.shapes import Canvas, coverage, ellipsoid, superellipse, texture
+from ctstyle.cohorts.phantom.tissues import Canvas, coverage, ellipsoid, superellipse, texture
 from ctstyle.cohorts.phantom.trunk import Frame, Trunk, Walls
 
 

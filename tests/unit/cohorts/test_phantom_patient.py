@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_erosion
 
-from ctstyle.cohorts import scanner
-from ctstyle.cohorts.beam import measure
+from ctstyle.cohorts.phantom import scanner
 from ctstyle.cohorts.phantom.patient import Patient, draw_anatomy, make_patient
+from ctstyle.cohorts.phantom.scanner import measure
 from ctstyle.cohorts.phantom.settings import PhantomSettings
 from ctstyle.cohorts.phantom.spine import LEVELS, draw_spine, vertebra_solid
 from ctstyle.cohorts.phantom.tissues import PUBLISHED_HU, hounsfield

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ctstyle.cohorts.phantom.shapes import Canvas, capsule, coverage, ellipsoid, superellipse, texture, union
+from ctstyle.cohorts.phantom.tissues import Canvas, capsule, coverage, ellipsoid, superellipse, texture, union
 
 TICKS = np.arange(-40, 40.5, 0.5)
 X, Y = np.meshgrid(TICKS, TICKS)

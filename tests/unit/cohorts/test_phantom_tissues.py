@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xraydb
 
-from ctstyle.cohorts.beam import measure
+from ctstyle.cohorts.phantom.scanner import measure
 from ctstyle.cohorts.phantom.tissues import PUBLISHED_HU, TISSUES, basis_densities, hounsfield, mass_attenuation
 
 

@@ -6,9 +6,9 @@ from functools import cache
 import numpy as np
 import pytest
 
-from ctstyle.cohorts import scanner
-from ctstyle.cohorts.beam import UnknownBeam, beam_of, load_beams, measure, save_beams
+from ctstyle.cohorts.phantom import scanner
 from ctstyle.cohorts.phantom.patient import project
+from ctstyle.cohorts.phantom.scanner import UnknownBeam, beam_of, load_beams, measure, save_beams
 from ctstyle.cohorts.phantom.settings import PhantomSettings, Style, default_styles
 from ctstyle.cohorts.phantom.tissues import PUBLISHED_HU, basis_densities, mass_attenuation
 

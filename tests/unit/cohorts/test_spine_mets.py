@@ -10,7 +10,7 @@ import pytest
 from ctstyle.cohorts import download, spine_mets
 from ctstyle.cohorts.download import NoSpace, SourceChanged, SourceUnavailable
 from ctstyle.cohorts.pinned import UnusableList
-from ctstyle.cohorts.spine_mets import COLUMNS, SpineMetsSettings, UnexpectedSeries
+from ctstyle.cohorts.spine_mets import COLLECTION, SpineMetsSettings, UnexpectedSeries
 from ctstyle.ct.mask import read_mask
 from ctstyle.ct.read import read_volume
 from tests.bucket_server import Bucket, served
@@ -33,8 +33,13 @@ def patient():
         "seg-uuid/1.dcm": _bytes(seg)
     }
     objects["ct-uuid/LICENSE"] = b"not an image"
-    row = dict.fromkeys(COLUMNS, "") | {"patient": "13800", "manufacturer": "SIEMENS", "ct_files": "5", "mb": "0.1"}
-    row |= {"ct_uid": images[0].SeriesInstanceUID, "ct_folder": "ct-uuid"}
+    row = dict.fromkeys(COLLECTION.columns, "") | {
+        "patient": "13800",
+        "manufacturer": "SIEMENS",
+        "ct_files": "5",
+        "mb": "0.1",
+    }
+    row |= {"ct_files": "5", "mb": "0.1", "ct_uid": images[0].SeriesInstanceUID, "ct_folder": "ct-uuid"}
     return objects, row | {"seg_uid": seg.SeriesInstanceUID, "seg_folder": "seg-uuid"}
 
 
@@ -45,9 +50,8 @@ def _bytes(dataset) -> bytes:
 
 
 def fetched(served_bucket, row, folder, cache="cache"):
-    path = folder / "13800.zip"
-    spine_mets.fetch(row, served_bucket.address, path, cache=folder / cache)
-    return path
+    spine_mets.fetch(row, served_bucket.address, folder, cache=folder / cache)
+    return folder / "13800.zip"
 
 
 def test_a_patient_arrives_whole_through_a_bad_network(patient, tmp_path):
@@ -105,9 +109,9 @@ def test_what_is_not_pinned_or_not_what_it_was_is_refused(patient, tmp_path):
 def test_a_bucket_that_is_not_there_and_a_full_disk_are_named(patient, tmp_path, monkeypatch):
     _, row = patient
     with pytest.raises(SourceUnavailable, match=r"127\.0\.0\.1:9.*docs/own-data"):
-        spine_mets.fetch(row, "http://127.0.0.1:9", tmp_path / "a.zip", cache=tmp_path)
+        spine_mets.fetch(row, "http://127.0.0.1:9", tmp_path, cache=tmp_path)
     with pytest.raises(NoSpace, match=r"GB free, expected .*pathvars"):
-        spine_mets.fetch(row | {"mb": "1e12"}, "http://127.0.0.1:9", tmp_path / "a.zip", cache=tmp_path)
+        spine_mets.fetch(row | {"mb": "1e12"}, "http://127.0.0.1:9", tmp_path, cache=tmp_path)
 
 
 def test_the_pinned_table_is_the_collection(root, shared_data):

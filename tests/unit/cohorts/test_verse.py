@@ -138,7 +138,7 @@ def test_a_scan_arrives_as_published_through_a_bad_network(listed, archives, cas
     key = f"public/dataset-{row['set']}.zip"
     server.dropped, server.corrupted, server.refused = Counter({key: 1}), Counter({key: 1}), Counter({key: 1})
     target = folder / "results" / case
-    verse.fetch(row, settings.address, target, cache=folder / "cache")
+    verse.fetch(row, settings.address, target.parent, cache=folder / "cache")
     assert sorted(one.name for one in target.iterdir()) == ["LICENCE.txt", "ct.nii.gz", "labels.nii.gz"]
     assert not list(target.parent.glob(".*"))
     with zipfile.ZipFile(io.BytesIO(archives[key])) as whole:
@@ -171,7 +171,7 @@ def test_archives_in_a_folder_serve_as_well(archives, tmp_path):
     verse.list_scans(settings, tmp_path / "verse.tsv", cache=tmp_path / "cache")
     row = verse.pinned(settings, tmp_path).iloc[1].to_dict()
     verse.fetch(row, settings.address, tmp_path / "out", cache=tmp_path / "cache")
-    assert read_volume(tmp_path / "out" / "ct.nii.gz").hu.shape == (5, 7, 9)
+    assert read_volume(tmp_path / "out" / row["case"] / "ct.nii.gz").hu.shape == (5, 7, 9)
 
 
 def test_an_archive_of_another_layout_is_named(tmp_path):

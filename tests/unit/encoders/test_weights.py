@@ -16,6 +16,7 @@ import safetensors.torch
 import torch
 from scipy.signal import correlate
 
+from ctstyle.cohorts import download
 from ctstyle.encoders import weights
 from ctstyle.encoders.network import WrongArchitecture, build
 from ctstyle.provenance.digest import sha256_file
@@ -182,7 +183,7 @@ def test_the_users_folder_of_wheels_is_read_and_never_written(tmp_path, monkeypa
     monkeypatch.setitem(weights.IMAGENET_FILES, "densenet121", name)
     (own / f"{name}.part").write_text("the user's")
     with Server(server) as address:
-        monkeypatch.setattr(weights.imagenet, "__kwdefaults__", {"address": address, "timeout_s": 5.0})
+        monkeypatch.setattr(weights.imagenet, "__kwdefaults__", {"address": address})
         weights.prepare("densenet121", "imagenet", weights.Sources(folder=own, cache=cache))
     assert [one.name for one in cache.iterdir()] == [name] and set(tree(own)) == {f"{name}.part"}
     # what lies in the user's folder is taken, and refused where it is another file
@@ -193,9 +194,10 @@ def test_the_users_folder_of_wheels_is_read_and_never_written(tmp_path, monkeypa
     assert tree(own) == before
 
 
-def test_imagenet_without_a_network_names_file_and_folder(tmp_path):
+def test_imagenet_without_a_network_names_file_and_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "FIRST_WAIT_S", 0.0)
     with pytest.raises(weights.WeightsUnavailable, match=r"vgg19-dcbb9e9d\.pth.*kept"):
-        weights.imagenet("vgg19", folder=tmp_path / "kept", address="http://127.0.0.1:9/", timeout_s=2)
+        weights.imagenet("vgg19", folder=tmp_path / "kept", address="http://127.0.0.1:9/")
     assert list((tmp_path / "kept").iterdir()) == []
 
 
@@ -282,5 +284,6 @@ def test_digests_known_in_full_are_compared_in_full(tmp_path, monkeypatch):
     with pytest.raises(weights.WeightsDigestMismatch):
         weights.imagenet("densenet121", folder=tmp_path)
     monkeypatch.setattr(weights, "LARGEST_FILE", 1000)
-    with Server(tmp_path) as address, pytest.raises(weights.WeightsUnavailable, match="more than 1000 bytes"):
+    monkeypatch.setattr(download, "FIRST_WAIT_S", 0.0)
+    with Server(tmp_path) as address, pytest.raises(weights.WeightsUnavailable, match="more bytes than were announced"):
         weights.imagenet("densenet121", folder=tmp_path / "kept", address=address)
