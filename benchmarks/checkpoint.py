@@ -18,8 +18,9 @@ import numpy as np
 import torch
 
 from ctstyle.run.checkpoint import Checkpoint
-from ctstyle.segment.train import Pool, SegmentSettings, train
+from ctstyle.segment.train import Pool, train
 from ctstyle.slices.window import Window
+from ctstyle.study.analysis import SegmentSettings
 
 ROUNDS = 3
 WORKFLOW_EVERY_S = 300.0

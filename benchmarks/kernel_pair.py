@@ -17,6 +17,8 @@ from pathlib import Path
 
 import matplotlib
 
+from ctstyle.study.networks import TransferSettings, WarmUpSettings
+
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
@@ -36,7 +38,7 @@ from ctstyle.slices.window import Window
 from ctstyle.transfer.adain import channel_statistics, restyle
 from ctstyle.transfer.features import Material
 from ctstyle.transfer.generator import Generator
-from ctstyle.transfer.train import TransferSettings, WarmUpSettings, train, warm_up
+from ctstyle.transfer.train import train, warm_up
 
 WINDOW = Window(-1024, 1024)
 """The chest: lung and bone belong to it."""

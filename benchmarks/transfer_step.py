@@ -17,14 +17,14 @@ from torch import Tensor, nn
 
 from benchmarks.side_by_side import interleave, machine, ratios, spread, table
 from ctstyle.encoders.network import Encoder, build, trunk
-from ctstyle.encoders.registry import encoder_spec
 from ctstyle.run.device import autocast, place
 from ctstyle.run.optimise import Adam
+from ctstyle.study.comparison import VARIANCE_GUARD
+from ctstyle.study.encoders import encoder_spec
 from ctstyle.transfer.adain import restyle
 from ctstyle.transfer.decoder import Decoder
 from ctstyle.transfer.features import FeatureCache
 from ctstyle.transfer.losses import style_loss
-from ctstyle.transfer.plan import VARIANCE_GUARD
 
 SIZES = (64, 96, 128, 256)
 BATCH = 8

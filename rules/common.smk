@@ -1,41 +1,27 @@
 """What the rules share: the checked config, the list of scans, and small input functions. No rule lives here."""
 
-import os
 import sys
 
 import pandas as pd
-import yaml
 from snakemake.exceptions import WorkflowError
 
 ROOT = Path(workflow.current_basedir).parent
 sys.path.insert(0, str(ROOT))
 
-# The jobs' memory in huge pages: a training step asks for and frees hundreds of MB, and with small pages 4 % of a step are
-# page faults. Whoever sets it keeps what was set.
-os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
-
-from ctstyle import schema, settings
 from ctstyle.cohorts import catalogue, spine_mets, totalsegmentator, verse
 from ctstyle.encoders.plan import check_weights
 from ctstyle.errors import CTStyleError
 from ctstyle.run.places import OUTPUT, check_places, mark_run
 from ctstyle.provenance.code import code_digest
 from ctstyle.provenance.digest import sha256_file
-from ctstyle.segment.arms import ARMS, archive_of, arms_with, augmented_arms
-from ctstyle.segment.arms import lending_seed, unet_seeds
+from ctstyle.study import ablations, comparison, settings
+from ctstyle.study.arms import ARMS, archive_of, arms_with, augmented_arms, exported_arms
+from ctstyle.study.config import Config, checked
+from ctstyle.study.data import SpineMetsSettings, TotalSegmentatorSettings, VerseSettings
+from ctstyle.study.arms import lending_seed, unet_seeds
 from ctstyle.slices.regions import can_lend
 from ctstyle.apply import plan as stylize_plan
-from ctstyle.transfer import ablations
-from ctstyle.transfer.plan import module_sizes, trainings
-
-SCHEMA = yaml.load((ROOT / "config" / "schema" / "config.schema.yaml").read_text(), Loader=yaml.CSafeLoader)
-
-
-def checked(config):
-    """The config with its defaults, or one error that names the key and the fix."""
-    filled = schema.with_defaults(config, SCHEMA)
-    schema.check(filled, SCHEMA)
-    return filled
+from ctstyle.study.comparison import module_sizes
 
 
 def list_scans(config):
@@ -54,7 +40,7 @@ def chosen_places():
 
 try:
     config.update(checked(config))
-    # Snakemake has read it. Where the results lie is no setting of any job, and nobody else's business.
+    # Snakemake has read it; where the results lie is nobody else's business
     config.pop("pathvars", None)
     check_weights(config["encoders"])
     if "contextual" in config["transfer"]["models"]:
@@ -62,7 +48,7 @@ try:
     UNET_SEEDS = unet_seeds(config["segment"]["seeds"], config["seeds"])
     SCANS = list_scans(config)
     ASKED = stylize_plan.asked(config)
-    COMPARED = trainings(
+    COMPARED = comparison.trainings(
         config["comparison"], config["encoders"]["main"], config["transfer"]["training"]["style_weight"]
     )
     ABLATIONS = ablations.plan(config)
@@ -226,7 +212,7 @@ def selected_taps(wildcards):
 
 def public_config():
     """The config as records and the report hold it: without the user's paths."""
-    return schema.public(config, SCHEMA)
+    return settings.public(config, Config)
 
 
 def scan_sources(wildcards):
@@ -381,24 +367,20 @@ def file_digests(names):
 
 def pinned_series(wildcards):
     """The pinned row of one patient of spine_mets."""
-    asked = settings.build(spine_mets.SpineMetsSettings, {**config["spine_mets"], "patients": [wildcards.case]})
+    asked = settings.build(SpineMetsSettings, {**config["spine_mets"], "patients": [wildcards.case]})
     return spine_mets.pinned(asked, ROOT).iloc[0].to_dict()
 
 
 def pinned_scan(wildcards):
     """The pinned row of one scan of verse."""
-    table = verse.pinned(settings.build(verse.VerseSettings, config["verse"]), ROOT)
+    table = verse.pinned(settings.build(VerseSettings, config["verse"]), ROOT)
     return table.set_index("case", drop=False).loc[wildcards.case].to_dict()
 
 
 def pinned_subject(wildcards):
     """The pinned row of one subject of totalsegmentator."""
     chosen = {**config["totalsegmentator"], "subjects": [wildcards.case]}
-    return (
-        totalsegmentator.pinned(settings.build(totalsegmentator.TotalSegmentatorSettings, chosen), ROOT)
-        .iloc[0]
-        .to_dict()
-    )
+    return totalsegmentator.pinned(settings.build(TotalSegmentatorSettings, chosen), ROOT).iloc[0].to_dict()
 
 
 def viewer_text():
@@ -471,7 +453,7 @@ def dataset_of(wildcards):
     """The name of nnU-Net's dataset; its number depends on arm and seed, not on which others are exported."""
     if wildcards.layout != "nnunet":
         return ""
-    arms = SCHEMA["properties"]["exports"]["properties"]["arms"]["items"]["enum"]
+    arms = exported_arms()
     number = len(arms) * config["seeds"].index(int(wildcards.seed)) + arms.index(wildcards.arm)
     number += config["exports"]["first_dataset"]
     return f"Dataset{number:03d}_ctstyle_{wildcards.arm}_seed{wildcards.seed}"

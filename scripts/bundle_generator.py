@@ -8,8 +8,8 @@ from ctstyle.encoders.network import build as build_encoder
 from ctstyle.encoders.weights import Weights
 from ctstyle.run.device import place
 from ctstyle.run.job import job
-from ctstyle.slices.cut import SliceSettings
 from ctstyle.slices.run import open_run
+from ctstyle.study.data import SliceSettings
 from ctstyle.study.settings import build
 from ctstyle.transfer.bundle import Bundle
 from ctstyle.transfer.generator import Generator

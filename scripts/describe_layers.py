@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ctstyle.encoders.layers import LayerSettings, describe
+from ctstyle.encoders.layers import describe
 from ctstyle.encoders.network import build as build_encoder
 from ctstyle.encoders.weights import Weights
 from ctstyle.paper.drawing import save_figure
@@ -10,6 +10,7 @@ from ctstyle.run.device import place
 from ctstyle.run.job import job
 from ctstyle.slices.run import SOURCE, open_run
 from ctstyle.slices.window import Window
+from ctstyle.study.networks import LayerSettings
 from ctstyle.study.settings import build
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from ctstyle.paper.architecture import figure1, figure2, figure3
 from ctstyle.paper.drawing import save_figure
 from ctstyle.paper.inputs import look
 from ctstyle.run.job import job
-from ctstyle.segment.unet import UNetSettings
+from ctstyle.study.analysis import UNetSettings
 from ctstyle.study.settings import build
 
 if __name__ == "__main__":

@@ -6,11 +6,9 @@ import pandas as pd
 
 from ctstyle.run.job import job
 from ctstyle.slices.archive import Archive
-from ctstyle.slices.cluster import ClusterSettings
 from ctstyle.slices.find import find_styles
-from ctstyle.slices.regions import RegionSettings
-from ctstyle.slices.split import SplitSettings
 from ctstyle.slices.window import Window
+from ctstyle.study.data import ClusterSettings, RegionSettings, SplitSettings
 from ctstyle.study.settings import build
 
 if __name__ == "__main__":

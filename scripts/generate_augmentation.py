@@ -7,10 +7,11 @@ from ctstyle.encoders.network import build as build_encoder
 from ctstyle.encoders.weights import Weights
 from ctstyle.run.device import place
 from ctstyle.run.job import job
-from ctstyle.segment.generate import AugmentSettings, generate, lent_slices, network_painter, training_slices
+from ctstyle.segment.generate import generate, lent_slices, network_painter, training_slices
 from ctstyle.segment.guard import counts
 from ctstyle.slices.run import open_run
 from ctstyle.slices.window import Window
+from ctstyle.study.analysis import AugmentSettings
 from ctstyle.study.settings import build
 from ctstyle.transfer.apply import load_model
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from ctstyle.run.job import job
 from ctstyle.segment.controls import PAINTERS
-from ctstyle.segment.generate import AugmentSettings, generate, training_slices
+from ctstyle.segment.generate import generate, training_slices
 from ctstyle.slices.run import open_run
 from ctstyle.slices.window import Window
+from ctstyle.study.analysis import AugmentSettings
 from ctstyle.study.settings import build
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from ctstyle.cohorts.phantom.patient import make_patient
-from ctstyle.cohorts.phantom.settings import PhantomSettings
 from ctstyle.run.job import job
+from ctstyle.study.data import PhantomSettings
 from ctstyle.study.settings import build
 
 if __name__ == "__main__":

@@ -6,10 +6,9 @@ from ctstyle.encoders.network import build as build_encoder
 from ctstyle.encoders.weights import Weights
 from ctstyle.run.job import job
 from ctstyle.segment.ablation import measure
-from ctstyle.segment.generate import AugmentSettings
-from ctstyle.segment.train import SegmentSettings
 from ctstyle.slices.run import open_run
 from ctstyle.slices.window import Window
+from ctstyle.study.analysis import AugmentSettings, SegmentSettings
 from ctstyle.study.settings import build
 from ctstyle.transfer.apply import load_model
 

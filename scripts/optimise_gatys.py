@@ -9,9 +9,10 @@ from ctstyle.run.device import place
 from ctstyle.run.job import job
 from ctstyle.slices.run import SOURCE, open_run
 from ctstyle.slices.window import Window
+from ctstyle.study.networks import GatysSettings
 from ctstyle.study.settings import build
 from ctstyle.transfer.gallery import few_pairs, save_stylised, single_styles, test_pairs
-from ctstyle.transfer.gatys import Gatys, GatysSettings, taps
+from ctstyle.transfer.gatys import Gatys, taps
 
 if __name__ == "__main__":
     with job(snakemake) as run:

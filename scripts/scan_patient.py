@@ -4,8 +4,8 @@ from pathlib import Path
 
 from ctstyle.cohorts.phantom.patient import Patient
 from ctstyle.cohorts.phantom.scanner import beam_of, load_beams, write_scan
-from ctstyle.cohorts.phantom.settings import PhantomSettings
 from ctstyle.run.job import job
+from ctstyle.study.data import PhantomSettings
 from ctstyle.study.settings import build
 
 if __name__ == "__main__":

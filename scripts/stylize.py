@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from ctstyle.apply.plan import StylizeSettings
 from ctstyle.apply.series import Outputs, stylize_series
 from ctstyle.run.job import job
 from ctstyle.run.places import replacing
-from ctstyle.segment.guard import GuardSettings
+from ctstyle.study.analysis import GuardSettings
+from ctstyle.study.data import StylizeSettings
 from ctstyle.study.settings import build
 from ctstyle.transfer.bundle import Bundle
 

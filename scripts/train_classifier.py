@@ -5,10 +5,11 @@ import logging
 from pathlib import Path
 
 from ctstyle.encoders.weights import INCEPTION
-from ctstyle.measures.classifier import ClassifierSettings, classifier_sides, train_classifier
+from ctstyle.measures.classifier import classifier_sides, train_classifier
 from ctstyle.run.job import job
 from ctstyle.slices.run import open_run
 from ctstyle.slices.window import Window
+from ctstyle.study.analysis import ClassifierSettings
 from ctstyle.study.settings import build
 
 if __name__ == "__main__":

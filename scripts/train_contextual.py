@@ -8,8 +8,9 @@ from ctstyle.run.device import place
 from ctstyle.run.job import job
 from ctstyle.slices.run import SOURCE, open_run
 from ctstyle.slices.window import Window
+from ctstyle.study.networks import ContextualSettings
 from ctstyle.study.settings import build
-from ctstyle.transfer.contextual import ContextualSettings, train_contextual
+from ctstyle.transfer.contextual import train_contextual
 from ctstyle.transfer.features import Material
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@ from pathlib import Path
 from ctstyle.run.job import job
 from ctstyle.slices.run import SOURCE, open_run
 from ctstyle.slices.window import Window
+from ctstyle.study.networks import CycleGANSettings
 from ctstyle.study.settings import build
-from ctstyle.transfer.cyclegan import CycleGANSettings, train_cyclegan
+from ctstyle.transfer.cyclegan import train_cyclegan
 from ctstyle.transfer.features import Material
 
 if __name__ == "__main__":

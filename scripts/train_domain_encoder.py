@@ -3,10 +3,11 @@
 import logging
 from pathlib import Path
 
-from ctstyle.encoders.domain import DomainSettings, LevelledSlices, train_domain
+from ctstyle.encoders.domain import LevelledSlices, train_domain
 from ctstyle.run.job import job
 from ctstyle.slices.run import open_run
 from ctstyle.slices.window import Window
+from ctstyle.study.networks import DomainSettings
 from ctstyle.study.settings import build
 
 if __name__ == "__main__":

@@ -9,10 +9,11 @@ from ctstyle.run.device import place
 from ctstyle.run.job import job
 from ctstyle.slices.run import open_run
 from ctstyle.slices.window import Window
+from ctstyle.study.networks import TransferSettings
 from ctstyle.study.settings import build
 from ctstyle.transfer.features import Material
 from ctstyle.transfer.generator import Generator
-from ctstyle.transfer.train import TransferSettings, train, with_layers
+from ctstyle.transfer.train import train, with_layers
 
 if __name__ == "__main__":
     with job(snakemake) as run:

@@ -6,14 +6,15 @@ from pathlib import Path
 import numpy as np
 
 from ctstyle.run.job import job
-from ctstyle.segment.arms import ARMS
 from ctstyle.segment.generate import Generated
 from ctstyle.segment.online import online_change
 from ctstyle.segment.pools import arm_pools, arm_settings, pool, pool_sizes
-from ctstyle.segment.train import SegmentSettings, train
+from ctstyle.segment.train import train
 from ctstyle.segment.unet import predict, save_unet
 from ctstyle.slices.run import SOURCE, labelled, open_run
 from ctstyle.slices.window import Window
+from ctstyle.study.analysis import SegmentSettings
+from ctstyle.study.arms import ARMS
 from ctstyle.study.settings import build
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ from ctstyle.run.device import place
 from ctstyle.run.job import job
 from ctstyle.slices.run import open_run
 from ctstyle.slices.window import Window
+from ctstyle.study.networks import WarmUpSettings
 from ctstyle.study.settings import build
-from ctstyle.transfer.train import WarmUpSettings, warm_up
+from ctstyle.transfer.train import warm_up
 
 if __name__ == "__main__":
     with job(snakemake) as run:

@@ -7,7 +7,7 @@ from ctstyle.encoders.network import build
 from ctstyle.encoders.weights import random
 from ctstyle.run.device import place
 from ctstyle.run.initialise import he_initialise
-from ctstyle.slices.cut import SliceSettings
+from ctstyle.study.data import SliceSettings
 from ctstyle.transfer.bundle import Bundle, Style
 from ctstyle.transfer.decoder import Decoder
 from ctstyle.transfer.generator import Generator

@@ -25,15 +25,15 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
-from ctstyle.apply.plan import StylizeSettings
 from ctstyle.apply.series import Outputs, stylize_series
 from ctstyle.cohorts.sheet import Scan
 from ctstyle.ct.mask import read_mask
 from ctstyle.ct.read import read_volume
 from ctstyle.errors import CTStyleError
-from ctstyle.segment.guard import GuardSettings
 from ctstyle.slices.archive import Archive, ScanFiles
 from ctstyle.slices.scan import slice_scan
+from ctstyle.study.analysis import GuardSettings
+from ctstyle.study.data import StylizeSettings
 from tests.bundles import SETTINGS, random_bundle
 from tests.dicom_series import ct_series, random_hu
 from tests.mutants import KINDS, mutant, original

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from ctstyle.apply.planes import Planes
 from ctstyle.ct.volume import Volume
 from ctstyle.paper.drawing import Look, Sheet, drawing
-from ctstyle.slices.cut import SliceSettings
+from ctstyle.study.data import SliceSettings
 
 SHOWN = (0.2, 0.5, 0.8)
 """Which slices are shown, as shares of the volume's length."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ctstyle.ct.labels import LabelMap
 from ctstyle.ct.suffixes import VOLUME_SUFFIXES
 from ctstyle.errors import CTStyleError
+from ctstyle.study.data import StylizeSettings
 from ctstyle.study.settings import build
 from ctstyle.transfer.about import NotABundle, UnknownStyle, read_about, style_name
 
@@ -26,32 +26,6 @@ class NotAsked(CTStyleError):
 
 class NoSuchInput(CTStyleError):
     """A path of the config that does not exist."""
-
-
-@dataclass(frozen=True)
-class StylizeSettings:
-    """How a volume is stylised; one config section.
-
-    `output` is the folder the new series goes to. `alpha` blends from the content's own style (0) to the target's (1).
-    `format`: that of the content (same), nifti or dicom. `flagged`: slices whose structure changed are written as they
-    are (keep) or put back (original). `label_map` says what the values of a mask mean, as in the sheet of scans.
-    """
-
-    output: str = "<results>/stylized"
-    alpha: float = 1.0
-    format: str = "same"
-    flagged: str = "keep"
-    label_map: str = "totalsegmentator"
-
-    def __post_init__(self):
-        for key, allowed in (("format", FORMATS), ("flagged", FLAGGED)):
-            if getattr(self, key) not in allowed:
-                raise CTStyleError(
-                    "unknown value", where=f"stylize: {key}", found=getattr(self, key), expected=" or ".join(allowed)
-                )
-        LabelMap.parse(self.label_map, where="stylize: label_map")
-        if not 0 <= self.alpha <= 1:
-            raise CTStyleError("out of range", where="stylize: alpha", found=self.alpha, expected="0 to 1")
 
 
 @dataclass(frozen=True, kw_only=True)

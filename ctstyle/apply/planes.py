@@ -8,9 +8,10 @@ from ctstyle.ct.limits import LARGEST_PLANE_PX, check_resampled
 from ctstyle.ct.volume import Volume
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.crop import lattice
-from ctstyle.slices.cut import SliceSettings, Straight, straighten
+from ctstyle.slices.cut import Straight, straighten
 from ctstyle.slices.resample import area_weights, inside_weights
 from ctstyle.slices.window import Window
+from ctstyle.study.data import SliceSettings
 
 MULTIPLE_PX = 16
 """Sides of a plane are continued to a multiple of this: the stride of the deepest tap that AdaIN may work on."""
@@ -42,7 +43,7 @@ class Planes:
             voxels = straight.centres(axis)
             down.append(inside_weights(area_weights(voxels, pixels, settings.spacing_mm)))
             up.append(inside_weights(area_weights(pixels, voxels, float(straight.step_mm[axis]))))
-        return cls(straight, settings.window, sagittal, tuple(down), tuple(up))
+        return cls(straight, Window(*settings.window_hu), sagittal, tuple(down), tuple(up))
 
     @property
     def normal(self) -> int:

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from ctstyle.apply.picture import picture
-from ctstyle.apply.plan import StylizeSettings
 from ctstyle.apply.volume import Statistics, Stylised, stylise_volume, volume_statistics
 from ctstyle.ct.volume import Volume, to_sitk
-from ctstyle.segment.guard import GuardSettings
+from ctstyle.study.analysis import GuardSettings
+from ctstyle.study.data import StylizeSettings
 from ctstyle.transfer.bundle import Bundle
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,10 @@ from ctstyle.apply.flicker import Flicker
 from ctstyle.apply.planes import Planes, bodies, padded
 from ctstyle.ct.volume import Volume
 from ctstyle.measures.structure import edge_f1
-from ctstyle.segment.guard import NOT_FINITE, GuardSettings, lost, structure
+from ctstyle.segment.guard import NOT_FINITE, lost, structure
 from ctstyle.slices.cut import cut
+from ctstyle.slices.window import Window
+from ctstyle.study.analysis import GuardSettings
 from ctstyle.transfer.adain import restyle
 from ctstyle.transfer.bundle import Bundle, Moments, moments
 
@@ -43,7 +45,7 @@ class Stylised:
 def volume_statistics(bundle: Bundle, volume: Volume) -> Statistics:
     """The style of a scan: statistics over its slices, cut as for training. Raises NoStatistics and `crop.NoBody`."""
     hu, _, _ = cut(volume, None, bundle.slices)
-    return moments(bundle.generator, hu, window=bundle.slices.window).pooled()
+    return moments(bundle.generator, hu, window=Window(*bundle.slices.window_hu)).pooled()
 
 
 @torch.no_grad()
@@ -69,7 +71,7 @@ def stylise_volume(
     Raises NoStatistics and `crop.NoBody` where there is no body.
     """
     started = time.monotonic()
-    generator, window = bundle.generator, bundle.slices.window
+    generator, window = bundle.generator, Window(*bundle.slices.window_hu)
     changed = replace(volume, hu=volume.hu.copy())
     planes = Planes.of(changed, bundle.slices)
     own = _moments_of_planes(bundle, volume, planes.step_mm)
@@ -107,7 +109,7 @@ def _moments_of_planes(bundle: Bundle, volume: Volume, step_mm: float) -> Moment
     """The moments of every native slice, within the field of the training slices."""
     everywhere = replace(bundle.slices, every_mm=step_mm, sagittal_range_mm=np.inf)
     hu, _, _ = cut(volume, None, everywhere)
-    return moments(bundle.generator, hu, window=bundle.slices.window)
+    return moments(bundle.generator, hu, window=Window(*bundle.slices.window_hu))
 
 
 def _batches(count: int, size: int, started: float) -> Iterator[list[int]]:
@@ -121,7 +123,7 @@ def _batches(count: int, size: int, started: float) -> Iterator[list[int]]:
 
 def _judge(hu: np.ndarray, change: np.ndarray, body: np.ndarray, bundle: Bundle, guard: GuardSettings) -> dict:
     """The scores of one slice at the generator's spacing; one without body has none and is not flagged."""
-    window = bundle.slices.window
+    window = Window(*bundle.slices.window_hu)
     row = {
         "body_px": int(np.count_nonzero(body)),
         "change_hu": 0.0,

@@ -1,25 +1,17 @@
 """All scans of a run: the configured cohorts as one list, known before anything is made or fetched."""
 
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from ctstyle.cohorts import lidc0001, sheet, spine_mets, totalsegmentator, verse
-from ctstyle.cohorts.phantom import settings as phantom
+from ctstyle.cohorts import sheet
 from ctstyle.errors import CTStyleError
-from ctstyle.study.settings import build
-
-COHORTS = {
-    "phantom": (phantom, phantom.PhantomSettings),
-    "lidc0001": (lidc0001, None),
-    "spine_mets": (spine_mets, spine_mets.SpineMetsSettings),
-    "verse": (verse, verse.VerseSettings),
-    "totalsegmentator": (totalsegmentator, totalsegmentator.TotalSegmentatorSettings),
-    "sheet": (sheet, None),
-}
-"""The module of each cohort, which lists its `scans`, and its settings; a cohort without any has the config's value."""
+from ctstyle.study.cohorts import COHORTS
+from ctstyle.study.config import Config
+from ctstyle.study.settings import build, keys_of, section_of
 
 
 class NoScans(CTStyleError):
@@ -35,9 +27,10 @@ def list_scans(config: Mapping[str, Any], folder: str, root: Path) -> pd.DataFra
     """
     scans: list[sheet.Scan] = []
     for cohort in config["cohorts"]:
-        module, settings = COHORTS[cohort]
-        chosen = build(settings, config[cohort]) if settings else config.get(cohort)
-        scans += module.scans(chosen, f"{folder}/{cohort}", root)
+        field = keys_of(Config).get(cohort)
+        kind = None if field is None else section_of(field.annotation)
+        chosen = build(kind, config[cohort], cohort) if kind else config.get(cohort)
+        scans += import_module(COHORTS[cohort].module).scans(chosen, f"{folder}/{cohort}", root)
     twice = pd.Series([scan.scan for scan in scans]).value_counts()
     if not scans or twice.iloc[0] > 1:
         raise NoScans(

@@ -7,7 +7,6 @@ without an account. `config/spine_mets.tsv` pins patients, series and folders.
 import shutil
 import urllib.parse
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -19,6 +18,7 @@ from ctstyle.cohorts.packing import pack
 from ctstyle.cohorts.pinned import Collection, Licence
 from ctstyle.cohorts.scan import Scan
 from ctstyle.errors import CTStyleError
+from ctstyle.study.data import SpineMetsSettings
 
 ADDRESS = "https://idc-open-data.s3.amazonaws.com"
 COLLECTION = Collection(
@@ -38,15 +38,6 @@ COLLECTION = Collection(
 
 class UnexpectedSeries(CTStyleError):
     """What the bucket holds is not what is pinned."""
-
-
-@dataclass(frozen=True)
-class SpineMetsSettings:
-    """Which patients take part (None: all), from where, and the table that pins them."""
-
-    patients: tuple[str, ...] | None = None
-    address: str = ADDRESS
-    pinned: str = "config/spine_mets.tsv"
 
 
 def pinned(settings: SpineMetsSettings, root: Path) -> pd.DataFrame:

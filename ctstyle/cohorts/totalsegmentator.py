@@ -11,7 +11,6 @@ import logging
 import re
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
@@ -24,6 +23,7 @@ from ctstyle.cohorts.remote_zip import RemoteZip, open_zip
 from ctstyle.cohorts.scan import Scan
 from ctstyle.ct.labels import VERTEBRA_NAMES
 from ctstyle.errors import CTStyleError
+from ctstyle.study.data import TotalSegmentatorSettings
 
 log = logging.getLogger(__name__)
 
@@ -52,15 +52,6 @@ MASKS = {f"{'' if name == 'sacrum' else 'vertebrae_'}{name}.nii.gz": label for l
 
 class UnequalGrids(CTStyleError):
     """A mask does not lie on the grid of its CT."""
-
-
-@dataclass(frozen=True)
-class TotalSegmentatorSettings:
-    """Which subjects take part (None: all), the archive's address, and the table that pins them."""
-
-    subjects: tuple[str, ...] | None = None
-    address: str = ADDRESS
-    pinned: str = "config/totalsegmentator.tsv"
 
 
 def pinned(settings: TotalSegmentatorSettings, root: Path) -> pd.DataFrame:

@@ -10,7 +10,6 @@ import logging
 import re
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -18,6 +17,7 @@ import pandas as pd
 from ctstyle.cohorts.pinned import Collection, Licence, UnusableList
 from ctstyle.cohorts.remote_zip import RemoteZip, open_zip
 from ctstyle.cohorts.scan import Scan
+from ctstyle.study.data import VerseSettings
 
 log = logging.getLogger(__name__)
 
@@ -41,16 +41,6 @@ IMAGE = re.compile(
     r"(?:.*/)?rawdata/(?P<subject>sub-[A-Za-z0-9]+)/(?P=subject)(?P<entities>(?:_[a-z]+-[A-Za-z0-9]+)*)_ct\.nii\.gz"
 )
 """Names as in the Brain Imaging Data Structure: `sub-verse401_split-verse253_ct`, `sub-gl003_dir-ax_ct`."""
-
-
-@dataclass(frozen=True)
-class VerseSettings:
-    """Which archives and which of their subjects (None: all) take part, from where, and the table that pins them."""
-
-    sets: tuple[str, ...] = SETS
-    subjects: tuple[str, ...] | None = None
-    address: str = ADDRESS
-    pinned: str = "config/verse.tsv"
 
 
 def pinned(settings: VerseSettings, root: Path) -> pd.DataFrame:

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ctstyle.encoders.network import cut, trunk
-from ctstyle.encoders.registry import IMAGENET, EncoderSpec, encoder_spec
 from ctstyle.encoders.weights import Weights
 from ctstyle.errors import CTStyleError
 from ctstyle.run.checkpoint import Checkpoint
@@ -25,21 +24,11 @@ from ctstyle.run.fit import fit
 from ctstyle.run.initialise import he_initialise
 from ctstyle.run.optimise import AdamW
 from ctstyle.run.tensors import state_digest
+from ctstyle.study.encoders import IMAGENET, EncoderSpec, encoder_spec
+from ctstyle.study.networks import DomainSettings
 
 NO_LEVEL = 0
 """The level of a slice without a vertebra near; it counts for the rotation alone."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DomainSettings:
-    """Budget of the training: `size_px` is the side the slices are reduced to, `rotation_weight` weighs its loss."""
-
-    steps: int = 100
-    batch: int = 8
-    size_px: int = 64
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-4
-    rotation_weight: float = 1.0
 
 
 @dataclass(frozen=True)

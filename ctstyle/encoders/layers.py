@@ -1,7 +1,6 @@
 """The feature-layer visualisation: what each tap keeps of a slice and of a style, in numbers and in pictures."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -12,18 +11,10 @@ from ctstyle.encoders.network import Encoder, positions_in_body
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window
+from ctstyle.study.networks import LayerSettings
 
 RIDGES = (1e-3, 1e-2, 1e-1, 1.0)
 """Ridges of the linear readout that are tried, relative to the mean variance of the features."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LayerSettings:
-    """How many training slices are read, at how many positions each, drawn from `seed`."""
-
-    slices: int = 64
-    positions_per_slice: int = 256
-    seed: int = 0
 
 
 def layers(

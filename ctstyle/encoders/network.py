@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ctstyle.encoders.registry import EncoderSpec, encoder_spec
 from ctstyle.encoders.vgg import VGG, vgg
 from ctstyle.errors import CTStyleError
 from ctstyle.run.convolution import from_one_channel, in_channels_last
+from ctstyle.study.encoders import EncoderSpec, encoder_spec
 
 PADDINGS = ("reflect", "zeros")
 

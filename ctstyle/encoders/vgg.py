@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from torch import Tensor, nn
 
-from ctstyle.encoders.registry import EncoderSpec
+from ctstyle.study.encoders import EncoderSpec
 
 
 class VGG(nn.Module):

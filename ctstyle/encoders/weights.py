@@ -21,10 +21,10 @@ from torch import Tensor
 from ctstyle.cohorts.download import Piece, SourceUnavailable, fetch
 from ctstyle.encoders.network import WrongArchitecture, build, trunk
 from ctstyle.encoders.plan import WeightsDigestMismatch, WeightsUnavailable, check_file
-from ctstyle.encoders.registry import ENCODERS, encoder_spec
 from ctstyle.provenance.digest import sha256_file
 from ctstyle.run.initialise import he_initialise
 from ctstyle.run.tensors import Kind, check_finite, state_digest
+from ctstyle.study.encoders import ENCODERS, encoder_spec
 
 FULL_SHA256 = {
     "vgg19-dcbb9e9d.pth": "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",

@@ -37,27 +37,9 @@ from ctstyle.run.optimise import AdamW
 from ctstyle.run.tensors import Kind, filled
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.window import Window
+from ctstyle.study.analysis import ClassifierSettings
 
 SETTLING_BATCHES = 8
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClassifierSettings:
-    """How the classifier is trained.
-
-    `batch` is at least 2, because batch norm needs two values per channel.
-    `weights`: `scratch` (the whole network) or `imagenet` (only a linear head, on features of a given frozen trunk).
-    `size_px`: shorter side the slices are resized to, at least 75; 0 keeps their own size, or takes 299 for `imagenet`.
-    `shift_px`: largest random shift along each axis; for `scratch` alone, because cached features cannot be shifted.
-    """
-
-    weights: str = "scratch"
-    steps: int = 100
-    batch: int = 8
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-4
-    size_px: int = 0
-    shift_px: int = 4
 
 
 @dataclass(frozen=True, kw_only=True)

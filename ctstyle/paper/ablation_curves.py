@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 
 from ctstyle.paper.ablations import PLAIN, of_question
 from ctstyle.paper.drawing import OKABE_ITO, STYLE_MARKERS, Look, Sheet, drawing, require_some, save_figure
-from ctstyle.transfer.ablations import BASE, QUESTIONS
+from ctstyle.study.ablations import BASE, QUESTIONS
 
 PANELS = {
     "iou_out_of_style": "IoU out of style, %",

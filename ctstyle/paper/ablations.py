@@ -9,7 +9,7 @@ from ctstyle.measures.segmentation import pooled_scores
 from ctstyle.paper.domains import IN_STYLE, OUT_OF_STYLE
 from ctstyle.paper.measures import PaperInputError
 from ctstyle.paper.tables import Table
-from ctstyle.transfer.ablations import ARM, BASE, QUESTIONS
+from ctstyle.study.ablations import ARM, BASE, QUESTIONS
 
 PLAIN = "plain"
 CHAIN = ["arm", "point", "seed"]

@@ -10,7 +10,7 @@ import pandas as pd
 from ctstyle.paper.domains import IN_STYLE, OUT_OF_STYLE
 from ctstyle.paper.measures import SILVER_LABELS
 from ctstyle.paper.significance import INFERIOR, NON_INFERIOR, WITHHELD
-from ctstyle.segment.arms import ARM_LABELS, ARMS, is_cheap
+from ctstyle.study.arms import ARM_LABELS, ARMS, is_cheap
 
 Outcome = Literal["use", "cheap", "none", "harm", "withheld"]
 

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from ctstyle.encoders.registry import encoder_spec
 from ctstyle.paper.boxes import FROZEN, GREYS, LINE, LOSS, PLAIN, TRAINED, BoxPage
 from ctstyle.paper.drawing import Look, drawing
 from ctstyle.paper.networks import Level, count, decoder_of, decoder_stages, encoder_facts, unet_levels
-from ctstyle.segment.unet import CLASSES, UNetSettings, build_unet
+from ctstyle.segment.unet import CLASSES, build_unet
+from ctstyle.study.analysis import UNetSettings
+from ctstyle.study.encoders import encoder_spec
 
 
 def figure1(encoder: str, *, stride: int, unet: UNetSettings, size_px: int, look: Look) -> Figure:

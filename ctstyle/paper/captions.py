@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 
 from ctstyle.paper.coverage import coverage_range
-from ctstyle.paper.intervals import Intervals
 from ctstyle.paper.measures import MODEL_LABELS, SILVER_LABELS
 from ctstyle.paper.tables import Table
 from ctstyle.paper.write import Notes
-from ctstyle.segment.arms import ARM_LABELS
+from ctstyle.study.analysis import Intervals
+from ctstyle.study.arms import ARM_LABELS
 
 
 @dataclass(frozen=True, kw_only=True)

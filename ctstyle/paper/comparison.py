@@ -10,10 +10,11 @@ import pandas as pd
 
 from ctstyle.encoders.network import parameters_to
 from ctstyle.encoders.plan import TapLists
-from ctstyle.encoders.registry import encoder_spec
-from ctstyle.paper.intervals import Intervals, mean_over_patients, withheld
+from ctstyle.paper.intervals import mean_over_patients, withheld
 from ctstyle.paper.measures import BOUNDS, ENCODER_LABELS, LOSS_LABELS, PaperInputError, in_order, loss_label
 from ctstyle.paper.tables import Table, by_seed_and_patient, cells
+from ctstyle.study.analysis import Intervals
+from ctstyle.study.encoders import encoder_spec
 from ctstyle.transfer.decoder import Decoder
 
 KEPT_AND_REACHED = ("gradient_ssim", "edge_f1", "wasserstein_generated_hu", "ssim_target", "hu_error_target")

@@ -10,7 +10,8 @@ import numpy as np
 from scipy import stats
 from scipy.special import expit
 
-from ctstyle.paper.intervals import Intervals, half_width, pseudo_values
+from ctstyle.paper.intervals import half_width, pseudo_values
+from ctstyle.study.analysis import Intervals
 
 
 @dataclass(frozen=True, kw_only=True)

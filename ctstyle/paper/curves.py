@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from ctstyle.encoders.plan import TapLists
 from ctstyle.paper.drawing import LINES, OKABE_ITO, STYLE_COLOURS, STYLE_MARKERS, Look, Sheet, drawing, require_some
 from ctstyle.paper.measures import LOSS_LABELS, MODEL_LABELS, PaperInputError, in_order
-from ctstyle.segment.arms import ARM_LABELS
+from ctstyle.study.arms import ARM_LABELS
 
 History = Sequence[pd.DataFrame]
 COLUMNS = 3

@@ -9,7 +9,7 @@ import pandas as pd
 from ctstyle.measures.segmentation import COUNTS, Counts, scores
 from ctstyle.paper.intervals import pseudo_values
 from ctstyle.paper.measures import SILVER_LABELS, PaperInputError, in_order
-from ctstyle.segment.arms import ARM_LABELS
+from ctstyle.study.arms import ARM_LABELS
 
 IN_STYLE, OUT_OF_STYLE, STYLE, REAL = KINDS = ("in_style", "out_of_style", "style", "real")
 """Kinds of domains: the source style, all others together, each of them, a real cohort that trains nothing."""

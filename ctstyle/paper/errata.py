@@ -6,10 +6,10 @@ words of our own.
 
 import pandas as pd
 
-from ctstyle.encoders.registry import COMPARED
 from ctstyle.paper.printed import printed_table1, printed_table2
 from ctstyle.paper.text_table import TextTable
 from ctstyle.paper.write import Notes
+from ctstyle.study.encoders import COMPARED
 
 CLAIMED_GAIN = (2.0, 4.0)
 """What the paper calls its gain in segmentation accuracy, in percent, first to last value of its range."""

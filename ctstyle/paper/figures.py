@@ -21,7 +21,7 @@ from ctstyle.paper.drawing import (
     require_some,
 )
 from ctstyle.paper.measures import MODEL_LABELS, PaperInputError, in_order
-from ctstyle.segment.arms import ARM_LABELS, ARMS
+from ctstyle.study.arms import ARM_LABELS, ARMS
 
 TOP, GAP, SCALE_ROOM = 5.5, 1.5, 10.0
 ACQUISITION_COLUMNS = 24

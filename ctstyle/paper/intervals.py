@@ -11,6 +11,7 @@ import numpy as np
 from scipy import stats
 
 from ctstyle.errors import CTStyleError
+from ctstyle.study.analysis import Intervals
 
 LEAST_PATIENTS, LEAST_SEEDS = 3, 2
 """Below these an interval would be invented: two patients have one degree of freedom, one seed has no spread."""
@@ -18,37 +19,6 @@ LEAST_PATIENTS, LEAST_SEEDS = 3, 2
 
 class IntervalError(CTStyleError):
     """The settings of the intervals make none."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Intervals:
-    """How sure intervals are, and how often chance is drawn where it is simulated.
-
-    `confidence`: share of intervals that shall hold the truth; 1 - `confidence` is the level of the tests.
-    `replicates`: simulated data sets behind the printed coverage, and random sign flips where not all can be tried.
-    """
-
-    replicates: int = 2000
-    seed: int = 0
-    confidence: float = 0.95
-
-    def __post_init__(self):
-        if self.replicates < 100:
-            raise IntervalError(
-                "too few draws",
-                where="replicates",
-                found=self.replicates,
-                expected="at least 100",
-                fix="Use 2000.",
-            )
-        if not 0.5 <= self.confidence < 1:
-            raise IntervalError(
-                "no confidence level",
-                where="confidence",
-                found=self.confidence,
-                expected="a share from 0.5 to below 1",
-                fix="Use 0.95.",
-            )
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from ctstyle.encoders.network import cut, trunk
-from ctstyle.encoders.registry import EncoderSpec, encoder_spec
 from ctstyle.paper.measures import PaperInputError
-from ctstyle.segment.unet import UNetSettings, build_unet, require_size
+from ctstyle.segment.unet import build_unet, require_size
+from ctstyle.study.analysis import UNetSettings
+from ctstyle.study.encoders import EncoderSpec, encoder_spec
 from ctstyle.transfer.decoder import Decoder
 
 

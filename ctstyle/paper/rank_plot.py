@@ -7,10 +7,10 @@ from matplotlib.figure import Figure
 
 from ctstyle.paper.domains import OUT_OF_STYLE, Domain
 from ctstyle.paper.drawing import Look, Sheet, drawing
-from ctstyle.paper.intervals import Intervals
 from ctstyle.paper.ranks import Ranks, rank
 from ctstyle.paper.significance import MEASURE, candidates
-from ctstyle.segment.arms import ARM_LABELS
+from ctstyle.study.analysis import Intervals
+from ctstyle.study.arms import ARM_LABELS
 
 LINE_MM = 4.0
 

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 
 from ctstyle.paper.domains import IN_STYLE, OUT_OF_STYLE, REAL, Domain
-from ctstyle.paper.intervals import LEAST_SEEDS, Intervals
+from ctstyle.paper.intervals import LEAST_SEEDS
 from ctstyle.paper.permutation import holm, least_p, sign_flip
 from ctstyle.paper.power import patients_needed
 from ctstyle.paper.tables import Table, cells, lead
-from ctstyle.segment.arms import ARM_LABELS, ARMS, is_cheap, is_reference, rival_arms
+from ctstyle.study.analysis import Intervals
+from ctstyle.study.arms import ARM_LABELS, ARMS, is_cheap, is_reference, rival_arms
 
 MEASURE = "foreground_iou"
 BETTER, WORSE, NOT_SHOWN, OUT_OF_REACH, WITHHELD = ("better", "worse", "not shown", "out of reach", "withheld")

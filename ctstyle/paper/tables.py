@@ -12,7 +12,7 @@ import pandas as pd
 
 from ctstyle.measures.evaluate import TRANSFER_MEASURES
 from ctstyle.paper.domains import Domain
-from ctstyle.paper.intervals import Estimate, Intervals, interval, mean_over_patients, withheld
+from ctstyle.paper.intervals import Estimate, interval, mean_over_patients, withheld
 from ctstyle.paper.measures import (
     BOUNDS,
     MODEL_LABELS,
@@ -21,7 +21,8 @@ from ctstyle.paper.measures import (
     PaperInputError,
     in_order,
 )
-from ctstyle.segment.arms import ARM_LABELS, ARMS, is_reference
+from ctstyle.study.analysis import Intervals
+from ctstyle.study.arms import ARM_LABELS, ARMS, is_reference
 
 CHECKS = {"transfer": "X to Y", "identity": "X to X"}
 

@@ -16,7 +16,7 @@ import pandas as pd
 from ctstyle.paper.errata import CLAIMED_GAIN, claimed_gain
 from ctstyle.paper.measures import MEASURES, PaperInputError
 from ctstyle.paper.printed import printed_table2
-from ctstyle.segment.arms import ARMS
+from ctstyle.study.arms import ARMS
 
 Verdict = Literal["reproduced", "mixed", "not reproduced", "not testable here"]
 REPRODUCED, MIXED, NOT_REPRODUCED, NOT_TESTABLE = VERDICTS = (

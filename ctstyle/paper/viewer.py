@@ -18,8 +18,8 @@ from scipy import ndimage
 from ctstyle.paper.drawing import PREDICTION_COLOUR, REFERENCE_COLOUR, Look
 from ctstyle.paper.figures import SegmentationExample, TransferExample, iou_text
 from ctstyle.paper.measures import ENCODER_LABELS, LOSS_LABELS, PaperInputError, in_order
-from ctstyle.segment.arms import ARM_LABELS
 from ctstyle.slices.window import Window
+from ctstyle.study.arms import ARM_LABELS
 
 SHOWN_PX = 3
 """Pixels of the page for each pixel of a slice."""

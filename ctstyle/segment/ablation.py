@@ -10,13 +10,14 @@ import torch
 from ctstyle.measures.evaluate import slice_lookup, transfer_frame
 from ctstyle.measures.segmentation import score_arm
 from ctstyle.run.checkpoint import Checkpoint
-from ctstyle.segment.generate import COLUMNS, AugmentSettings, generate, network_painter, training_slices
+from ctstyle.segment.generate import COLUMNS, generate, network_painter, training_slices
 from ctstyle.segment.guard import counts
 from ctstyle.segment.pools import arm_pools, arm_settings, pool_sizes
-from ctstyle.segment.train import SegmentSettings, train
+from ctstyle.segment.train import train
 from ctstyle.segment.unet import predict
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.window import Window
+from ctstyle.study.analysis import AugmentSettings, SegmentSettings
 from ctstyle.transfer.apply import Model
 from ctstyle.transfer.gallery import gather, stylise_rows, test_pairs
 

@@ -9,10 +9,11 @@ import numpy as np
 from scipy import ndimage
 from skimage.exposure import match_histograms
 
-from ctstyle.segment.fourier import FourierSettings, amplitude_swap
-from ctstyle.segment.generate import AugmentSettings, Painter
+from ctstyle.segment.fourier import amplitude_swap
+from ctstyle.segment.generate import Painter
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window
+from ctstyle.study.analysis import AugmentSettings, FourierSettings
 
 
 def noise_painter(window: Window, *, smooth_px: float = 3.0) -> Painter:

@@ -1,28 +1,7 @@
 """Fourier domain adaptation (Yang and Soatto 2020): the style's amplitudes at low frequencies, the content's phases."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy import fft
-
-from ctstyle.errors import CTStyleError
-
-
-@dataclass(frozen=True)
-class FourierSettings:
-    """`beta`: frequencies below this many cycles per pixel, along both axes, take the amplitude of the style slice.
-
-    0 changes nothing, the smallest value above it the mean alone, and more than 0.5 every frequency. The paper takes
-    0.01 to 0.09 (there beta * side is the half width of the window, which is the same).
-    """
-
-    beta: float = 0.05
-
-    def __post_init__(self):
-        if not 0 <= self.beta <= 1:
-            raise CTStyleError(
-                "no share of the frequencies", where="augment: fourier: beta", found=self.beta, expected="0 to 1"
-            )
 
 
 def amplitude_swap(content: np.ndarray, style: np.ndarray, beta: float) -> np.ndarray:

@@ -2,21 +2,20 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from ctstyle.errors import CTStyleError
-from ctstyle.segment.fourier import FourierSettings
-from ctstyle.segment.guard import GuardSettings, refusal
+from ctstyle.segment.guard import refusal
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.regions import LENT
 from ctstyle.slices.run import labelled
 from ctstyle.slices.window import Window
-from ctstyle.transfer.gallery import PAIRINGS, NothingToPair, pair_slices
+from ctstyle.study.analysis import AugmentSettings
+from ctstyle.transfer.gallery import NothingToPair, pair_slices
 
 if TYPE_CHECKING:
     from ctstyle.transfer.apply import Model
@@ -64,32 +63,6 @@ class Generated:
 
 # (content int16 [B, H, W], style int16 [B, H, W], names of the target styles, rng) -> HU [B, H, W] of any real type
 Painter = Callable[[np.ndarray, np.ndarray, Sequence[str], np.random.Generator], np.ndarray]
-
-
-@dataclass(frozen=True)
-class AugmentSettings:
-    """How many slices are made and how contents meet styles.
-
-    `per_content` outputs per content slice and other style, below 1 for a part of the slices; `targets` paints towards
-    the first so many of the other styles alone, as many slices as towards all of them (None: all); `pairing` draws the
-    style slice among those of the nearest vertebral level (`level`) or among all of the style (`random`); `alpha`
-    blends from the content's own style (0) to the target's (1); `batch` slices are painted at a time;
-    `guard` and `fourier` belong to the rejection guard and to the arm `fourier`.
-    """
-
-    per_content: float = 1
-    targets: int | None = None
-    pairing: str = "level"
-    alpha: float = 1.0
-    batch: int = 16
-    guard: GuardSettings = field(default_factory=GuardSettings)
-    fourier: FourierSettings = field(default_factory=FourierSettings)
-
-    def __post_init__(self):
-        if self.pairing not in PAIRINGS:
-            raise CTStyleError(
-                "unknown pairing", where="augment: pairing", found=self.pairing, expected=" or ".join(PAIRINGS)
-            )
 
 
 @dataclass(frozen=True)

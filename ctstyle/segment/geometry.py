@@ -1,29 +1,13 @@
 """Geometric augmentation, one form for images and masks and for every arm: the grey values are never touched."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-
-@dataclass(frozen=True)
-class GeometrySettings:
-    """Ranges of the random transform of a slice.
-
-    Rotation in +- `rotation_deg`, zoom in 1 +- `scale`, shift in +- `shift` of the side, a left-right flip with
-    probability `flip`, and a smooth displacement of deviation `elastic_px` pixels with one control point about every
-    `elastic_step_px` pixels. Zeros switch each off; `GeometrySettings(0, 0, 0, 0, 0)` is the identity.
-    """
-
-    rotation_deg: float = 15.0
-    scale: float = 0.15
-    shift: float = 0.08
-    flip: float = 0.5
-    elastic_px: float = 1.0
-    elastic_step_px: int = 24
+from ctstyle.study.analysis import GeometrySettings
 
 
 def random_grid(count: int, height: int, width: int, settings: GeometrySettings, rng: np.random.Generator) -> Tensor:

@@ -10,6 +10,7 @@ from ctstyle.measures.segmentation import require_same_shape
 from ctstyle.measures.structure import gradient_ssim, wasserstein1_hu
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window
+from ctstyle.study.analysis import GuardSettings
 
 NOT_FINITE = "not finite"
 CONSTANT = "nearly constant"
@@ -17,26 +18,6 @@ BODY = "body outline lost"
 STRUCTURE = "structure lost"
 STYLE = "style not reached"
 REASONS = (NOT_FINITE, CONSTANT, BODY, STRUCTURE, STYLE)
-
-
-@dataclass(frozen=True)
-class GuardSettings:
-    """Limits a generated slice must keep; each can be switched off by its neutral value.
-
-    `min_deviation_hu` deviation of HU inside the content's body (0 off); `min_body_iou` IoU of the body outlines of
-    generated and content slice (0 off); `min_gradient_ssim` structure score inside the body (-1 off);
-    `max_style_ratio` the body histogram's Wasserstein distance to the style slice, over that of the content slice
-    (infinity off). The structure limit comes from real slices at 96 px: blobs of the right histogram score 0.2 to 0.36,
-    another slice of the same patient 0.1 to 0.3, the slice itself under a Gaussian of 3 px 0.39 to 0.57. A generated
-    slice within `style_floor_hu` of the style is near enough, whatever the content's distance was: neighbouring slices
-    of one real scan are 20 to 35 HU apart at 15 to 30 mm.
-    """
-
-    min_deviation_hu: float = 10.0
-    min_body_iou: float = 0.8
-    min_gradient_ssim: float = 0.4
-    max_style_ratio: float = 1.0
-    style_floor_hu: float = 30.0
 
 
 @dataclass(frozen=True)

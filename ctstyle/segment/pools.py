@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 
 from ctstyle.errors import CTStyleError
-from ctstyle.segment.arms import ARMS
 from ctstyle.segment.generate import Generated
-from ctstyle.segment.train import Pool, SegmentSettings
+from ctstyle.segment.train import Pool
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.run import SOURCE, labelled
+from ctstyle.study.analysis import SegmentSettings
+from ctstyle.study.arms import ARMS
 
 
 class NoAugmentation(CTStyleError):

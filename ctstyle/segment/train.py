@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -16,45 +16,19 @@ from ctstyle.run.checkpoint import Checkpoint
 from ctstyle.run.device import autocast
 from ctstyle.run.fit import fit
 from ctstyle.run.optimise import AdamW
-from ctstyle.segment.geometry import GeometrySettings, random_grid, transform
+from ctstyle.segment.geometry import random_grid, transform
 from ctstyle.segment.loss import dice_ce_loss
 from ctstyle.segment.online import Online
 from ctstyle.segment.residual import UNet
-from ctstyle.segment.unet import UNetSettings, build_unet, predict, require_size
+from ctstyle.segment.unet import build_unet, predict, require_size
 from ctstyle.slices.window import Window
+from ctstyle.study.analysis import SegmentSettings
 
 SCHEDULES = ("cosine", "constant")
 
 
 class NoTrainingSlices(CTStyleError):
     """An arm without slices, or without a single vertebra, to train its U-Net on."""
-
-
-@dataclass(frozen=True)
-class SegmentSettings:
-    """How every arm's U-Net is trained: steps, batch, AdamW rate and its schedule, the network and the geometry.
-
-    There is no intensity augmentation: grey-scale variety is what the arms are compared by, and an arm that has it says
-    so in its entry (`arms.Arm.online`).
-    """
-
-    steps: int = 400
-    batch: int = 8
-    learning_rate: float = 4e-3
-    weight_decay: float = 1e-4
-    schedule: str = "cosine"
-    validate_every: int = 100
-    unet: UNetSettings = field(default_factory=UNetSettings)
-    geometry: GeometrySettings = field(default_factory=GeometrySettings)
-
-    def __post_init__(self):
-        if self.schedule not in SCHEDULES:
-            raise CTStyleError(
-                "unknown schedule",
-                where="segment: schedule",
-                found=self.schedule,
-                expected=" or ".join(SCHEDULES),
-            )
 
 
 @dataclass(frozen=True)

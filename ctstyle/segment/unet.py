@@ -1,6 +1,6 @@
 """The U-Net of every arm: its settings, its file, and its masks of slices."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from ctstyle.errors import CTStyleError
 from ctstyle.run.tensors import Kind, filled
 from ctstyle.segment.residual import UNet
 from ctstyle.slices.window import Window
+from ctstyle.study.analysis import UNetSettings
 
 CLASSES = 2
 NORMS = ("none", "instance")
@@ -23,52 +24,6 @@ class UNetError(CTStyleError):
 
 
 _FILE = Kind("U-Net", UNetError, "the rule train_unet")
-
-
-@dataclass(frozen=True)
-class UNetSettings:
-    """Width of each level, stride between levels (one less), convolutions per residual unit; dropout in [0, 1).
-
-    `norm` is `none` (as in the original U-Net) or `instance`. Instance norm takes shift and contrast of the grey scale
-    out of every slice, and with them much of what a grey-scale style is; it is a rival of the augmentation, not a
-    neutral part of the network. Neither lets a slice's result depend on its batch mates.
-
-    The default halves the slice four times, the first convolution included: 1.6 M parameters.
-    """
-
-    channels: tuple[int, ...] = (16, 32, 64, 128, 256)
-    strides: tuple[int, ...] = (2, 2, 2, 2)
-    residual_units: int = 2
-    norm: str = "none"
-    dropout: float = 0.0
-
-    def __post_init__(self):
-        if len(self.channels) < 2 or len(self.strides) != len(self.channels) - 1 or min(self.channels) < 1:
-            raise UNetError(
-                "these levels make no U-Net",
-                where="segment: unet",
-                found=f"channels {self.channels}, strides {self.strides}",
-                expected="two or more levels and one stride less than levels",
-            )
-        if not 1 <= self.residual_units <= MOST_UNITS:
-            raise UNetError(
-                "no such number of convolutions in a residual unit",
-                where="segment: unet: residual_units",
-                found=self.residual_units,
-                expected=f"1 to {MOST_UNITS}",
-            )
-        if self.norm not in NORMS:
-            raise UNetError(
-                "unknown normalisation", where="segment: unet: norm", found=self.norm, expected=" or ".join(NORMS)
-            )
-
-    @property
-    def multiple(self) -> int:
-        """Height and width of a slice must be a multiple of this, so that both ends of every skip fit."""
-        product = 1
-        for stride in self.strides:
-            product *= stride
-        return product
 
 
 def build_unet(settings: UNetSettings, *, seed: int) -> UNet:

@@ -12,42 +12,13 @@ from sklearn.metrics import adjusted_rand_score, silhouette_score
 from sklearn.mixture import GaussianMixture
 
 from ctstyle.errors import CTStyleError
-from ctstyle.slices.features import MEASURED, NUMERIC_TAGS, STYLE_FEATURES, TEXT_TAGS
+from ctstyle.study.data import TEXT_TAGS, ClusterSettings
 
 METHODS = ("kmeans", "gaussian")
 
 
 class NoStyles(CTStyleError):
     """The styles of a cohort cannot be found as the config asks."""
-
-
-@dataclass(frozen=True)
-class ClusterSettings:
-    """How styles are found: `k` of them, by `method`, on the columns `features` of the feature table.
-
-    `source` is `auto` (the style with the most labelled training scans), a scan's name or a style hint; its style
-    becomes `s1`. `seed` starts the clustering.
-    """
-
-    k: int = 3
-    method: str = "kmeans"
-    features: tuple[str, ...] = STYLE_FEATURES
-    source: str = "auto"
-    seed: int = 0
-
-    def __post_init__(self):
-        if self.method not in METHODS:
-            raise NoStyles(
-                "unknown clustering", where="styles: method", found=self.method, expected=" or ".join(METHODS)
-            )
-        unknown = sorted(set(self.features) - {*MEASURED, *NUMERIC_TAGS, *TEXT_TAGS})
-        if unknown or not self.features:
-            raise NoStyles(
-                "styles need known features to be found by",
-                where="styles: features",
-                found=", ".join(unknown) or "none",
-                expected=", ".join((*MEASURED, *NUMERIC_TAGS, *TEXT_TAGS)),
-            )
 
 
 @dataclass(frozen=True)

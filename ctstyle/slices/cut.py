@@ -15,6 +15,7 @@ from ctstyle.slices.body import body_mask
 from ctstyle.slices.crop import NoBody, Outline, field, in_plane_fields, midline_mm, outline
 from ctstyle.slices.resample import area_weights, resample, resample_labels
 from ctstyle.slices.window import Window
+from ctstyle.study.data import SliceSettings
 
 OUTLINE_EVERY_MM = 10.0
 """Distance of the axial planes from which the crop is found."""
@@ -22,57 +23,6 @@ OUTLINE_EVERY_MM = 10.0
 
 class NoLabels(CTStyleError):
     """A mask was given and labels nothing in this volume."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SliceSettings:
-    """How slices are cut; one config section.
-
-    `orientation`: axial (row 0 anterior, column 0 the patient's right) or sagittal (row 0 superior, column 0
-    anterior). `size_px` x `size_px` pixels of `spacing_mm`. HU are clipped to `window_hu`. `crop`: "spine", a field
-    that ends behind the skin of the back and is centred on the midline, or "body", a field centred on the body; both
-    are found from the body alone, never from labels. `every_mm`: distance of the slices along their normal; native
-    slices are chosen, none is interpolated. `sagittal_range_mm`: sagittal slices lie within this distance of the
-    midline. `grey_values`: what the reader does with display exports, `burned_in`: with a series whose pixels
-    hold text (`dicom.read`).
-    """
-
-    orientation: str = "axial"
-    size_px: int = 96
-    spacing_mm: float = 2.0
-    window_hu: tuple[float, float] = (-250, 750)
-    crop: str = "spine"
-    grey_values: str = "reject"
-    burned_in: str = "reject"
-    every_mm: float = 5.0
-    sagittal_range_mm: float = 20.0
-
-    def __post_init__(self):
-        object.__setattr__(self, "window_hu", tuple(self.window_hu))
-        Window(*self.window_hu)
-        for key, allowed in (
-            ("orientation", ("axial", "sagittal")),
-            ("crop", ("spine", "body")),
-            ("grey_values", ("reject", "as_display")),
-            ("burned_in", ("reject", "accept")),
-        ):
-            if getattr(self, key) not in allowed:
-                raise CTStyleError(
-                    "unknown value",
-                    where=f"slices: {key}",
-                    found=getattr(self, key),
-                    expected=" or ".join(allowed),
-                )
-        for key in ("size_px", "spacing_mm", "every_mm", "sagittal_range_mm"):
-            if not getattr(self, key) > 0:
-                raise CTStyleError(
-                    "not above 0", where=f"slices: {key}", found=getattr(self, key), expected="a number above 0"
-                )
-
-    @property
-    def window(self) -> Window:
-        """The Hounsfield window."""
-        return Window(*self.window_hu)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,12 +81,12 @@ def cut(
         start, stop = labelled[0], labelled[-1] + 1
         straight = straight.trimmed(start, stop)
     chosen = _chosen(len(straight.hu), straight.step_mm[2], OUTLINE_EVERY_MM)
-    seen = outline(straight.hu[chosen], straight.centres(0), straight.centres(1), settings.window)
+    seen = outline(straight.hu[chosen], straight.centres(0), straight.centres(1), Window(*settings.window_hu))
     y, x = in_plane_fields(
-        seen, settings.window, crop=settings.crop, size_px=settings.size_px, spacing_mm=settings.spacing_mm
+        seen, Window(*settings.window_hu), crop=settings.crop, size_px=settings.size_px, spacing_mm=settings.spacing_mm
     )
     hu, marks, rows = _PLANES[settings.orientation](straight, seen, y, x, settings)
-    if not body_mask(hu, settings.window).any():
+    if not body_mask(hu, Window(*settings.window_hu)).any():
         raise NoBody(
             f"no body in any of its {settings.orientation} slices",
             found=Fact(f"a scan of {volume.hu.shape} voxels (z, y, x) of {_shown(volume.spacing_mm)} mm"),
@@ -209,7 +159,7 @@ def _axial(straight: Straight, seen: Outline, y: np.ndarray, x: np.ndarray, sett
     chosen = _chosen(len(z), straight.step_mm[2], settings.every_mm)
     planes = [(straight.hu[k], straight.labels[k]) for k in chosen]
     rows, columns = (area_weights(straight.centres(axis), at, settings.spacing_mm) for axis, at in ((1, y), (0, x)))
-    hu, labels = _resample(planes, rows, columns, settings.window)
+    hu, labels = _resample(planes, rows, columns, Window(*settings.window_hu))
     frame = _frame(settings, z[chosen], row0_mm=y[0], column0_mm=x[0])
     return hu, labels, frame.assign(sop_instance_uid=straight.names(2, chosen), z_mm=z[chosen])
 
@@ -224,7 +174,7 @@ def _sagittal(straight: Straight, seen: Outline, y: np.ndarray, x: np.ndarray, s
     z = field(float(ends.mean()), size_px=settings.size_px, spacing_mm=spacing, step_mm=spacing)[::-1]
     planes = [(straight.hu[:, :, k], straight.labels[:, :, k]) for k in chosen]
     rows, columns = (area_weights(straight.centres(axis), at, settings.spacing_mm) for axis, at in ((2, z), (1, y)))
-    hu, labels = _resample(planes, rows, columns, settings.window)
+    hu, labels = _resample(planes, rows, columns, Window(*settings.window_hu))
     frame = _frame(settings, straight.centres(0)[chosen], row0_mm=z[0], column0_mm=y[0])
     return hu, labels, frame.assign(sop_instance_uid=straight.names(0, chosen), z_mm=z.mean())
 

@@ -11,16 +11,12 @@ from scipy import ndimage, signal
 
 from ctstyle.errors import CTStyleError
 from ctstyle.slices.noise import noise_power, noise_residual
+from ctstyle.study.data import MEASURED, NUMERIC_TAGS, QUANTILES, TEXT_TAGS
 
-QUANTILES = (5, 25, 50, 75, 95, 99)
-MEASURED = (*(f"hu_q{q:02d}" for q in QUANTILES), "fat_hu", "soft_tissue_hu", "noise_hu", "noise_high", "edge_width_px")
-STYLE_FEATURES = ("fat_hu", "hu_q99", "noise_high", "kvp", "kernel", "grey_values")
 """What styles are found by unless the config says otherwise: least moved by the anatomy in view."""
-NUMERIC_TAGS = ("kvp", "exposure_mas", "slice_thickness_mm")
 PEAK_BIN_HU = 5
 EDGE_SCALES_PX = (1.0, 2.0)
 EDGE_WIDTH_CAP_PX = 8.0
-TEXT_TAGS = ("manufacturer", "model", "kernel", "contrast", "grey_values")
 
 
 class EmptyBody(CTStyleError):

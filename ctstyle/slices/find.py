@@ -8,12 +8,13 @@ import pandas as pd
 from ctstyle.errors import CTStyleError
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.body import body_mask
-from ctstyle.slices.cluster import ClusterSettings, cluster
+from ctstyle.slices.cluster import cluster
 from ctstyle.slices.features import feature_frame
-from ctstyle.slices.regions import LENT_TO, SCORED_FROM, RegionSettings, bounds
+from ctstyle.slices.regions import LENT_TO, SCORED_FROM, bounds
 from ctstyle.slices.run import SOURCE
-from ctstyle.slices.split import NoSplit, SplitSettings, split
+from ctstyle.slices.split import NoSplit, split
 from ctstyle.slices.window import Window
+from ctstyle.study.data import ClusterSettings, RegionSettings, SplitSettings
 
 
 class NoUsableScans(CTStyleError):

@@ -5,12 +5,12 @@ that no score is taken beside a slice that was seen; every arm is scored there, 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from ctstyle.errors import CTStyleError
+from ctstyle.study.data import RegionSettings
 
 LENT, GAP, SCORED = "lent", "gap", "scored"
 LENT_TO, SCORED_FROM = "lent_to_mm", "scored_from_mm"
@@ -19,14 +19,6 @@ LENT_TO, SCORED_FROM = "lent_to_mm", "scored_from_mm"
 
 class NoRegions(CTStyleError):
     """A scan whose slices cannot be told apart into lent and scored ones."""
-
-
-@dataclass(frozen=True)
-class RegionSettings:
-    """`share` of a scan's length, at its lower end, lends its style; slices within `gap_mm` of it are not scored."""
-
-    share: float = 0.25
-    gap_mm: float = 30.0
 
 
 def can_lend(scans: pd.DataFrame, orientation: str) -> bool:

@@ -6,7 +6,8 @@ from pathlib import Path
 from ctstyle.cohorts.sheet import Scan
 from ctstyle.errors import CTStyleError
 from ctstyle.slices.archive import ScanFiles, write_scan, write_skipped
-from ctstyle.slices.cut import SliceSettings, cut
+from ctstyle.slices.cut import cut
+from ctstyle.study.data import SliceSettings
 
 log = logging.getLogger(__name__)
 

@@ -1,36 +1,16 @@
 """Which patients train, tune and test: by patient, in every acquisition group alike, from a seed."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 
 from ctstyle.errors import CTStyleError
+from ctstyle.study.data import SplitSettings
 
 SIDES = ("train", "val", "test")
 
 
 class NoSplit(CTStyleError):
     """The patients of a sheet cannot be laid on training and test sides."""
-
-
-@dataclass(frozen=True)
-class SplitSettings:
-    """Shares of the patients without a hint that tune and that test; the rest trains. `seed` draws who."""
-
-    val: float = 0.15
-    test: float = 0.3
-    seed: int = 0
-
-    def __post_init__(self):
-        if self.val < 0 or self.test <= 0 or self.val + self.test >= 1:
-            raise NoSplit(
-                "these shares leave no patient to train or to test on",
-                where="split",
-                found=f"val {self.val}, test {self.test}",
-                expected="val >= 0, test > 0, val + test < 1",
-                fix="Change `split: val` and `split: test`.",
-            )
 
 
 def split(scans: pd.DataFrame, settings: SplitSettings) -> pd.Series:

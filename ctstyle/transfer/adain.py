@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ctstyle.encoders.network import positions_in_body
-from ctstyle.transfer.plan import VARIANCE_GUARD
+from ctstyle.study.comparison import VARIANCE_GUARD
 
 STATISTICS = ("body", "slice")
 """Where a model takes its channel statistics: inside the body masks, or over whole slices as the paper does."""

@@ -22,8 +22,8 @@ from ctstyle.run.device import place
 from ctstyle.run.tensors import check_fit
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.body import body_mask
-from ctstyle.slices.cut import SliceSettings
 from ctstyle.slices.window import Window
+from ctstyle.study.data import SliceSettings
 from ctstyle.study.settings import build
 from ctstyle.transfer.about import BUNDLE, LONGEST_HINT, VERSION, check_about, plain
 from ctstyle.transfer.adain import VARIANCE_GUARD
@@ -74,7 +74,7 @@ class Bundle:
         styles = {}
         for name in sorted(set(training.rows["style"])):
             chosen = training.select(style=name)
-            mean, deviation = moments(generator, chosen.hu(), window=settings.window).pooled()
+            mean, deviation = moments(generator, chosen.hu(), window=Window(*settings.window_hu)).pooled()
             told = chosen.rows["scan"].drop_duplicates().map(hints).replace("", None).dropna()
             hint = told.mode().min() if len(told) else ""
             styles[name] = Style(name, plain(hint, LONGEST_HINT), len(chosen), mean, deviation)

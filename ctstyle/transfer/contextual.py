@@ -8,7 +8,6 @@ import copy
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,11 +24,12 @@ from ctstyle.run.device import autocast, place
 from ctstyle.run.fit import fit
 from ctstyle.run.initialise import he_initialise
 from ctstyle.run.optimise import Adam
+from ctstyle.study.networks import AT_MOST_POINTS, ContextualSettings, CRNSettings
 from ctstyle.transfer.contextual_loss import contextual_loss
-from ctstyle.transfer.crn import CRN, CRNSettings
+from ctstyle.transfer.crn import CRN
 from ctstyle.transfer.features import FeatureCache, Material
 from ctstyle.transfer.generator import NetworkPerStyle, check_training
-from ctstyle.transfer.losses import AT_MOST_POINTS, contextual_content_loss, sample_points
+from ctstyle.transfer.losses import contextual_content_loss, sample_points
 
 KIND = "contextual"
 """The `kind` in the metadata of a saved file."""
@@ -39,32 +39,6 @@ WARM_UP = "warm-up"
 
 SCHEDULES = ("cosine", "constant")
 """`constant`: the reference. `cosine`: each stage ends at a tenth of the learning rate, for few steps."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ContextualSettings:
-    """Budget and losses: content_weight * CX loss to X + style_weight * CX loss to slices of the target style.
-
-    `warm_up_steps` steps of L1 to X come first, once for all styles, so that the anatomy is there before a style is
-    learned; then `steps` for each target style, from that network. `content_taps` None takes the registry's style tap
-    at `stride`, `style_taps` None that and the one at half of it: relu4_1 and relu3_1 of a VGG at 256 px, as deep as
-    the reference's relu4_2 and relu3_2, and a level less at 96 px.
-    """
-
-    warm_up_steps: int = 150
-    steps: int = 80
-    batch: int = 2
-    learning_rate: float = 1e-3
-    schedule: str = "cosine"
-    content_weight: float = 1.0
-    style_weight: float = 1.0
-    stride: int = 4
-    content_taps: tuple[str, ...] | None = None
-    style_taps: tuple[str, ...] | None = None
-    bandwidth: float = 0.5
-    at_most_points: int = AT_MOST_POINTS
-    cache_mb: int = 1024
-    crn: CRNSettings = field(default_factory=CRNSettings)
 
 
 class ContextualTransformation(NetworkPerStyle):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ctstyle.errors import CTStyleError
-from ctstyle.transfer.plan import DISTANCE_GUARD
+from ctstyle.study.comparison import DISTANCE_GUARD
 from ctstyle.transfer.streamed import contextual_similarity, unit_rows
 
 STREAM_FROM = 512

@@ -1,26 +1,12 @@
 """The cascaded refinement network (Chen and Koltun 2017), the generator of contextual transformation (Mechrez 2018)."""
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ctstyle.errors import CTStyleError
-from ctstyle.transfer.plan import module_sizes
-
-
-@dataclass(frozen=True, kw_only=True)
-class CRNSettings:
-    """`channels` of the modules below `fine_from_px` pixels a side and `fine_channels` from there up.
-
-    The coarsest module has a side of `smallest_px` or a little more. The reference has 512 and 256 channels.
-    """
-
-    channels: int = 64
-    fine_channels: int = 32
-    fine_from_px: int = 128
-    smallest_px: int = 4
+from ctstyle.study.comparison import module_sizes
+from ctstyle.study.networks import CRNSettings
 
 
 class CRN(nn.Module):

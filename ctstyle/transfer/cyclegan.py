@@ -6,7 +6,6 @@ whole slices, as the reference's do; no encoder takes part.
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
@@ -22,39 +21,13 @@ from ctstyle.run.checkpoint import Checkpoint
 from ctstyle.run.device import autocast
 from ctstyle.run.fit import fit
 from ctstyle.run.optimise import Adam
-from ctstyle.transfer.cyclegan_networks import (
-    DiscriminatorSettings,
-    GeneratorSettings,
-    PatchDiscriminator,
-    ResNetGenerator,
-    adversarial_loss,
-    draw_weights,
-)
+from ctstyle.study.networks import CycleGANSettings, GeneratorSettings
+from ctstyle.transfer.cyclegan_networks import PatchDiscriminator, ResNetGenerator, adversarial_loss, draw_weights
 from ctstyle.transfer.features import Material
 from ctstyle.transfer.generator import NetworkPerStyle, check_training
 
 BETAS = (0.5, 0.999)
 """Of Adam (the reference)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class CycleGANSettings:
-    """Budget and losses: adversarial + cycle_weight * L1(F(G(x)), x) + identity_weight * L1(G(y), y), both ways.
-
-    `steps` are for each target style: the rate stays for `constant_share` of them and then falls linearly to zero.
-    Each discriminator sees new generated slices and some out of a history of `pool` (`ImagePool`). The reference has
-    200 epochs, batch 1, 10 for the cycle and half of that for the identity, a pool of 50.
-    """
-
-    steps: int = 400
-    batch: int = 1
-    learning_rate: float = 2e-4
-    constant_share: float = 0.5
-    cycle_weight: float = 10.0
-    identity_weight: float = 5.0
-    pool: int = 50
-    generator: GeneratorSettings = field(default_factory=GeneratorSettings)
-    discriminator: DiscriminatorSettings = field(default_factory=DiscriminatorSettings)
 
 
 class CycleGAN(NetworkPerStyle):

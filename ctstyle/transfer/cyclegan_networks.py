@@ -1,6 +1,5 @@
 """The networks of CycleGAN (Zhu et al. 2017, appendix 7.2): ResNet generators and PatchGAN discriminators."""
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -8,28 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ctstyle.errors import CTStyleError
+from ctstyle.study.networks import DiscriminatorSettings, GeneratorSettings
 
 DEVIATION = 0.02
 """Of the normal distribution that all convolutions are drawn from (the reference)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class GeneratorSettings:
-    """`channels` of the outermost convolution, doubled twice on the way down, and the number of residual `blocks`.
-
-    The reference has 64 and 9 (at 256 px; 6 blocks at 128 px).
-    """
-
-    channels: int = 32
-    blocks: int = 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class DiscriminatorSettings:
-    """`channels` of the first convolution and the number of strided `layers`: 3 see 70 px (the reference), 2 see 34."""
-
-    channels: int = 32
-    layers: int = 2
 
 
 class ResNetGenerator(nn.Module):

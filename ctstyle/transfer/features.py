@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from ctstyle.encoders.network import Encoder
-from ctstyle.encoders.registry import EncoderSpec
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.run import SOURCE
 from ctstyle.slices.window import Window
+from ctstyle.study.encoders import EncoderSpec
 from ctstyle.transfer.adain import channel_statistics
 
 SMOOTHED = "~softmax"

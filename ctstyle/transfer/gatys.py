@@ -12,24 +12,7 @@ from ctstyle.encoders.network import Encoder, positions_in_body
 from ctstyle.errors import CTStyleError
 from ctstyle.run.fit import fit
 from ctstyle.run.optimise import Adam
-
-
-@dataclass(frozen=True, kw_only=True)
-class GatysSettings:
-    """Adam on the pixels, from the content slice: content_weight * content loss + style_weight * style loss.
-
-    `content_tap` None takes the registry's deepest content tap (relu4_2 of a VGG), `style_taps` None its style taps.
-    `batch` slices are optimised at a time; they do not see each other. A Gram matrix of scaled maps is of the order of
-    their squares, so that with a weight far above 0.1 the content counts for nothing.
-    """
-
-    steps: int = 60
-    batch: int = 4
-    learning_rate: float = 0.02
-    content_weight: float = 1.0
-    style_weight: float = 0.1
-    content_tap: str | None = None
-    style_taps: tuple[str, ...] | None = None
+from ctstyle.study.networks import GatysSettings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ctstyle.encoders.network import positions_in_body
+from ctstyle.study.networks import AT_MOST_POINTS
 from ctstyle.transfer.adain import channel_statistics
 from ctstyle.transfer.contextual_loss import contextual_loss
 
-AT_MOST_POINTS = 65 * 65
 """Feature positions per sample and layer that the contextual loss compares (Mechrez's reference: 65 x 65)."""
 
 Statistics = tuple[Tensor, Tensor]

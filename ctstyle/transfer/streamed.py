@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ctstyle.transfer.plan import NORM_GUARD
+from ctstyle.study.comparison import NORM_GUARD
 
 BLOCK_ROWS = 256, 512
 """Fewest and most rows of one block on the CPU; fewer make the products slow."""

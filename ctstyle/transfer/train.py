@@ -4,7 +4,6 @@ import copy
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -14,7 +13,6 @@ from torch import Tensor
 
 from ctstyle.encoders.network import Encoder, tap_scales
 from ctstyle.encoders.plan import TapLists
-from ctstyle.encoders.registry import EncoderSpec
 from ctstyle.errors import CTStyleError
 from ctstyle.run.accumulate import Accumulation
 from ctstyle.run.checkpoint import Checkpoint
@@ -22,11 +20,13 @@ from ctstyle.run.device import autocast, place
 from ctstyle.run.fit import fit
 from ctstyle.run.initialise import he_initialise
 from ctstyle.run.optimise import Adam
+from ctstyle.study.encoders import EncoderSpec
+from ctstyle.study.networks import TransferSettings, WarmUpSettings
 from ctstyle.transfer.adain import STATISTICS, restyle
 from ctstyle.transfer.decoder import Decoder
 from ctstyle.transfer.features import FeatureCache, Material, scaled_maps, with_smoothing
 from ctstyle.transfer.generator import Generator
-from ctstyle.transfer.losses import AT_MOST_POINTS, contextual_content_loss, style_loss
+from ctstyle.transfer.losses import contextual_content_loss, style_loss
 
 MODELS = ("ours", "adain")
 """`ours`: contextual content loss. `adain`: MSE to the AdaIN target, everything else equal."""
@@ -45,55 +45,6 @@ AGAIN = "identity"
 
 SCHEDULES = ("cosine", "inverse")
 """`inverse`: lr / (1 + decay * step), of the AdaIN reference. `cosine`: as in the warm-up, for few steps."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class WarmUpSettings:
-    """The decoder learns to invert the encoder: L1 to the slice, Adam with a short rise and a cosine to zero.
-
-    It is local work, so a step sees a window of `window` x `window` positions of each slice's maps (0: the whole
-    slice): at one price many small steps invert better than few large ones.
-    """
-
-    stride: int = 4
-    steps: int = 1000
-    batch: int = 4
-    window: int = 12
-    learning_rate: float = 2e-3
-    cache_mb: int = 1024
-
-
-@dataclass(frozen=True, kw_only=True)
-class TransferSettings:
-    """The decoder learns to transfer styles: content loss + style_weight * style loss (method.md, 3).
-
-    `content_taps` and `style_taps` None take the registry's lists; `style_tap_weights` has one for each tap (none:
-    1 each); the first levels, which carry the grey values, weigh most. `content_target` x compares with the maps of
-    X (the paper), adain with the restyled maps of X. `identity_weight` adds the L1 distance of D(E(X)) to X, so that
-    what the warm-up learnt is kept; `spatial_weight` adds CoBi's spatial term to the contextual distance. `schedule` is
-    one of SCHEDULES, `statistics` one of STATISTICS: channel means and deviations inside the body, or of whole slices
-    (the paper); `points` one of POINTS, for the positions that the contextual loss compares; `smoothing` softmax
-    smooths the deep taps inside the losses (`features.scaled_maps`).
-    """
-
-    steps: int = 200
-    batch: int = 4
-    learning_rate: float = 1e-3
-    schedule: str = "cosine"
-    learning_rate_decay: float = 5e-5
-    style_weight: float = 10.0
-    content_taps: tuple[str, ...] | None = None
-    style_taps: tuple[str, ...] | None = None
-    style_tap_weights: tuple[float, ...] = (10.0, 3.0, 1.0, 1.0)
-    statistics: str = "body"
-    points: str = "body"
-    smoothing: str = "none"
-    bandwidth: float = 0.5
-    content_target: str = "x"
-    identity_weight: float = 30.0
-    spatial_weight: float = 0.0
-    at_most_points: int = AT_MOST_POINTS
-    cache_mb: int = 1024
 
 
 def with_layers(

@@ -14,7 +14,7 @@ MEASURE_NETWORKS = {"draw_architecture.py", "make_table3.py"}
 LIGHT = ("make_table*", "draw_*", "print_*", "make_claims*", "make_costs*", "trace_*", "write_*", "list_*", "seal*")
 LIGHT += ("fetch_hed*", "fetch_lidc*", "make_patient*", "scan_*", "cut_*", "gather_*", "find_*", "choose_*")
 LIGHT += ("make_control*", "score_segmentation*", "export_*")
-MODULES = ("ctstyle.sheet", "ctstyle.audit.__main__", "ctstyle.encoders.registry", "ctstyle.segment.generate")
+MODULES = ("ctstyle.sheet", "ctstyle.audit.__main__", "ctstyle.study.encoders", "ctstyle.segment.generate")
 
 
 APPLY_VGG = """

@@ -19,8 +19,8 @@ import yaml
 
 from ctstyle.cohorts.phantom.patient import make_patient
 from ctstyle.cohorts.phantom.scanner import measure, write_scan
-from ctstyle.cohorts.phantom.settings import PhantomSettings
 from ctstyle.cohorts.sheet import COLUMNS, read_sheet
+from ctstyle.study.data import PhantomSettings
 from tests.phi import leaks, leaks_in, plant
 from tests.runs import Workflow, audit
 

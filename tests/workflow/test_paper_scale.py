@@ -9,9 +9,9 @@ import pytest
 
 from ctstyle.cohorts.phantom.patient import make_patient
 from ctstyle.cohorts.phantom.scanner import measure, write_scan
-from ctstyle.cohorts.phantom.settings import PhantomSettings
 from ctstyle.cohorts.spine_mets import COLLECTION
 from ctstyle.run.places import default_cache
+from ctstyle.study.data import PhantomSettings
 from tests.bucket_server import Bucket, served
 from tests.runs import Workflow
 

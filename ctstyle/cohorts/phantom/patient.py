@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ctstyle.cohorts.phantom.settings import PhantomSettings
 from ctstyle.cohorts.phantom.spine import LEVELS, Vertebra, bone_density, draw_spine, vertebra_solid
 from ctstyle.cohorts.phantom.tissues import Canvas, basis_densities, capsule, coverage, superellipse, texture
 from ctstyle.cohorts.phantom.trunk import (
@@ -18,6 +17,7 @@ from ctstyle.cohorts.phantom.trunk import (
     walls,
 )
 from ctstyle.cohorts.phantom.viscera import diaphragm, paint_abdomen, paint_aorta, paint_chest
+from ctstyle.study.data import PhantomSettings
 
 _FINE = 3
 """Samples per slice thickness; in the plane bone is sampled twice per pixel."""

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from ctstyle.cohorts.phantom.patient import Patient, view_angles
-from ctstyle.cohorts.phantom.settings import PhantomSettings, Style
 from ctstyle.cohorts.phantom.tissues import BASIS, mass_attenuation, mass_attenuations
 from ctstyle.ct.write import CTSeries, write_ct_zip
 from ctstyle.errors import CTStyleError
+from ctstyle.study.data import PhantomSettings, Style
 
 _SOURCE_TO_AXIS_CM = 57.0
 _DETECTOR_EFFICIENCY = 0.8

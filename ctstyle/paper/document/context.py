@@ -9,14 +9,14 @@ from typing import Any
 
 from ctstyle.cohorts import lidc0001, spine_mets, totalsegmentator, verse
 from ctstyle.cohorts.phantom import settings as phantom
-from ctstyle.encoders.registry import COMPARED, encoder_spec
 from ctstyle.paper.document.markup import shown
 from ctstyle.paper.document.printed_table import PrintedTable
 from ctstyle.paper.measures import MEASURES, MODEL_LABELS
 from ctstyle.paper.write import ABSENT, Cell
-from ctstyle.segment.arms import ARM_LABELS
-from ctstyle.transfer.ablations import QUESTIONS
-from ctstyle.transfer.plan import DISTANCE_GUARD, VARIANCE_GUARD
+from ctstyle.study.ablations import QUESTIONS
+from ctstyle.study.arms import ARM_LABELS
+from ctstyle.study.comparison import DISTANCE_GUARD, VARIANCE_GUARD
+from ctstyle.study.encoders import COMPARED, encoder_spec
 
 LOSSES = {
     "ours": "contextual content loss",

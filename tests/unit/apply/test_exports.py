@@ -23,10 +23,11 @@ from ctstyle.apply.layouts import classes
 from ctstyle.apply.write import write_export
 from ctstyle.ct.mask import read_mask
 from ctstyle.ct.read import read_volume
-from ctstyle.segment.generate import AugmentSettings, Generated, generate, training_slices
+from ctstyle.segment.generate import Generated, generate, training_slices
 from ctstyle.slices.archive import ScanFiles
 from ctstyle.slices.run import open_run
 from ctstyle.slices.window import Window
+from ctstyle.study.analysis import AugmentSettings
 from tests.synthetic_run import write_run, write_split
 
 WINDOW = Window(-250, 750)

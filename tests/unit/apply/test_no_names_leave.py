@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from ctstyle.apply.plan import StylizeSettings
 from ctstyle.apply.series import Outputs, stylize_series
 from ctstyle.cohorts.sources import of_run, write_manifest
 from ctstyle.provenance.names import names_of_job
-from ctstyle.segment.guard import GuardSettings
+from ctstyle.study.analysis import GuardSettings
+from ctstyle.study.data import StylizeSettings
 from tests.bundles import random_bundle
 from tests.dicom_series import ct_series, segmentation, write
 from tests.phi import leaks_in, plant

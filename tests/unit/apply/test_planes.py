@@ -7,7 +7,8 @@ import pytest
 
 from ctstyle.apply.planes import Planes, padded
 from ctstyle.ct.volume import Volume
-from ctstyle.slices.cut import SliceSettings, cut
+from ctstyle.slices.cut import cut
+from ctstyle.study.data import SliceSettings
 
 TURNED = np.array([[-1.0, 0, 0], [0, -1, 0], [0, 0, 1]])
 """The volume runs to the patient's right and front."""

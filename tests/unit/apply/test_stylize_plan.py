@@ -2,8 +2,9 @@
 
 import pytest
 
-from ctstyle.apply.plan import NoSuchInput, NotAsked, StylizeSettings, asked
+from ctstyle.apply.plan import NoSuchInput, NotAsked, asked
 from ctstyle.errors import CTStyleError
+from ctstyle.study.data import StylizeSettings
 from ctstyle.transfer.about import NotABundle, UnknownStyle
 from tests.bundles import random_bundle
 

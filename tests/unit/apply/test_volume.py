@@ -9,8 +9,9 @@ import torch
 
 from ctstyle.apply.volume import stylise_volume, volume_statistics
 from ctstyle.ct.volume import Volume
-from ctstyle.segment.guard import NOT_FINITE, STRUCTURE, GuardSettings
+from ctstyle.segment.guard import NOT_FINITE, STRUCTURE
 from ctstyle.slices.crop import NoBody
+from ctstyle.study.analysis import GuardSettings
 from tests.bundles import SETTINGS, pixel_bundle, random_bundle
 
 GUARD = GuardSettings()

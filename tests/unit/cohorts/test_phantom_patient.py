@@ -9,10 +9,10 @@ from scipy.ndimage import binary_erosion
 from ctstyle.cohorts.phantom import scanner
 from ctstyle.cohorts.phantom.patient import Patient, draw_anatomy, make_patient
 from ctstyle.cohorts.phantom.scanner import measure
-from ctstyle.cohorts.phantom.settings import PhantomSettings
 from ctstyle.cohorts.phantom.spine import LEVELS, draw_spine, vertebra_solid
 from ctstyle.cohorts.phantom.tissues import PUBLISHED_HU, hounsfield
 from ctstyle.ct.labels import VERTEBRA_IDS
+from ctstyle.study.data import PhantomSettings
 
 SETTINGS = PhantomSettings(slices=4, thickness_mm=7.0)
 KEV = 72.0

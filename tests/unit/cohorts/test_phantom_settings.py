@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from ctstyle.cohorts.phantom.settings import PhantomSettings, PhantomSettingsError, Style, scans
+from ctstyle.cohorts.phantom.settings import PhantomSettingsError, scans
+from ctstyle.study.data import PhantomSettings, Style
 from ctstyle.study.settings import build
 
 

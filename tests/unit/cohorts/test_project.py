@@ -7,7 +7,7 @@ import pytest
 from skimage.transform import radon
 
 from ctstyle.cohorts.phantom.patient import project, view_angles
-from ctstyle.cohorts.phantom.settings import PhantomSettings
+from ctstyle.study.data import PhantomSettings
 
 
 @pytest.fixture

@@ -10,9 +10,10 @@ import pytest
 from ctstyle.cohorts import download, spine_mets
 from ctstyle.cohorts.download import NoSpace, SourceChanged, SourceUnavailable
 from ctstyle.cohorts.pinned import UnusableList
-from ctstyle.cohorts.spine_mets import COLLECTION, SpineMetsSettings, UnexpectedSeries
+from ctstyle.cohorts.spine_mets import COLLECTION, UnexpectedSeries
 from ctstyle.ct.mask import read_mask
 from ctstyle.ct.read import read_volume
+from ctstyle.study.data import SpineMetsSettings
 from tests.bucket_server import Bucket, served
 from tests.dicom_series import ct_series, random_hu, segmentation
 

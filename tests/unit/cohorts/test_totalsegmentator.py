@@ -12,10 +12,11 @@ import SimpleITK as sitk
 from ctstyle.cohorts import totalsegmentator
 from ctstyle.cohorts.download import SourceChanged, SourceUnavailable
 from ctstyle.cohorts.pinned import UnusableList
-from ctstyle.cohorts.totalsegmentator import TotalSegmentatorSettings, UnequalGrids
+from ctstyle.cohorts.totalsegmentator import UnequalGrids
 from ctstyle.ct.labels import VERTEBRA_NAMES
 from ctstyle.ct.mask import read_mask
 from ctstyle.ct.read import read_volume
+from ctstyle.study.data import TotalSegmentatorSettings
 from tests.bucket_server import Bucket, served
 
 NAME = "Totalsegmentator_dataset_small_v201.zip"

@@ -13,11 +13,11 @@ import SimpleITK as sitk
 from ctstyle.cohorts import sheet, verse
 from ctstyle.cohorts.download import SourceChanged
 from ctstyle.cohorts.pinned import UnusableList
-from ctstyle.cohorts.verse import VerseSettings
 from ctstyle.ct.labels import VERTEBRA_NAMES
 from ctstyle.ct.mask import read_mask
 from ctstyle.ct.read import read_volume
-from ctstyle.slices.split import SplitSettings, split
+from ctstyle.slices.split import split
+from ctstyle.study.data import SplitSettings, VerseSettings
 from tests.bucket_server import Bucket, served
 
 

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from ctstyle.encoders.domain import (
-    DomainSettings,
     LevelledSlices,
     TooFewLevels,
     _Classifier,
@@ -16,8 +15,9 @@ from ctstyle.encoders.domain import (
     vary_grey_scale,
 )
 from ctstyle.encoders.network import build
-from ctstyle.encoders.registry import ENCODERS
 from ctstyle.run.initialise import he_initialise
+from ctstyle.study.encoders import ENCODERS
+from ctstyle.study.networks import DomainSettings
 from tests.killed import killed_and_resumed
 
 

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from ctstyle.encoders.network import GreyConv2d, build, fold_first_convolution
-from ctstyle.encoders.registry import COMPARED
 from ctstyle.encoders.weights import random
+from ctstyle.study.encoders import COMPARED
 
 MEAN, STD = (torch.tensor(values, dtype=torch.float64) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
 

@@ -12,17 +12,11 @@ import torchvision
 from torchvision.transforms.functional import normalize
 
 import ctstyle.measures.classifier as module
-from ctstyle.measures.classifier import (
-    Classifier,
-    ClassifierError,
-    ClassifierSettings,
-    StyledSlices,
-    classifier_sides,
-    train_classifier,
-)
+from ctstyle.measures.classifier import Classifier, ClassifierError, StyledSlices, classifier_sides, train_classifier
 from ctstyle.measures.inception import inception, initialise, prepare
 from ctstyle.slices.archive import Archive, ScanFiles, write_scan
 from ctstyle.slices.window import Window
+from ctstyle.study.analysis import ClassifierSettings
 from tests.killed import killed_and_resumed
 
 SIZE = 76

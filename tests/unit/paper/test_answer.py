@@ -11,12 +11,12 @@ from ctstyle.measures.segmentation import Counts, scores
 from ctstyle.paper.answer import Candidate, Decision, answer, decide, read_candidates
 from ctstyle.paper.domains import domains
 from ctstyle.paper.drawing import Look
-from ctstyle.paper.intervals import Intervals
 from ctstyle.paper.rank_plot import rank_plot, ranks_of
 from ctstyle.paper.significance import best_rival, harm, significance
 from ctstyle.paper.tables import table2
 from ctstyle.paper.write import to_csv
-from ctstyle.segment.arms import ARM_LABELS
+from ctstyle.study.analysis import Intervals
+from ctstyle.study.arms import ARM_LABELS
 
 DRAW = Intervals(replicates=200)
 MARGIN = 3

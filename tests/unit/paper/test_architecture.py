@@ -11,13 +11,14 @@ from matplotlib.patches import Circle, Rectangle
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from ctstyle.encoders.registry import UnknownEncoder
 from ctstyle.paper.architecture import figure1, figure2, figure3
 from ctstyle.paper.boxes import PRINT
 from ctstyle.paper.drawing import Look, save_figure
 from ctstyle.paper.measures import PaperInputError
 from ctstyle.paper.networks import unet_levels
-from ctstyle.segment.unet import UNetError, UNetSettings, build_unet
+from ctstyle.segment.unet import UNetError, build_unet
+from ctstyle.study.analysis import UNetSettings
+from ctstyle.study.encoders import UnknownEncoder
 from ctstyle.transfer.decoder import Decoder
 
 LOOK = Look()

@@ -10,7 +10,6 @@ import torchvision
 
 from ctstyle.encoders.network import parameters_to
 from ctstyle.encoders.plan import TapLists
-from ctstyle.encoders.registry import ENCODERS, UnknownEncoder, encoder_spec
 from ctstyle.paper.captions import ComparedFacts, RunFacts, sweep_notes
 from ctstyle.paper.comparison import (
     KEPT_AND_REACHED,
@@ -23,9 +22,10 @@ from ctstyle.paper.comparison import (
     taps,
 )
 from ctstyle.paper.costs import costs
-from ctstyle.paper.intervals import Intervals
 from ctstyle.paper.measures import PaperInputError
 from ctstyle.paper.write import Notes, printed_cells, to_markdown
+from ctstyle.study.analysis import Intervals
+from ctstyle.study.encoders import ENCODERS, UnknownEncoder, encoder_spec
 
 DRAW = Intervals(replicates=200)
 VGG_TAPS = ("relu3_2", "relu4_2", "relu5_2")

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import typst
 import yaml
+from ctstyle.study.schema import with_defaults
 from PIL import Image
 
 from ctstyle.cohorts.phantom.settings import LICENCE
@@ -31,7 +32,6 @@ from ctstyle.paper.document.printed_table import read_printed_table
 from ctstyle.paper.printed import printed_table1, printed_table2
 from ctstyle.paper.tables import Table
 from ctstyle.paper.write import Notes, printed_cells, write_table
-from ctstyle.study.schema import with_defaults
 
 WEIGHTS = "VGG16 convolutions of #HED_2 [*edge*] <transplanted> in 13 layers"
 TRUNK = "a $trunk$ of @someone"

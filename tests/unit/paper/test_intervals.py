@@ -8,7 +8,6 @@ from benchmarks.coverage import bca, percentile
 from ctstyle.paper.coverage import POPULATIONS, Population, coverage, coverage_range, draw, foreground_iou, true_gain
 from ctstyle.paper.intervals import (
     IntervalError,
-    Intervals,
     crossed_error,
     half_width,
     interval,
@@ -16,6 +15,7 @@ from ctstyle.paper.intervals import (
     pseudo_values,
     withheld,
 )
+from ctstyle.study.analysis import Intervals
 
 MANY = Intervals(replicates=4000)
 

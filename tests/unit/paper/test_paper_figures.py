@@ -8,7 +8,6 @@ import yaml
 from PIL import Image
 
 from ctstyle.encoders.plan import TapLists
-from ctstyle.encoders.registry import COMPARED, encoder_spec
 from ctstyle.paper.curves import layer_choice, style_space, sweep_curves, training_curves
 from ctstyle.paper.document.context import LOSSES
 from ctstyle.paper.drawing import LINES, OKABE_ITO, PREDICTION_COLOUR, REFERENCE_COLOUR, Look, save_figure
@@ -23,7 +22,8 @@ from ctstyle.paper.figures import (
     figure7,
 )
 from ctstyle.paper.measures import ENCODER_LABELS, MODEL_LABELS, PaperInputError
-from ctstyle.segment.arms import ARMS
+from ctstyle.study.arms import ARMS
+from ctstyle.study.encoders import COMPARED, encoder_spec
 
 LOOK = Look()
 RNG = np.random.default_rng(0)

@@ -12,11 +12,11 @@ import pytest
 
 from ctstyle.paper.captions import RunFacts, cis_note, table1_notes, table2_notes
 from ctstyle.paper.domains import domains
-from ctstyle.paper.intervals import Intervals
 from ctstyle.paper.measures import MEASURES, TRANSFER_ROWS, PaperInputError
 from ctstyle.paper.printed import is_possible_for_two_classes, printed_table1, printed_table2
 from ctstyle.paper.tables import Table, table1, table2
 from ctstyle.paper.write import Notes, latex, printed_cells, to_csv, to_latex, to_markdown, write_table
+from ctstyle.study.analysis import Intervals
 
 DRAW = Intervals(replicates=300, seed=3)
 FACTS = RunFacts(

@@ -14,12 +14,14 @@ from ctstyle.encoders.network import WrongArchitecture, build
 from ctstyle.encoders.weights import INCEPTION, Weights, random
 from ctstyle.errors import CTStyleError
 from ctstyle.run.tensors import Kind
-from ctstyle.segment.unet import UNetSettings, build_unet, load_unet, save_unet
+from ctstyle.segment.unet import build_unet, load_unet, save_unet
+from ctstyle.study.analysis import UNetSettings
+from ctstyle.study.networks import CRNSettings, GeneratorSettings
 from ctstyle.transfer.apply import load_model
 from ctstyle.transfer.contextual import ContextualTransformation
-from ctstyle.transfer.crn import CRN, CRNSettings
+from ctstyle.transfer.crn import CRN
 from ctstyle.transfer.cyclegan import CycleGAN
-from ctstyle.transfer.cyclegan_networks import GeneratorSettings, ResNetGenerator
+from ctstyle.transfer.cyclegan_networks import ResNetGenerator
 from ctstyle.transfer.generator import MODEL
 from tests.bundles import random_generator
 

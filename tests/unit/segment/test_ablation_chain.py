@@ -8,13 +8,10 @@ import torch
 
 from ctstyle.measures.structure import hu_error
 from ctstyle.segment.ablation import measure
-from ctstyle.segment.generate import AugmentSettings
-from ctstyle.segment.guard import GuardSettings
-from ctstyle.segment.train import SegmentSettings
-from ctstyle.segment.unet import UNetSettings
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.run import open_run
 from ctstyle.slices.window import Window
+from ctstyle.study.analysis import AugmentSettings, GuardSettings, SegmentSettings, UNetSettings
 from tests.synthetic_run import GREY, write_run, write_split
 
 WINDOW = Window(-250, 750)

@@ -13,7 +13,6 @@ from ctstyle.measures.structure import gradient_ssim, wasserstein1_hu
 from ctstyle.segment.controls import PAINTERS, by_rank, histogram_painter, noise_painter
 from ctstyle.segment.generate import (
     COLUMNS,
-    AugmentSettings,
     Generated,
     Slices,
     choose_pairs,
@@ -22,11 +21,12 @@ from ctstyle.segment.generate import (
     network_painter,
     training_slices,
 )
-from ctstyle.segment.guard import GuardSettings, counts
+from ctstyle.segment.guard import counts
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.run import open_run
 from ctstyle.slices.window import Window
+from ctstyle.study.analysis import AugmentSettings, GuardSettings
 from ctstyle.transfer.gallery import NothingToPair, pair_slices
 from tests.synthetic_run import write_run, write_split
 

@@ -6,10 +6,10 @@ from scipy import ndimage
 
 from ctstyle.errors import CTStyleError
 from ctstyle.segment.controls import PAINTERS, fourier_painter
-from ctstyle.segment.fourier import FourierSettings, amplitude_swap
-from ctstyle.segment.generate import AugmentSettings
+from ctstyle.segment.fourier import amplitude_swap
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window
+from ctstyle.study.analysis import AugmentSettings, FourierSettings
 
 WINDOW = Window(-250, 750)
 

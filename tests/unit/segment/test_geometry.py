@@ -5,7 +5,8 @@ import pytest
 import torch
 from scipy import ndimage
 
-from ctstyle.segment.geometry import GeometrySettings, random_grid, transform
+from ctstyle.segment.geometry import random_grid, transform
+from ctstyle.study.analysis import GeometrySettings
 
 STILL = GeometrySettings(0, 0, 0, 0, 0)
 

@@ -9,7 +9,8 @@ from ctstyle.errors import CTStyleError
 from ctstyle.run.accumulate import Accumulation
 from ctstyle.segment.online import MixStyleSettings
 from ctstyle.segment.online.mixstyle import first_levels, mix_statistics
-from ctstyle.segment.unet import UNetSettings, build_unet, load_unet, save_unet
+from ctstyle.segment.unet import build_unet, load_unet, save_unet
+from ctstyle.study.analysis import UNetSettings
 
 SMALL = UNetSettings(channels=(4, 8, 16), strides=(2, 2), residual_units=1)
 ALWAYS = MixStyleSettings(probability=1.0)

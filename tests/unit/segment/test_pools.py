@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 import yaml
 
-from ctstyle.segment.arms import ARMS, archive_of, augmented_arms
 from ctstyle.segment.controls import PAINTERS
 from ctstyle.segment.generate import COLUMNS, Generated
 from ctstyle.segment.online import ONLINE
 from ctstyle.segment.pools import NoAugmentation, arm_pools, arm_settings, pool_sizes
-from ctstyle.segment.train import SegmentSettings
 from ctstyle.slices.run import labelled, open_run
+from ctstyle.study.analysis import SegmentSettings
+from ctstyle.study.arms import ARMS, archive_of, augmented_arms
 from tests.synthetic_run import write_run, write_split
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from ctstyle.segment.guard import BODY, CONSTANT, NOT_FINITE, REASONS, STRUCTURE, STYLE, GuardSettings, counts, refusal
+from ctstyle.segment.guard import BODY, CONSTANT, NOT_FINITE, REASONS, STRUCTURE, STYLE, counts, refusal
 from ctstyle.slices.window import Window
+from ctstyle.study.analysis import GuardSettings
 
 WINDOW = Window(-250, 750)
 OFF = {"min_deviation_hu": 0, "min_body_iou": 0, "min_gradient_ssim": -1, "max_style_ratio": np.inf}

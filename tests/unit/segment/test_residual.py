@@ -8,7 +8,8 @@ from monai.transforms import AdjustContrast
 
 from ctstyle.segment.loss import dice_ce_loss
 from ctstyle.segment.online.intensity import gamma
-from ctstyle.segment.unet import UNetSettings, build_unet
+from ctstyle.segment.unet import build_unet
+from ctstyle.study.analysis import UNetSettings
 
 SHAPES = [
     UNetSettings(),

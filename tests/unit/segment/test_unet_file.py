@@ -6,7 +6,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from ctstyle.segment.unet import NORMS, UNetError, UNetSettings, build_unet, load_unet, require_size, save_unet
+from ctstyle.segment.unet import NORMS, UNetError, build_unet, load_unet, require_size, save_unet
+from ctstyle.study.analysis import UNetSettings
 
 SMALL = UNetSettings(channels=(4, 8, 16), strides=(2, 2), residual_units=1)
 

@@ -9,12 +9,12 @@ import torch
 
 from ctstyle.measures.segmentation import confusion, scores
 from ctstyle.run.fit import step_rng
-from ctstyle.segment.geometry import GeometrySettings
 from ctstyle.segment.online import ONLINE, IntensitySettings, MixStyleSettings
 from ctstyle.segment.online.intensity import Change
-from ctstyle.segment.train import NoTrainingSlices, Pool, SegmentSettings, rate, sample, train
-from ctstyle.segment.unet import UNetError, UNetSettings, predict
+from ctstyle.segment.train import NoTrainingSlices, Pool, rate, sample, train
+from ctstyle.segment.unet import UNetError, predict
 from ctstyle.slices.window import Window
+from ctstyle.study.analysis import GeometrySettings, SegmentSettings, UNetSettings
 from tests.killed import killed_and_resumed
 
 WINDOW = Window(-250, 750)

@@ -11,7 +11,8 @@ from ctstyle.ct.read import read_volume
 from ctstyle.ct.volume import Volume
 from ctstyle.errors import CTStyleError
 from ctstyle.slices.crop import NoBody
-from ctstyle.slices.cut import NoLabels, SliceSettings, cut
+from ctstyle.slices.cut import NoLabels, cut
+from ctstyle.study.data import SliceSettings
 
 SMALL = SliceSettings(size_px=64, spacing_mm=4.0, every_mm=5.0)
 RIGHT, FRONT = 300, 600

@@ -3,12 +3,11 @@
 import pytest
 
 from ctstyle.slices.archive import Archive, ScanFiles, write_skipped
-from ctstyle.slices.cluster import ClusterSettings
 from ctstyle.slices.find import NothingLent, NoUsableScans, find_styles
-from ctstyle.slices.regions import RegionSettings
 from ctstyle.slices.run import open_run
-from ctstyle.slices.split import NoSplit, SplitSettings
+from ctstyle.slices.split import NoSplit
 from ctstyle.slices.window import Window
+from ctstyle.study.data import ClusterSettings, RegionSettings, SplitSettings
 from tests.synthetic_run import write_run, write_split
 
 WINDOW, LENDING = Window(-250, 750), RegionSettings()

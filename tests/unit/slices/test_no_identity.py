@@ -18,8 +18,8 @@ from pydicom.tag import Tag
 from ctstyle.cohorts.sheet import Scan
 from ctstyle.errors import CTStyleError
 from ctstyle.slices.archive import ScanFiles
-from ctstyle.slices.cut import SliceSettings
 from ctstyle.slices.scan import slice_scan
+from ctstyle.study.data import SliceSettings
 from tests.dicom_series import ct_series, segmentation, write
 from tests.dicom_structures import structure_set
 from tests.phi import leaks, leaks_in, plant, planted

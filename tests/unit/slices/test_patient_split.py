@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ctstyle.slices.split import SIDES, NoSplit, SplitSettings, split
+from ctstyle.slices.split import SIDES, NoSplit, split
+from ctstyle.study.data import SplitSettings
 
 scan_rows = st.lists(
     st.tuples(st.integers(0, 15), st.sampled_from(["a", "b", "c"])),

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ctstyle.slices.regions import NoRegions, RegionSettings, bounds, can_lend, regions
+from ctstyle.slices.regions import NoRegions, bounds, can_lend, regions
+from ctstyle.study.data import RegionSettings
 
 
 @pytest.mark.parametrize("share", [0.1, 0.25, 0.4])

@@ -17,8 +17,9 @@ from ctstyle.ct.read import read_volume
 from ctstyle.errors import CTStyleError
 from ctstyle.slices import crop
 from ctstyle.slices.archive import COLUMNS, Archive, BrokenArchive, ScanFiles, gather, write_scan
-from ctstyle.slices.cut import SliceSettings, cut
+from ctstyle.slices.cut import cut
 from ctstyle.slices.scan import slice_scan
+from ctstyle.study.data import SliceSettings
 from tests.dicom_series import NAME, ct_series, segmentation, write
 
 SETTINGS = SliceSettings(size_px=24, spacing_mm=3.0, every_mm=2.5)

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from ctstyle.slices.cluster import ClusterSettings, NoStyles, agreement, choose_k, cluster, standardised
-from ctstyle.slices.features import MEASURED, NUMERIC_TAGS, TEXT_TAGS
+from ctstyle.slices.cluster import NoStyles, agreement, choose_k, cluster, standardised
+from ctstyle.study.data import MEASURED, NUMERIC_TAGS, TEXT_TAGS, ClusterSettings
 
 GROUPS = ("soft", "sharp", "lowdose")
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage, special
 
-from ctstyle.slices.features import MEASURED, EmptyBody, edge_width_px, feature_frame, features, tissue_peaks
+from ctstyle.slices.features import EmptyBody, edge_width_px, feature_frame, features, tissue_peaks
+from ctstyle.study.data import MEASURED
 
 
 def scan(shift=0.0, noise=10.0, blur=0.0, seed=0):

@@ -13,15 +13,11 @@ from ctstyle.run.device import place
 from ctstyle.run.initialise import he_initialise
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window
+from ctstyle.study.networks import ContextualSettings, CRNSettings
 from ctstyle.study.settings import build as build_settings
 from ctstyle.transfer.apply import stylise
-from ctstyle.transfer.contextual import (
-    ContextualSettings,
-    ContextualTransformation,
-    contextual_style_loss,
-    train_contextual,
-)
-from ctstyle.transfer.crn import CRN, CRNSettings
+from ctstyle.transfer.contextual import ContextualTransformation, contextual_style_loss, train_contextual
+from ctstyle.transfer.crn import CRN
 from ctstyle.transfer.decoder import Decoder
 from ctstyle.transfer.features import Material
 from ctstyle.transfer.generator import MODEL, Generator, WrongGenerator

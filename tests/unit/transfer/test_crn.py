@@ -9,8 +9,9 @@ from scipy.ndimage import correlate
 
 from ctstyle.errors import CTStyleError
 from ctstyle.run.initialise import he_initialise
-from ctstyle.transfer.crn import CRN, CRNSettings
-from ctstyle.transfer.plan import module_sizes
+from ctstyle.study.comparison import module_sizes
+from ctstyle.study.networks import CRNSettings
+from ctstyle.transfer.crn import CRN
 
 PAPER = CRNSettings(channels=512, fine_channels=256)
 

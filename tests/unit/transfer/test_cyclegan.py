@@ -14,24 +14,11 @@ from ctstyle.run.accumulate import Accumulation
 from ctstyle.run.device import place
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window
+from ctstyle.study.networks import CycleGANSettings, DiscriminatorSettings, GeneratorSettings
 from ctstyle.study.settings import build as build_settings
 from ctstyle.transfer.apply import load_model, stylise
-from ctstyle.transfer.cyclegan import (
-    CycleGAN,
-    CycleGANSettings,
-    ImagePool,
-    discriminator_loss,
-    rate_factor,
-    train_cyclegan,
-)
-from ctstyle.transfer.cyclegan_networks import (
-    DiscriminatorSettings,
-    GeneratorSettings,
-    PatchDiscriminator,
-    ResNetGenerator,
-    adversarial_loss,
-    draw_weights,
-)
+from ctstyle.transfer.cyclegan import CycleGAN, ImagePool, discriminator_loss, rate_factor, train_cyclegan
+from ctstyle.transfer.cyclegan_networks import PatchDiscriminator, ResNetGenerator, adversarial_loss, draw_weights
 from ctstyle.transfer.features import Material
 from ctstyle.transfer.generator import MODEL, WrongGenerator
 from tests.killed import killed_and_resumed

@@ -9,7 +9,8 @@ import torch
 from ctstyle.encoders.network import build, tap_scales
 from ctstyle.encoders.weights import random
 from ctstyle.errors import CTStyleError
-from ctstyle.transfer.gatys import GatysSettings, gram, optimise, taps
+from ctstyle.study.networks import GatysSettings
+from ctstyle.transfer.gatys import gram, optimise, taps
 
 SETTINGS = GatysSettings(steps=6, batch=2)
 

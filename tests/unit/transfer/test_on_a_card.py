@@ -10,12 +10,13 @@ from ctstyle.encoders.network import build
 from ctstyle.encoders.weights import random
 from ctstyle.run.device import autocast, place
 from ctstyle.slices.window import Window
+from ctstyle.study.networks import TransferSettings, WarmUpSettings
 from ctstyle.transfer import contextual_loss as module
 from ctstyle.transfer.apply import stylise
 from ctstyle.transfer.contextual_loss import contextual_loss
 from ctstyle.transfer.decoder import Decoder
 from ctstyle.transfer.features import Material
-from ctstyle.transfer.train import TransferSettings, WarmUpSettings, train, warm_up
+from ctstyle.transfer.train import train, warm_up
 
 WINDOW = Window(-250, 750)
 on_a_card = [

@@ -11,8 +11,9 @@ from ctstyle.encoders.network import build
 from ctstyle.encoders.plan import TapLists
 from ctstyle.encoders.weights import random
 from ctstyle.errors import CTStyleError
+from ctstyle.study.networks import TransferSettings, WarmUpSettings
 from ctstyle.transfer.features import FeatureCache, Material, scaled_maps, with_smoothing
-from ctstyle.transfer.train import TransferSettings, WarmUpSettings, _windows, train, warm_up, with_layers
+from ctstyle.transfer.train import _windows, train, warm_up, with_layers
 from tests.killed import killed_and_resumed
 
 SMALL = TransferSettings(

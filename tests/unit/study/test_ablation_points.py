@@ -7,10 +7,10 @@ import pytest
 import yaml
 
 from ctstyle.errors import CTStyleError
-from ctstyle.segment.generate import AugmentSettings
+from ctstyle.study.ablations import BASE, QUESTIONS, plan
+from ctstyle.study.analysis import AugmentSettings
+from ctstyle.study.networks import TransferSettings
 from ctstyle.study.settings import build
-from ctstyle.transfer.ablations import BASE, QUESTIONS, plan
-from ctstyle.transfer.train import TransferSettings
 
 CHANGED = {
     "slices": {"augment.per_content"},

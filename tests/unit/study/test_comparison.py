@@ -1,6 +1,6 @@
 """Which trainings the comparison asks for."""
 
-from ctstyle.transfer.plan import COLUMNS, trainings
+from ctstyle.study.comparison import COLUMNS, trainings
 
 COMPARISON = {
     "encoders": ["vgg19", "resnet50"],

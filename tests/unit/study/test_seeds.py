@@ -2,7 +2,7 @@
 
 import pytest
 
-from ctstyle.segment.arms import SeedError, lending_seed, unet_seeds
+from ctstyle.study.arms import SeedError, lending_seed, unet_seeds
 
 
 def test_unets_have_the_seeds_of_the_run_or_more():

@@ -1,7 +1,7 @@
 """The arms of Table 2 as data, in the order of its rows, and the seeds of their U-Nets.
 
-All arms share the optimiser steps, the first weights and the geometric augmentation. A new arm is one entry here, its
-name in the schema (`segment: arms`), and the painter or model that it names.
+All arms share the optimiser steps, the first weights and the geometric augmentation. A new arm is one entry here,
+and the painter or model that it names.
 """
 
 from collections.abc import Mapping, Sequence
@@ -79,6 +79,11 @@ def arms_with(added: str) -> list[str]:
 def augmented_arms() -> list[str]:
     """The arms with an archive of made slices."""
     return [name for name, arm in ARMS.items() if arm.added in ("generator", "painter")]
+
+
+def exported_arms() -> list[str]:
+    """The arms whose made slices can be exported, in the order of nnU-Net's dataset numbers: ours, then the others."""
+    return sorted(augmented_arms(), key=lambda arm: arm != "ours")
 
 
 def archive_of(name: str) -> str:

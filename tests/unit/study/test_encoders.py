@@ -6,9 +6,9 @@ import torchvision
 from torch import nn
 
 from ctstyle.encoders.network import WrongArchitecture, build
-from ctstyle.encoders.registry import COMPARED, ENCODERS, UnknownEncoder
 from ctstyle.encoders.weights import random
 from ctstyle.errors import CTStyleError
+from ctstyle.study.encoders import COMPARED, ENCODERS, UnknownEncoder
 
 SIDE = 64
 

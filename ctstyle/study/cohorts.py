@@ -1,0 +1,23 @@
+"""The cohorts as data: what each is, and the module that lists and fetches its scans."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """A source of CT: `meaning` for the config, and `module`, the dotted place of its code."""
+
+    meaning: str
+    module: str
+
+
+COHORTS = {
+    "phantom": Cohort("virtual patients behind a virtual scanner, made here", "ctstyle.cohorts.phantom.settings"),
+    "lidc0001": Cohort("one real CT out of the Python package index", "ctstyle.cohorts.lidc0001"),
+    "spine_mets": Cohort("55 real CT with masks, 20 GB", "ctstyle.cohorts.spine_mets"),
+    "verse": Cohort("up to 374 real CT, fetched one by one (docs/own-data.md)", "ctstyle.cohorts.verse"),
+    "totalsegmentator": Cohort(
+        "102 or 1228 real CT, fetched one by one (docs/own-data.md)", "ctstyle.cohorts.totalsegmentator"
+    ),
+    "sheet": Cohort("your own scans", "ctstyle.cohorts.sheet"),
+}
