@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ctstyle.ct.labels import LabelMap
 from ctstyle.ct.suffixes import VOLUME_SUFFIXES
 from ctstyle.errors import CTStyleError
 from ctstyle.study.data import StylizeSettings
@@ -58,6 +59,7 @@ def asked(config: Mapping[str, Any]) -> Asked | None:
     if not any(config[key] for key in ("content", "style", "model", "mask")):
         return None
     require(config)
+    LabelMap.parse(settings.label_map, where="stylize: label_map")
     content, model = _existing("content", config["content"]), _bundle(config["model"])
     style, series = _style(config["style"], model)
     return Asked(

@@ -57,7 +57,7 @@ class AugmentSettings:
     pairing: Literal["level", "random"] = key(
         "level", "Style slices of the nearest vertebral level or any of the style"
     )
-    alpha: Number = key(1.0, "How much of the target's style is taken", gt=0, le=1)
+    alpha: Number = key(1.0, "How much of the target's style is taken", ge=0, le=1)
     batch: Whole = key(16, "Slices made at a time", ge=1)
     guard: GuardSettings = key(GuardSettings(), "The rejection guard: limits that a generated slice must keep")
     fourier: FourierSettings = key(FourierSettings(), "The arm fourier")

@@ -218,7 +218,7 @@ class SliceSettings:
     """How slices are cut."""
 
     orientation: Literal["axial", "sagittal"] = key("axial", "Plane of the slices")
-    size_px: Whole = key(96, "Edge of a slice in pixels; a multiple of 16", ge=32)
+    size_px: Whole = key(96, "Edge of a slice in pixels; a multiple of 16", ge=16)
     spacing_mm: Number = key(2.0, "Edge of a pixel in mm", gt=0)
     window_hu: Range = key(
         (-250, 750),

@@ -58,7 +58,7 @@ def key(default: Any, meaning: str, *, private: bool = False, **bounds: Any) -> 
 
 
 class Number(float):
-    """A finite number as the config writes it: 3 stays 3, and the text of a number on a command line is read."""
+    """A number as the config writes it: 3 stays 3, and the text of a number on a command line is read."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
@@ -69,13 +69,12 @@ class Number(float):
 
 def _number(value: Any) -> float:
     if isinstance(value, str):
-        for kind in (int, float):
-            try:
-                value = kind(value)
-                break
-            except ValueError:
-                continue
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        try:
+            value = float(value) if not value.lstrip("+-").isdecimal() else int(value)
+        except ValueError:
+            value = math.nan
+        value = value if math.isfinite(value) else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
         raise PydanticCustomError("number", "a number")
     return value
 

@@ -4,7 +4,6 @@ import pytest
 
 from ctstyle.apply.plan import NoSuchInput, NotAsked, asked
 from ctstyle.errors import CTStyleError
-from ctstyle.study.data import StylizeSettings
 from ctstyle.transfer.about import NotABundle, UnknownStyle
 from tests.bundles import random_bundle
 
@@ -74,15 +73,9 @@ def test_the_format_is_that_of_the_content_or_the_asked_one(config, content, for
         ({"model": "dicom"}, NotABundle, r"model: no generator bundle in this folder.*seed\*\.bundle\.safetensors"),
         ({"model": "ct.mhd"}, NotABundle, "this file holds no generator bundle"),
         ({"style": "s7"}, UnknownStyle, r"no such style.*expected s1 \(standard\).*or a folder or file with a CT"),
-        ({"stylize": {"format": "png"}}, CTStyleError, "stylize: format: unknown value.*found png"),
+        ({"stylize": {"label_map": "mine"}}, CTStyleError, "stylize: label_map: .*found mine"),
     ],
 )
 def test_a_fault_is_named_with_its_key(config, keys, kind, message):
     with pytest.raises(kind, match=message):
         asked(config(**keys))
-
-
-@pytest.mark.parametrize(("key", "value"), [("flagged", "drop"), ("label_map", "mine"), ("alpha", 1.5)])
-def test_settings_out_of_range_are_named(key, value):
-    with pytest.raises(CTStyleError, match=f"stylize: {key}.*found {value}"):
-        StylizeSettings(**{key: value})

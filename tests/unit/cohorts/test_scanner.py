@@ -12,7 +12,7 @@ from ctstyle.cohorts.phantom.scanner import UnknownBeam, beam_of, load_beams, me
 from ctstyle.cohorts.phantom.tissues import PUBLISHED_HU, basis_densities, mass_attenuation
 from ctstyle.study.data import PhantomSettings, Style, default_styles
 
-SETTINGS = PhantomSettings(grid_px=128, pixel_mm=2.0, angles=180, slices=1)
+SETTINGS = PhantomSettings(grid_px=128, pixel_mm=2.0, angles=180, slices=2)
 TICKS = (np.arange(128) - 64) * 2.0
 X, Y = np.meshgrid(TICKS, TICKS)
 INSERTS = ("lung", "adipose", "muscle", "blood", "liver", "disc", "cerebrospinal fluid")
@@ -140,13 +140,3 @@ def test_display_export_burns_the_window_in():
     assert shown.dtype == np.uint8
     np.testing.assert_array_equal(shown[0, 0], [0, 0, 128, 254, 255])
     assert scanner.export(hu, default_styles()["standard"]).tolist() == [[[-500, -160, 40, 239, 900]]]
-
-
-def test_unknown_kernel_is_named():
-    style = Style(kvp=120, mas=100, kernel="B70f")
-    settings = dataclasses.replace(SETTINGS, styles={"odd": style}, train={"odd": 1}, val={}, test_patients=0)
-    patient = scanner.Patient(
-        "phantom-p00", np.zeros((3, 1, 8, 4), np.float32), np.zeros((1, 8, 8)), 2.0, 5.0, 0.0, 0, 0
-    )
-    with pytest.raises(scanner.UnknownKernel, match="B70f"):
-        scanner.scan_patient(settings, patient, "odd", beam_at(120.0))

@@ -8,8 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import typst
-import yaml
-from ctstyle.study.schema import with_defaults
 from PIL import Image
 
 from ctstyle.cohorts.phantom.settings import LICENCE
@@ -32,6 +30,7 @@ from ctstyle.paper.document.printed_table import read_printed_table
 from ctstyle.paper.printed import printed_table1, printed_table2
 from ctstyle.paper.tables import Table
 from ctstyle.paper.write import Notes, printed_cells, write_table
+from ctstyle.study.config import checked
 
 WEIGHTS = "VGG16 convolutions of #HED_2 [*edge*] <transplanted> in 13 layers"
 TRUNK = "a $trunk$ of @someone"
@@ -92,9 +91,8 @@ def _words(title, sentence):
 
 
 @pytest.fixture(scope="module")
-def config(root):
-    schema = yaml.safe_load((root / "config" / "schema" / "config.schema.yaml").read_text())
-    return with_defaults(yaml.safe_load((root / "config" / "config.yaml").read_text()), schema)
+def config():
+    return checked({})
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from ctstyle.slices.archive import Archive
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.run import open_run
 from ctstyle.slices.window import Window
-from ctstyle.study.analysis import AugmentSettings, GuardSettings
+from ctstyle.study.analysis import AugmentSettings
 from ctstyle.transfer.gallery import NothingToPair, pair_slices
 from tests.synthetic_run import write_run, write_split
 
@@ -272,9 +272,3 @@ def test_controls_and_rivals_are_made_from_the_pairs_that_ours_is_offered(name):
     assert rival.rows[pairs].equals(ours.rows[pairs]) and rival.rows["accepted"].all() and len(rival.hu) == 5
     assert np.array_equal(rival.hu, same.hu) and not np.array_equal(rival.hu, other.hu)
     assert not np.array_equal(rival.hu, content.hu)
-
-
-def test_unknown_pairing_is_refused():
-    with pytest.raises(Exception, match="augment: pairing"):
-        AugmentSettings(pairing="nearest")
-    assert AugmentSettings().guard == GuardSettings()

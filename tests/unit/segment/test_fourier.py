@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from ctstyle.errors import CTStyleError
 from ctstyle.segment.controls import PAINTERS, fourier_painter
 from ctstyle.segment.fourier import amplitude_swap
 from ctstyle.slices.body import body_mask
@@ -75,8 +74,3 @@ def test_the_painter_works_in_the_window_and_leaves_the_air():
     assert made[inside].mean() > content[0][inside].mean() + 100
     still = PAINTERS["fourier"](WINDOW, AugmentSettings(fourier=FourierSettings(0.0)))
     assert still(content, style, ["s2"], np.random.default_rng(0))[0] == pytest.approx(np.clip(content[0], -250, 750))
-
-
-def test_beta_is_a_share():
-    with pytest.raises(CTStyleError, match="augment: fourier: beta"):
-        FourierSettings(-0.1)

@@ -9,7 +9,6 @@ import pytest
 from ctstyle.ct.mask import read_mask
 from ctstyle.ct.read import read_volume
 from ctstyle.ct.volume import Volume
-from ctstyle.errors import CTStyleError
 from ctstyle.slices.crop import NoBody
 from ctstyle.slices.cut import NoLabels, cut
 from ctstyle.study.data import SliceSettings
@@ -184,24 +183,6 @@ def test_slices_are_native_and_nearest_to_the_wanted_positions(straight):
     _, _, rows = cut(*straight, replace(SMALL, every_mm=12.0))
     first = 7 + 5 * 6
     assert rows.position_mm.tolist() == [first + d for d in (0, 10, 25, 35, 50, 60, 70, 85)]  # 0, 12, 24, 36, 48 ...
-
-
-@pytest.mark.parametrize(
-    ("change", "key"),
-    [
-        ({"orientation": "coronal"}, "orientation"),
-        ({"crop": "head"}, "crop"),
-        ({"grey_values": "guess"}, "grey_values"),
-        ({"burned_in": "maybe"}, "burned_in"),
-        ({"size_px": 0}, "size_px"),
-        ({"spacing_mm": -1}, "spacing_mm"),
-        ({"every_mm": 0}, "every_mm"),
-        ({"window_hu": (100, 100)}, "window_hu"),
-    ],
-)
-def test_bad_settings_name_the_key(change, key):
-    with pytest.raises(CTStyleError, match=f"slices: {key}"):
-        SliceSettings(**change)
 
 
 def test_air_and_empty_masks_are_refused(straight):

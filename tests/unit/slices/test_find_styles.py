@@ -1,5 +1,7 @@
 """Styles and split of a whole run, and the slices joined with them."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from ctstyle.slices.archive import Archive, ScanFiles, write_skipped
@@ -38,7 +40,7 @@ def test_no_patient_is_on_two_sides_and_hints_hold(tmp_path):
 def test_only_a_cohort_that_trains_nothing_lends_its_style(tmp_path):
     paths, sheet = write_run(tmp_path)
     archive = Archive.open(path for path in paths if path.name.endswith(".hu.npy"))
-    split = _found(archive, sheet, lending=RegionSettings(share=0.3, gap_mm=6)).split.set_index("scan")
+    split = _found(archive, sheet, lending=SimpleNamespace(share=0.3, gap_mm=6)).split.set_index("scan")
     assert split.loc["real", ["lent_to_mm", "scored_from_mm"]].tolist() == ["0.0", "10.0"]
     assert (split.drop("real")[["lent_to_mm", "scored_from_mm"]] == "").all(axis=None)
     assert (_found(archive, sheet).split[["lent_to_mm", "scored_from_mm"]] == "").all(axis=None)  # 15 mm are too short
@@ -49,7 +51,9 @@ def test_a_run_whose_scans_are_too_short_to_lend_says_so_before_anything_is_trai
     archive = Archive.open(path for path in paths if path.name.endswith(".hu.npy"))
     with pytest.raises(NothingLent, match=r"30 mm beyond the 25% .* leave `transductive` out of `segment: arms`"):
         _found(archive, sheet, must_lend=True)
-    assert _found(archive, sheet, lending=RegionSettings(share=0.3, gap_mm=6), must_lend=True).split["lent_to_mm"].any()
+    assert (
+        _found(archive, sheet, lending=SimpleNamespace(share=0.3, gap_mm=6), must_lend=True).split["lent_to_mm"].any()
+    )
 
 
 def test_a_split_without_a_test_scan_of_the_source_style_says_so_before_anything_is_trained(tmp_path):

@@ -73,7 +73,7 @@ def test_what_is_given_stays_and_texts_of_numbers_are_numbers():
     [
         ({"slices": {"sizepx": 96}}, r"slices: unknown key `sizepx`.*Did you mean `size_px`"),
         ({"slice": {}}, r"unknown key `slice`.*Did you mean `slices`"),
-        ({"slices": {"size_px": 8}}, r"slices: size_px: .*found 8, expected at least 32.*Edge of a slice.*is 96"),
+        ({"slices": {"size_px": 8}}, r"slices: size_px: .*found 8, expected at least 16.*Edge of a slice.*is 96"),
         ({"slices": {"size_px": "big"}}, r"slices: size_px: .*found 'big', expected a whole number"),
         ({"slices": {"size_px": True}}, r"slices: size_px: .*found True, expected a whole number"),
         ({"slices": {"spacing_mm": "nan"}}, r"slices: spacing_mm: .*expected a number"),
