@@ -129,7 +129,7 @@ def scan_patient(settings: PhantomSettings, patient: Patient, style: str, beam: 
     The noise is independent per style and patient.
     """
     chosen = settings.style(style)
-    order = list(settings.styles).index(style)
+    order = list(settings.scanners).index(style)
     number = settings.index(patient.name)
     rng = np.random.default_rng([settings.seed, number, 100 + order])
     iodine = iodine_concentration(patient, chosen)
