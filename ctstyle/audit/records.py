@@ -18,10 +18,10 @@ OLD = "https://ctstyle/job/v1"
 LARGEST_RECORD, LARGEST_MANIFEST = 16 * MB, 128 * MB
 LARGEST_ALL = 256 * MB
 """All records together; those of the quick run have 5 MB."""
-LONGEST_TEXT = 1000
 MOST_THREADS = 4096
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SHA256, _SHA256_OR_NONE = re.compile(r"[0-9a-f]{64}"), re.compile(r"([0-9a-f]{64})?")
+_SHORT = re.compile(r".{0,1000}", re.DOTALL)
 _RULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 _KEY = re.compile(r"[A-Za-z0-9_]{1,100}")
 _WILDCARD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,200}")
@@ -121,31 +121,20 @@ def read_records(results: Path) -> tuple[list[Record], list[Finding]]:
     """All records of a results folder, and a finding for each file among them that is none."""
     records, findings, old, left = [], [], [], LARGEST_ALL
     for path in sorted((results / RECORDS).rglob("*.json")):
+        name = named(path.relative_to(results).as_posix())
         try:
             records.append(parse_record(path, _json(path, min(LARGEST_RECORD, left))))
             left -= path.stat().st_size
         except OldRecord:
-            old.append(path)
+            old.append(name)
         except BadRecord as error:
-            findings.append(
-                Finding(
-                    check="records",
-                    file=named(path.relative_to(results).as_posix()),
-                    what=f"not a record of this workflow: {error}",
-                    expected=f"a statement of build type {BUILD_TYPE}",
-                    fix="Run the job again, or take the file out if it belongs elsewhere.",
-                )
-            )
+            what, expected = f"not a record of this workflow: {error}", f"a statement of build type {BUILD_TYPE}"
+            fix = "Run the job again, or take the file out if it belongs elsewhere."
+            findings.append(Finding(check="records", file=name, what=what, expected=expected, fix=fix))
     if old:
-        finding = Finding(
-            check="records",
-            file=named(old[0].relative_to(results).as_posix()),
-            what=f"{len(old)} records are of an older ctstyle, whose names this one does not read",
-            found=OLD,
-            expected=BUILD_TYPE,
-            fix="Audit with the version of ctstyle that made them, or run the workflow again.",
-        )
-        findings.append(finding)
+        what = f"{len(old)} records are of an older ctstyle, whose names this one does not read"
+        fix = "Audit with the version of ctstyle that made them, or run the workflow again."
+        findings.append(Finding(check="records", file=old[0], what=what, found=OLD, expected=BUILD_TYPE, fix=fix))
     return records, findings
 
 
@@ -157,33 +146,38 @@ def parse_record(path: Path, statement: Any) -> Record:
     if build.get("buildType") == OLD:
         raise OldRecord("of an older ctstyle")
     _same(build, "buildType", BUILD_TYPE)
-    rule = _form(_RULE, _at(build, "externalParameters.rule", str), "the rule")
     inputs, code, commit, dirty = [], [], "", False
     for number, one in enumerate(_at(build, "resolvedDependencies", list)):
-        uri = _name(_at(one, "uri", str, where=f"dependency {number}"))
-        role = _at(one, "name", str, where=uri)
+        uri = _name(one, "uri", f"dependency {number}")
         if uri == "git:HEAD":
-            commit = _form(_COMMIT, _at(one, "digest.gitCommit", str, where=uri), "the commit")
+            commit = _text(one, "digest.gitCommit", _COMMIT, uri)
             dirty = _at(one, "annotations.dirty", bool, where=uri, default=False)
             continue
-        if role != uri or not uri.startswith("code:"):
-            _form(_ROLE, role, f"the role of {uri}")
-        dependency = Dependency(role=role, name=uri, sha256=_sha256(one, uri))
+        role = _at(one, "name", str, where=uri)
         # files of the checkout may also be inputs of a rule
-        (code if role == uri else inputs).append(dependency)
+        of_code = role == uri and uri.startswith("code:")
+        role = role if of_code else _text(one, "name", _ROLE, uri)
+        dependency = Dependency(role=role, name=uri, sha256=_text(one, "digest.sha256", _SHA256, uri))
+        (code if of_code else inputs).append(dependency)
     subjects, keys = {}, {}
     for number, one in enumerate(_at(statement, "subject", list)):
-        name = _name(_at(one, "name", str, where=f"subject {number}"))
+        name = _name(one, "name", f"subject {number}")
         if name in subjects:
             raise BadRecord(f"the subject {name} stands in it twice")
-        subjects[name] = _sha256(one, name)
-        keys[name] = _form(_KEY, _at(one, "annotations.key", str, where=name), f"the key of {name}")
+        subjects[name] = _text(one, "digest.sha256", _SHA256, name)
+        keys[name] = _text(one, "annotations.key", _KEY, name)
     if not subjects:
         raise BadRecord("it has no subject")
+    byproducts = _at(statement, "predicate.runDetails.byproducts", list, default=[])
+    notes = [one for one in byproducts if _at(one, "name", str, where="a byproduct") == "touched"]
+    wildcards = _at(build, "externalParameters.wildcards", dict)
+    for name in wildcards:
+        _form(_RULE, name, "a wildcard")
+        _text(wildcards, name, _WILDCARD, "the wildcards")
     return Record(
         path=path,
-        rule=rule,
-        wildcards=_wildcards(_at(build, "externalParameters.wildcards", dict)),
+        rule=_text(build, "externalParameters.rule", _RULE, "the job"),
+        wildcards=wildcards,
         params=_at(build, "externalParameters.params", dict),
         subjects=subjects,
         keys=keys,
@@ -191,75 +185,55 @@ def parse_record(path: Path, statement: Any) -> Record:
         code=tuple(code),
         commit=commit,
         dirty=dirty,
-        fingerprint=_hex(_at(statement, "predicate.runDetails.metadata.invocationId", str), "the job"),
-        touched=tuple(
-            _name(_at(one, "uri", str, where="a byproduct"))
-            for one in _at(statement, "predicate.runDetails.byproducts", list, default=[])
-            if _at(one, "name", str, where="a byproduct") == "touched"
-        ),
+        fingerprint=_text(statement, "predicate.runDetails.metadata.invocationId", _SHA256, "the job"),
+        touched=tuple(_name(one, "uri", "a byproduct") for one in notes),
         environment=_environment(_at(build, "internalParameters", dict)),
     )
 
 
-def _wildcards(told: dict[str, Any]) -> dict[str, str]:
-    for name in told:
-        _form(_RULE, name, "a wildcard")
-        _form(_WILDCARD, _at(told, name, str), f"the wildcard {name}")
-    return told
-
-
 def _environment(told: dict[str, Any]) -> dict[str, Any]:
     """Versions and hardware, each of its type; what else stands there is left out."""
-    found = {key: _short(_at(told, key, str), key) for key in ("python", "cpu", "gpu", "driver") if key in told}
-    packages = _at(told, "packages", dict, default={})
+    found = {key: _text(told, key, _SHORT, "the job") for key in ("python", "cpu", "gpu", "driver") if key in told}
+    found |= {"packages": _at(told, "packages", dict, default={})}
     if "device" in told:
-        found["device"] = _form(_DEVICE, _at(told, "device", str), "the device")
+        found["device"] = _text(told, "device", _DEVICE, "the job")
     if "threads" in told:
         found["threads"] = _at(told, "threads", int)
         if not 0 < found["threads"] <= MOST_THREADS:
             raise BadRecord(f"threads is not between 1 and {MOST_THREADS}")
-    for name, version in packages.items():
+    for name, version in found["packages"].items():
         if not isinstance(version, str):
             raise BadRecord(f"the version of {name[:100]} is no str")
-        _short(name + version, "a package with its version")
-    return found | {"packages": packages}
+        _form(_SHORT, name + version, "a package with its version")
+    return found
 
 
 def read_sources(results: Path) -> tuple[list[Source], list[Finding]]:
     """The manifest of the files that no job made, and what is wrong with it."""
-    path = results / SOURCES
     try:
-        sources = [_parse_source(one) for one in _at(_json(path, LARGEST_MANIFEST), "files", list)]
+        sources = [_parse_source(one) for one in _at(_json(results / SOURCES, LARGEST_MANIFEST), "files", list)]
         if twice := len(sources) - len({source.name for source in sources}):
             raise BadRecord(f"{twice} files stand in it twice")
         return sources, []
     except BadRecord as error:
-        finding = Finding(
-            check="sources",
-            file=named(path.relative_to(results).as_posix()),
-            what=f"no manifest of sources: {error}",
-            fix="Let the workflow write it again.",
-        )
-        return [], [finding]
+        what, fix = f"no manifest of sources: {error}", "Let the workflow write it again."
+        return [], [Finding(check="sources", file=named(SOURCES), what=what, fix=fix)]
 
 
 def _parse_source(one: Any) -> Source:
-    name = _name(_at(one, "name", str, where="a file of the manifest"))
-    instances = []
-    for image in _at(one, "instances", list, where=name, default=[]):
-        pixels = _at(image, "pixel_sha256", str, where=name, default="")
-        instances.append(
-            Instance(
-                member=_short(_at(image, "member", str, where=name), f"a member of {name}"),
-                sha256=_hex(_at(image, "sha256", str, where=name), name),
-                pixel_sha256=pixels and _hex(pixels, name),
-            )
+    name = _name(one, "name", "a file of the manifest")
+    instances = [
+        Instance(
+            member=_text(image, "member", _SHORT, name),
+            sha256=_text(image, "sha256", _SHA256, name),
+            pixel_sha256=_text(image, "pixel_sha256", _SHA256_OR_NONE, name, default=""),
         )
-    sha256 = _hex(_at(one, "sha256", str, where=name), name)
+        for image in _at(one, "instances", list, where=name, default=[])
+    ]
     return Source(
         name=name,
-        sha256=sha256,
-        kind=_form(_KIND, _at(one, "kind", str, where=name), f"the kind of {name}"),
+        sha256=_text(one, "sha256", _SHA256, name),
+        kind=_text(one, "kind", _KIND, name),
         instances=tuple(instances),
         order=_at(one, "order", int, where=name, default=0),
     )
@@ -291,30 +265,20 @@ def _same(mapping: Any, key: str, expected: str) -> None:
         raise BadRecord(f"{key} is {found[:100]!r}, not {expected!r}")
 
 
-def _form(pattern: re.Pattern[str], text: str, what: str) -> str:
+def _text(mapping: Any, dotted: str, form: re.Pattern[str], where: str, *, default: str | None = None) -> str:
+    """The text at `dotted`, which has a form. Raises BadRecord."""
+    return _form(form, _at(mapping, dotted, str, where=where, default=default), f"{dotted} of {where}")
+
+
+def _form(form: re.Pattern[str], text: str, what: str) -> str:
     """The text itself. Raises BadRecord where it has not the form of what it stands for."""
-    if not pattern.fullmatch(text):
-        raise BadRecord(f"{what} has not the form of one: {text[:100]!r}")
+    if not form.fullmatch(text):
+        raise BadRecord(f"{what[:200]} has not the form of one: {text[:100]!r}")
     return text
 
 
-def _short(text: str, what: str) -> str:
-    if len(text) > LONGEST_TEXT:
-        raise BadRecord(f"{what[:100]} has more than {LONGEST_TEXT} characters")
-    return text
-
-
-def _sha256(one: Any, where: str) -> str:
-    return _hex(_at(one, "digest.sha256", str, where=where), where)
-
-
-def _hex(digest: str, where: str) -> str:
-    if not _SHA256.fullmatch(digest):
-        raise BadRecord(f"the digest of {where} is no SHA-256: {digest[:100]!r}")
-    return digest
-
-
-def _name(name: str) -> str:
+def _name(mapping: Any, key: str, where: str) -> str:
+    name = _at(mapping, key, str, where=where)
     if not is_safe(name):
         raise BadRecord(f"the name {name[:100]!r} is no results/, code: or source: name")
     return name

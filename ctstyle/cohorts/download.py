@@ -156,8 +156,6 @@ def read(piece: Piece) -> tuple[bytes, int, str]:
     def attempt() -> tuple[bytes, int, str]:
         """One try: the bytes, the size of the whole and its ETag."""
         with _open_at(piece, piece.start) as answer:
-            if piece.total is not None and answer.status_code != 206:
-                raise _ranges_ignored(piece)
             data = b"".join(_blocks(answer, piece.most))
             if piece.size not in (None, len(data)):
                 raise _Damaged(f"{len(data)} bytes")
@@ -246,8 +244,6 @@ def _continue(piece: Piece, part: Path) -> None:
     if have > (piece.size or 0):
         have = 0
     with _open_at(piece, piece.start + have) as answer:
-        if answer.status_code != 206 and piece.total is not None:
-            raise _ranges_ignored(piece)
         # a server that does not know ranges sends the whole file
         resumed, said = answer.status_code == 206, time.monotonic()
         with part.open("ab" if resumed and have else "wb") as file:
@@ -295,6 +291,14 @@ def _check_version(answer: requests.Response, piece: Piece, first: int) -> None:
             expected=f"{piece.total or piece.size} bytes, ETag {piece.etag or 'any'}",
             fix=piece.renewal,
         )
+    if piece.total is not None and answer.status_code != 206:
+        raise RangesIgnored(
+            "the server sends whole files only",
+            where=piece.url,
+            found="an answer without a range",
+            expected=f"a part of the file, from byte {piece.start} on",
+            fix="Download the whole file once by other means, and let the config key `address` name its place on disk.",
+        )
 
 
 def _total(answer: requests.Response) -> int:
@@ -339,16 +343,6 @@ def _retry_after_s(answer: requests.Response | None) -> float:
         return Retry(retry_after_max=10**9).parse_retry_after(answer.headers.get("Retry-After", "0"))
     except InvalidHeader:
         return 0.0
-
-
-def _ranges_ignored(piece: Piece) -> RangesIgnored:
-    return RangesIgnored(
-        "the server sends whole files only",
-        where=piece.url,
-        found="an answer without a range",
-        expected=f"a part of the file, from byte {piece.start} on",
-        fix="Download the whole file once by other means, and let the config key `address` name its place on disk.",
-    )
 
 
 def _no_space(where: object, found: object, expected: str) -> NoSpace:

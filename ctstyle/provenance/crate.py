@@ -14,12 +14,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
+from rocrate.model.contextentity import ContextEntity
+from rocrate.model.entity import Entity
 from rocrate.rocrate import ROCrate
 
 from ctstyle.errors import CTStyleError
 from ctstyle.provenance.digest import sha256_file
 from ctstyle.provenance.lineage import short, upstream
-from ctstyle.provenance.names import RESULTS
+from ctstyle.provenance.names import inside, within
 from ctstyle.provenance.record import canonical_json, write_whole
 
 CRATE = "ro-crate-metadata.json"
@@ -27,16 +29,14 @@ WORKFLOW_FOLDER = "provenance/workflow"
 """Where, below the results, the workflow's own files are copied to: a crate must hold its main workflow."""
 MAIN = f"{WORKFLOW_FOLDER}/Snakefile"
 CONTEXT = "https://w3id.org/ro/terms/workflow-run/context"
-WORKFLOW_RO_CRATE = "https://w3id.org/workflowhub/workflow-ro-crate/1.0"
 PROFILES = {
     "https://w3id.org/ro/wfrun/process/0.5": "Process Run Crate",
     "https://w3id.org/ro/wfrun/workflow/0.5": "Workflow Run Crate",
     "https://w3id.org/ro/wfrun/provenance/0.5": "Provenance Run Crate",
-    WORKFLOW_RO_CRATE: "Workflow RO-Crate",
+    "https://w3id.org/workflowhub/workflow-ro-crate/1.0": "Workflow RO-Crate",
 }
-BIOSCHEMAS = "https://bioschemas.org/profiles"
+WORKFLOW_PROFILE = "https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE"
 SNAKEMAKE = "https://snakemake.github.io"
-LANGUAGE = "https://w3id.org/workflowhub/workflow-ro-crate#snakemake"
 MIT = "https://spdx.org/licenses/MIT"
 NAME = "Results of a run of ctstyle"
 DESCRIPTION = (
@@ -70,18 +70,16 @@ MEDIA_TYPES = {
     ".zip": "application/zip",
 }
 
-Entity = dict[str, Any]
-
 
 class CannotDescribe(CTStyleError):
     """A run that no crate can describe."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Job:
-    """What the crate tells of one record."""
+    """What the crate tells of one record, whose own public name is `record`."""
 
-    name: str  # rule and wildcards, as the record's path has them
+    record: str
     rule: str
     wildcards: Mapping[str, str]
     fingerprint: str
@@ -94,7 +92,11 @@ class _Job:
     commit: str
     library: str
     packages: Mapping[str, str]
-    record: str
+
+    @property
+    def name(self) -> str:
+        """Rule and wildcards, as the record's path has them."""
+        return quote(self.record.partition("/records/")[2].removesuffix(".json"))
 
     @property
     def tool(self) -> str:
@@ -123,37 +125,38 @@ def crate_of(
             expected="the records of a finished run, and its Snakefile",
             fix="Run the workflow first.",
         )
-    jobs = sorted((_job(*one) for one in records.items()), key=lambda job: (job.started, job.name))
+    jobs = sorted((_job(*one) for one in records.items()), key=lambda job: (job.started, job.record))
+    last = max(jobs, key=lambda job: job.finished)
+    crate = ROCrate(version="1.1")
+    crate.metadata.extra_contexts.append(CONTEXT)
+    crate.name, crate.description, crate.datePublished = NAME, DESCRIPTION, last.finished
+    crate.license = _add(crate, "#licence", "CreativeWork", name="Licences of the sources", description=LICENCE)
+    crate.root_dataset["conformsTo"] = [
+        _add(crate, address, "CreativeWork", name=name, version=address.rpartition("/")[2])
+        for address, name in PROFILES.items()
+    ]
+    mit = _add(crate, MIT, "CreativeWork", name="MIT License", url=MIT)
+    workflow = _add_workflow(crate, workflow_files, mit)
+    workflow["version"] = last.commit
     known = _known_files(records, manifest)
-    files = [_file(name, known[name]) for name in sorted(known)]
-    files += [_workflow_file(path, workflow_files[path]) for path in sorted(workflow_files) if path != "Snakefile"]
-    inside = [entity["@id"] for entity in files if "File" in entity["@type"]]
-    sources = sorted(known.keys() - {*records, *(name for job in jobs for name in job.outputs)})
-    parameters = _parameters(config)
-    workflow = _workflow(workflow_files["Snakefile"], jobs, parameters)
-    run = {
-        "@id": "#run",
-        "@type": "CreateAction",
-        "name": "The run of the workflow",
-        "instrument": _ref(MAIN),
-        "object": _refs([*(_id(name) for name in sources), *(one["@id"] for one in parameters[1::2])]),
-        "result": _refs(_id(name) for name in sorted(set(finals) & known.keys())),
-        "startTime": jobs[0].started,
-        "endTime": max(job.finished for job in jobs),
-    }
-    actions = [run, *(_action(job) for job in jobs)]
-    root = {
-        "name": NAME,
-        "description": DESCRIPTION,
-        "datePublished": run["endTime"],
-        "license": _ref("#licence"),
-        "conformsTo": _refs(PROFILES),
-        "mainEntity": _ref(MAIN),
-        "hasPart": _refs([MAIN, *inside]),
-        "mentions": _refs(action["@id"] for action in actions),
-    }
-    entities = [workflow, *files, *parameters, *_tools(jobs), *_steps(jobs), *actions, *_engine(jobs, run)]
-    return _poured(root, [*entities, *_context(manifest)])
+    files = _add_files(crate, known)
+    values = _add_parameters(crate, workflow, config)
+    library = _add(crate, "#ctstyle", "SoftwareApplication", name="ctstyle", softwareVersion=last.library, license=mit)
+    tools = _add_tools(crate, workflow, library, jobs)
+    steps = _add_steps(crate, workflow, tools, jobs)
+    made = {*records, *(name for job in jobs for name in job.outputs)}
+    times = {"startTime": jobs[0].started, "endTime": last.finished}
+    run = crate.add_action(
+        workflow,
+        "#run",
+        object=[files[name] for name in sorted(known.keys() - made)] + values,
+        result=[files[name] for name in sorted(set(finals) & known.keys())],
+        properties={"name": "The run of the workflow", **times},
+    )
+    actions = {job: _add_action(crate, job, tools, files) for job in jobs}
+    crate.root_dataset["mentions"] = [run, *actions.values()]
+    _add_engine(crate, actions, steps, run, times)
+    return crate.metadata.generate()
 
 
 def write_crate(
@@ -167,8 +170,7 @@ def write_crate(
 ) -> None:
     """Write the crate of `finals` and all they came from into `results`, with copies of the workflow's files.
 
-    `records` are all statements by their own public
-    name; those of other jobs are left out. Otherwise as `crate_of`.
+    `records` are all statements by their own public name; those of other jobs are left out. Otherwise as `crate_of`.
     """
     crate = crate_of(upstream(records, finals), manifest, workflow_files=workflow_files, config=config, finals=finals)
     for path, file in workflow_files.items():
@@ -184,24 +186,12 @@ def crate_text(crate: Mapping[str, Any]) -> str:
     return f'{{"@context": {json.dumps(crate["@context"])},\n"@graph": [\n{entities}\n]}}\n'
 
 
-def _poured(root: Entity, entities: Iterable[Entity]) -> dict[str, Any]:
-    """The JSON-LD of a crate with these entities; rocrate adds the descriptor and refuses two with one `@id`."""
-    crate = ROCrate(version="1.1")
-    crate.metadata.extra_contexts.append(CONTEXT)
-    crate.metadata["conformsTo"] = _refs([crate.metadata.profile, WORKFLOW_RO_CRATE])
-    for key, value in root.items():
-        crate.root_dataset[key] = value
-    for entity in entities:
-        crate.add_jsonld(dict(entity))
-    return crate.metadata.generate()
-
-
 def _job(name: str, record: Mapping[str, Any]) -> _Job:
     definition, details = record["predicate"]["buildDefinition"], record["predicate"]["runDetails"]
     told, dependencies = definition["externalParameters"], definition["resolvedDependencies"]
     script = next(one for one in dependencies if one["name"].startswith("code:scripts/"))
     return _Job(
-        name=name.partition("/records/")[2].removesuffix(".json"),
+        record=name,
         rule=told["rule"],
         wildcards=told["wildcards"],
         fingerprint=details["metadata"]["invocationId"],
@@ -214,7 +204,6 @@ def _job(name: str, record: Mapping[str, Any]) -> _Job:
         commit=next(one["digest"]["gitCommit"] for one in dependencies if one["name"] == "git"),
         library=details["builder"]["version"]["ctstyle"],
         packages=definition["internalParameters"]["packages"],
-        record=name,
     )
 
 
@@ -238,51 +227,53 @@ def _known_files(records: Mapping[str, Mapping[str, Any]], manifest: Mapping[str
     return known
 
 
-def _file(name: str, facts: Mapping[str, Any]) -> Entity:
-    """A file of the results as a File; any other as a CreativeWork, because the crate does not hold it."""
-    entity = {
-        "@id": _id(name),
-        "@type": "File" if name.startswith(f"{RESULTS}/") else "CreativeWork",
-        "name": name.removeprefix(f"{RESULTS}/"),
-        "sha256": facts["sha256"],
+def _add(crate: ROCrate, identifier: str, kind: str, **properties: Any) -> Entity:
+    """Add an entity; properties may be other entities, or lists of them."""
+    entity = crate.add(ContextEntity(crate, identifier, properties={"@type": kind}))
+    for key, value in properties.items():
+        entity[key] = value
+    return entity
+
+
+def _add_workflow(crate: ROCrate, files: Mapping[str, Path], licence: Entity) -> Entity:
+    """The files of the workflow, of which the Snakefile is the main one."""
+    for path, file in sorted(files.items()):
+        about = {"@type": ["File", "SoftwareSourceCode"], "name": path, "sha256": sha256_file(file)}
+        about |= {"contentSize": str(file.stat().st_size), "encodingFormat": "text/plain", "license": {"@id": MIT}}
+        if path != "Snakefile":
+            crate.add_file(dest_path=f"{WORKFLOW_FOLDER}/{path}", properties=about)
+            continue
+        about["@type"] = [*about["@type"], "ComputationalWorkflow", "HowTo"]
+        about["conformsTo"] = {"@id": WORKFLOW_PROFILE}
+        crate.add_workflow(dest_path=MAIN, properties=about, main=True, lang="snakemake")
+    return crate.mainEntity
+
+
+def _add_files(crate: ROCrate, known: Mapping[str, Mapping[str, Any]]) -> dict[str, Entity]:
+    """Files of the results as File; any other as a CreativeWork, because the crate does not hold it. By name."""
+    licences = {
+        name: _add(crate, f"#licence/{quote(name, safe='')}", "CreativeWork", name=name)
+        for name in sorted({facts["licence"] for facts in known.values() if facts.get("licence")})
     }
-    optional = {
-        "contentSize": str(facts["size"]) if "size" in facts else None,
-        "encodingFormat": MEDIA_TYPES.get(PurePosixPath(name).suffix, "application/octet-stream"),
-        "license": _ref(_licence_id(facts["licence"])) if facts.get("licence") else None,
-        "url": facts.get("address"),
-    }
-    return entity | {key: value for key, value in optional.items() if value}
+    files = {}
+    for name, facts in sorted(known.items()):
+        kind = MEDIA_TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")
+        about = {"name": within(name), "sha256": facts["sha256"], "encodingFormat": kind}
+        about |= {"contentSize": str(facts["size"])} if "size" in facts else {}
+        about |= {"url": facts["address"]} if facts.get("address") else {}
+        if inside(name):
+            file = crate.add_file(dest_path=within(name), properties={"@type": "File", **about})
+        else:
+            file = _add(crate, f"#{quote(name, safe='/:')}", "CreativeWork", **about)
+        if facts.get("licence"):
+            file["license"] = licences[facts["licence"]]
+        files[name] = file
+    return files
 
 
-def _workflow_file(path: str, file: Path) -> Entity:
-    return {
-        "@id": quote(f"{WORKFLOW_FOLDER}/{path}"),
-        "@type": ["File", "SoftwareSourceCode"],
-        "name": path,
-        "sha256": sha256_file(file),
-        "contentSize": str(file.stat().st_size),
-        "encodingFormat": "text/plain",
-        "license": _ref(MIT),
-    }
-
-
-def _workflow(snakefile: Path, jobs: Sequence[_Job], parameters: Sequence[Entity]) -> Entity:
-    """The main workflow with its tools, steps and parameters."""
-    return _workflow_file("Snakefile", snakefile) | {
-        "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
-        "conformsTo": _ref(f"{BIOSCHEMAS}/ComputationalWorkflow/1.0-RELEASE"),
-        "programmingLanguage": _ref(LANGUAGE),
-        "version": max(jobs, key=lambda job: job.finished).commit,
-        "hasPart": _refs(sorted({job.tool for job in jobs})),
-        "step": _refs(f"#step/{rule}" for rule in _rules(jobs)),
-        "input": _refs(one["@id"] for one in parameters[::2]),
-    }
-
-
-def _parameters(config: Mapping[str, Any]) -> list[Entity]:
-    """A FormalParameter and its PropertyValue for each of `PARAMETERS` that the config has."""
-    entities = []
+def _add_parameters(crate: ROCrate, workflow: Entity, config: Mapping[str, Any]) -> list[Entity]:
+    """A FormalParameter of the workflow for each of `PARAMETERS` that the config has; their values."""
+    values = []
     for name in PARAMETERS:
         try:
             value = reduce(lambda section, key: section[key], name.split("."), config)
@@ -290,119 +281,74 @@ def _parameters(config: Mapping[str, Any]) -> list[Entity]:
             continue
         told = value if isinstance(value, str | int | float) else json.dumps(value)
         kind = {int: "Integer", float: "Float"}.get(type(told), "Text")
-        parameter, example = f"#parameter/{name}", f"#value/{name}"
-        conforms = _ref(f"{BIOSCHEMAS}/FormalParameter/1.0-RELEASE")
-        entities += [
-            {"@id": parameter, "@type": "FormalParameter", "additionalType": kind, "name": name}
-            | {"conformsTo": conforms, "workExample": _ref(example)},
-            {"@id": example, "@type": "PropertyValue", "name": name, "value": told, "exampleOfWork": _ref(parameter)},
-        ]
-    return entities
+        parameter = crate.add_formal_parameter(name, kind, f"#parameter/{name}")
+        workflow.append_to("input", parameter)
+        values.append(_add(crate, f"#value/{name}", "PropertyValue", name=name, value=told, exampleOfWork=parameter))
+        parameter["workExample"] = values[-1]
+    return values
 
 
-def _tools(jobs: Sequence[_Job]) -> list[Entity]:
-    """The scripts, each in every version that a job ran, and the library they need."""
-    library = {"@id": "#ctstyle", "@type": "SoftwareApplication", "name": "ctstyle", "license": _ref(MIT)}
-    library["softwareVersion"] = max(jobs, key=lambda job: job.finished).library
+def _add_tools(crate: ROCrate, workflow: Entity, library: Entity, jobs: Sequence[_Job]) -> dict[str, Entity]:
+    """The scripts, each in every version that a job ran, by `@id`."""
     by_id = {job.tool: job for job in jobs}
-    scripts = [
-        {
-            "@id": identifier,
-            "@type": "SoftwareSourceCode",
-            "name": by_id[identifier].script.removeprefix("code:"),
-            "sha256": by_id[identifier].script_sha256,
-            "version": by_id[identifier].commit,
-            "softwareRequirements": _ref("#ctstyle"),
-        }
-        for identifier in sorted(by_id)
-    ]
-    return [library, *scripts]
+    tools = {
+        identifier: _add(
+            crate,
+            identifier,
+            "SoftwareSourceCode",
+            name=job.script.removeprefix("code:"),
+            sha256=job.script_sha256,
+            version=job.commit,
+            softwareRequirements=library,
+        )
+        for identifier, job in sorted(by_id.items())
+    }
+    workflow["hasPart"] = list(tools.values())
+    return tools
 
 
-def _steps(jobs: Sequence[_Job]) -> list[Entity]:
+def _add_steps(
+    crate: ROCrate, workflow: Entity, tools: Mapping[str, Entity], jobs: Sequence[_Job]
+) -> dict[str, Entity]:
     """The rules, in the order in which their first jobs began."""
-    tools = {rule: sorted({job.tool for job in jobs if job.rule == rule}) for rule in _rules(jobs)}
-    return [
-        {"@id": f"#step/{rule}", "@type": "HowToStep", "name": rule, "position": str(number)}
-        | {"workExample": _refs(tools[rule])}
-        for number, rule in enumerate(tools, start=1)
-    ]
+    steps = {}
+    for number, rule in enumerate(dict.fromkeys(job.rule for job in jobs), start=1):
+        used = [tools[name] for name in sorted({job.tool for job in jobs if job.rule == rule})]
+        about = {"name": rule, "position": str(number), "workExample": used}
+        steps[rule] = _add(crate, f"#step/{rule}", "HowToStep", **about)
+    workflow["step"] = list(steps.values())
+    return steps
 
 
-def _action(job: _Job) -> Entity:
+def _add_action(crate: ROCrate, job: _Job, tools: Mapping[str, Entity], files: Mapping[str, Entity]) -> Entity:
     """A job with its files; its record, the `subjectOf`, tells the rest."""
-    return {
-        "@id": f"#job/{quote(job.name)}",
-        "@type": "CreateAction",
-        "name": " ".join([job.rule, *(f"{key}={value}" for key, value in sorted(job.wildcards.items()))]),
-        "identifier": job.fingerprint,
-        "instrument": _ref(job.tool),
-        "object": _refs(_id(name) for name in job.inputs),
-        "result": _refs(_id(name) for name in job.outputs),
-        "startTime": job.started,
-        "endTime": job.finished,
-        "subjectOf": _ref(_id(job.record)),
-    }
+    title = " ".join([job.rule, *(f"{key}={value}" for key, value in sorted(job.wildcards.items()))])
+    action = crate.add_action(
+        tools[job.tool],
+        f"#job/{job.name}",
+        object=[files[name] for name in job.inputs],
+        result=[files[name] for name in job.outputs],
+        properties={"name": title, "identifier": job.fingerprint, "startTime": job.started, "endTime": job.finished},
+    )
+    action["subjectOf"] = files[job.record]
+    return action
 
 
-def _engine(jobs: Sequence[_Job], run: Entity) -> list[Entity]:
+def _add_engine(
+    crate: ROCrate,
+    actions: Mapping[_Job, Entity],
+    steps: Mapping[str, Entity],
+    run: Entity,
+    times: Mapping[str, str],
+) -> None:
     """Snakemake, and that it ran every job as a step of its workflow."""
-    snakemake = {"@id": SNAKEMAKE, "@type": "SoftwareApplication", "name": "Snakemake", "url": SNAKEMAKE}
-    versions = {job.packages["snakemake"] for job in jobs if "snakemake" in job.packages}
+    versions = sorted({job.packages["snakemake"] for job in actions if "snakemake" in job.packages})
+    engine = _add(crate, SNAKEMAKE, "SoftwareApplication", name="Snakemake", url=SNAKEMAKE)
+    if versions:
+        engine["softwareVersion"] = ", ".join(versions)
     controls = [
-        {"@id": f"#control/{quote(job.name)}", "@type": "ControlAction", "instrument": _ref(f"#step/{job.rule}")}
-        | {"object": _ref(f"#job/{quote(job.name)}")}
-        for job in jobs
+        _add(crate, f"#control/{job.name}", "ControlAction", instrument=steps[job.rule], object=action)
+        for job, action in actions.items()
     ]
-    organized = {
-        "@id": "#snakemake",
-        "@type": "OrganizeAction",
-        "name": "Snakemake's run of the jobs",
-        "instrument": _ref(SNAKEMAKE),
-        "object": _refs(control["@id"] for control in controls),
-        "result": _ref(run["@id"]),
-        "startTime": run["startTime"],
-        "endTime": run["endTime"],
-    }
-    return [snakemake | ({"softwareVersion": ", ".join(sorted(versions))} if versions else {}), *controls, organized]
-
-
-def _context(manifest: Mapping[str, Any]) -> list[Entity]:
-    """Profiles, the language of the workflow, and licences."""
-    profiles = [
-        {"@id": address, "@type": "CreativeWork", "name": name, "version": address.rpartition("/")[2]}
-        for address, name in PROFILES.items()
-    ]
-    language = {"@id": LANGUAGE, "@type": "ComputerLanguage", "name": "Snakemake", "url": _ref(SNAKEMAKE)}
-    licences = sorted({entry["licence"] for entry in manifest["files"] if entry.get("licence")})
-    return [
-        *profiles,
-        language | {"identifier": _ref(SNAKEMAKE)},
-        {"@id": "#licence", "@type": "CreativeWork", "name": "Licences of the sources", "description": LICENCE},
-        {"@id": MIT, "@type": "CreativeWork", "name": "MIT License", "url": MIT},
-        *({"@id": _licence_id(name), "@type": "CreativeWork", "name": name} for name in licences),
-    ]
-
-
-def _rules(jobs: Sequence[_Job]) -> list[str]:
-    return list(dict.fromkeys(job.rule for job in jobs))
-
-
-def _id(name: str) -> str:
-    """The `@id` of a file: its path in the crate, or a local name where the crate does not hold it."""
-    inside = name.startswith(f"{RESULTS}/")
-    return quote(name.removeprefix(f"{RESULTS}/")) if inside else f"#{quote(name, safe='/:')}"
-
-
-def _licence_id(name: str) -> str:
-    return f"#licence/{quote(name, safe='')}"
-
-
-def _ref(identifier: str) -> dict[str, str]:
-    return {"@id": identifier}
-
-
-def _refs(identifiers: Iterable[str]) -> list[dict[str, str]] | dict[str, str]:
-    """References, one without a list around it, as RO-Crate recommends."""
-    found = [_ref(identifier) for identifier in identifiers]
-    return found[0] if len(found) == 1 else found
+    about = {"name": "Snakemake's run of the jobs", "instrument": engine, "object": controls, "result": run, **times}
+    _add(crate, "#snakemake", "OrganizeAction", **about)

@@ -34,31 +34,17 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def dicom_bytes(*, pixels: bytes = bytes(range(32)), description: str = "spine", syntax: str = "1.2.840.10008.1.2.1"):
-    """One CT image of 4 x 4 pixels with a sequence before its pixels."""
+def dicom_bytes(*, pixels: bytes = bytes(range(32)), description: str = "spine"):
+    """One CT image of 4 x 4 pixels."""
     meta = FileMetaDataset()
-    meta.TransferSyntaxUID, meta.MediaStorageSOPInstanceUID = syntax, "1.2.3"
+    meta.TransferSyntaxUID, meta.MediaStorageSOPInstanceUID = "1.2.840.10008.1.2.1", "1.2.3"
     meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
-    item = pydicom.Dataset()
-    item.CodeValue, item.CodeMeaning = "1", "undefined length"
-    item.is_undefined_length_sequence_item = True
     dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
-    dataset.SOPInstanceUID, dataset.SOPClassUID, dataset.SeriesDescription = (
-        "1.2.3",
-        "1.2.840.10008.5.1.4.1.1.2",
-        description,
-    )
-    dataset.Modality, dataset.SeriesInstanceUID, dataset.StudyInstanceUID = "CT", "1.2.5", "1.2.6"
-    dataset.AnatomicRegionSequence = [item]
-    dataset["AnatomicRegionSequence"].is_undefined_length = True
+    dataset.SOPInstanceUID, dataset.SOPClassUID = "1.2.3", "1.2.840.10008.5.1.4.1.1.2"
+    dataset.Modality, dataset.SeriesDescription = "CT", description
     dataset.Rows = dataset.Columns = 4
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0
-    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
-    dataset.PixelData = (
-        pydicom.encaps.encapsulate([pixels]) if dataset.file_meta.TransferSyntaxUID.is_encapsulated else pixels
-    )
-    if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
-        dataset["PixelData"].is_undefined_length = True
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation, dataset.PixelData = 1, "MONOCHROME2", pixels
     stream = io.BytesIO()
     dataset.save_as(stream, enforce_file_format=True)
     return stream.getvalue()

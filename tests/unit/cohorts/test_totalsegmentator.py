@@ -172,5 +172,5 @@ def test_a_record_that_is_gone_is_named(tmp_path, waits):
 def test_an_archive_of_another_layout_is_named(tmp_path):
     (tmp_path / "other.zip").write_bytes(zipped({"case1": {"ct.nii.gz": b""}}))
     settings = TotalSegmentatorSettings(address=str(tmp_path / "other.zip"))
-    with pytest.raises(UnusableList, match=r"no subject of the expected layout .*s0011/ct"):
+    with pytest.raises(UnusableList, match=r"no scan of the expected layout .*s0011/ct"):
         totalsegmentator.list_scans(settings, tmp_path / "ts.tsv", cache=tmp_path)

@@ -1,12 +1,10 @@
 """Weights: digests, renamed keys, refusals, and HED's convolutions against a direct float64 evaluation."""
 
+import contextlib
 import hashlib
-import http.server
 import io
 import json
-import threading
 import zipfile
-from functools import partial
 from pathlib import Path
 
 import h5py
@@ -20,6 +18,7 @@ from ctstyle.cohorts import download
 from ctstyle.encoders import weights
 from ctstyle.encoders.network import WrongArchitecture, build
 from ctstyle.provenance.digest import sha256_file
+from tests.bucket_server import Bucket, served
 from tests.runs import tree
 
 SIDE = 16
@@ -137,22 +136,11 @@ def old_densenet_file(path: Path) -> dict:
     return state
 
 
-class Server:
-    """A local web server over a folder, speaking the layout of download.pytorch.org/models/."""
-
-    def __init__(self, folder: Path):
-        handler = partial(http.server.SimpleHTTPRequestHandler, directory=folder)
-        handler.log_message = lambda *_: None
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.address = f"http://127.0.0.1:{self.server.server_address[1]}/"
-
-    def __enter__(self) -> str:
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        return self.address
-
-    def __exit__(self, *_: object) -> None:
-        self.server.shutdown()
-        self.server.server_close()
+@contextlib.contextmanager
+def serving(folder: Path):
+    """The address of a local server over the files of a folder, as download.pytorch.org/models/ is."""
+    with served(Bucket({path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()})) as server:
+        yield f"{server.address}/"
 
 
 def test_imagenet_is_fetched_checked_and_renamed(tmp_path, monkeypatch):
@@ -161,7 +149,7 @@ def test_imagenet_is_fetched_checked_and_renamed(tmp_path, monkeypatch):
     name = f"densenet121-{digest[:8]}.pth"
     (tmp_path / "file.pth").rename(tmp_path / name)
     monkeypatch.setitem(weights.IMAGENET_FILES, "densenet121", name)
-    with Server(tmp_path) as address:
+    with serving(tmp_path) as address:
         record = weights.imagenet("densenet121", folder=tmp_path / "kept", address=address)
     assert record.sha256 == digest and "ImageNet" in record.licence
     assert set(record.state) == {key for key in state if not key.endswith("num_batches_tracked")}
@@ -182,7 +170,7 @@ def test_the_users_folder_of_wheels_is_read_and_never_written(tmp_path, monkeypa
     (server / "file.pth").rename(server / name)
     monkeypatch.setitem(weights.IMAGENET_FILES, "densenet121", name)
     (own / f"{name}.part").write_text("the user's")
-    with Server(server) as address:
+    with serving(server) as address:
         monkeypatch.setattr(weights.imagenet, "__kwdefaults__", {"address": address})
         weights.prepare("densenet121", "imagenet", weights.Sources(folder=own, cache=cache))
     assert [one.name for one in cache.iterdir()] == [name] and set(tree(own)) == {f"{name}.part"}
@@ -216,19 +204,14 @@ def inception_file(folder: Path, monkeypatch) -> tuple[Path, dict]:
     return path, state
 
 
-def test_inception_is_written_as_safetensors_from_the_file_in_the_folder(tmp_path, monkeypatch):
-    _, state = inception_file(tmp_path, monkeypatch)
-    weights.inception(folder=tmp_path, path=tmp_path / "w.safetensors", address="http://127.0.0.1:9/")
+@pytest.mark.parametrize("folder", ["", "kept"])
+def test_inception_is_written_as_safetensors_and_fetched_where_the_folder_lacks_it(tmp_path, monkeypatch, folder):
+    path, state = inception_file(tmp_path, monkeypatch)
+    with serving(tmp_path) as address:
+        weights.inception(folder=tmp_path / folder, path=tmp_path / "w.safetensors", address=address)
+    assert (tmp_path / folder / path.name).read_bytes() == path.read_bytes()
     made = safetensors.torch.load_file(tmp_path / "w.safetensors")
     assert set(made) == set(state) and all(torch.equal(made[key], value) for key, value in state.items())
-
-
-def test_inception_is_fetched_where_the_folder_lacks_it(tmp_path, monkeypatch):
-    path, state = inception_file(tmp_path, monkeypatch)
-    with Server(tmp_path) as address:
-        weights.inception(folder=tmp_path / "kept", path=tmp_path / "w.safetensors", address=address)
-    assert (tmp_path / "kept" / path.name).read_bytes() == path.read_bytes()
-    assert torch.equal(safetensors.torch.load_file(tmp_path / "w.safetensors")["fc.bias"], state["fc.bias"])
 
 
 def test_a_changed_inception_file_is_refused_and_nothing_written(tmp_path, monkeypatch):
@@ -285,5 +268,8 @@ def test_digests_known_in_full_are_compared_in_full(tmp_path, monkeypatch):
         weights.imagenet("densenet121", folder=tmp_path)
     monkeypatch.setattr(weights, "LARGEST_FILE", 1000)
     monkeypatch.setattr(download, "FIRST_WAIT_S", 0.0)
-    with Server(tmp_path) as address, pytest.raises(weights.WeightsUnavailable, match="more bytes than were announced"):
+    with (
+        serving(tmp_path) as address,
+        pytest.raises(weights.WeightsUnavailable, match="more bytes than were announced"),
+    ):
         weights.imagenet("densenet121", folder=tmp_path / "kept", address=address)
