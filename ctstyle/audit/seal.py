@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from ctstyle.audit.evidence import Evidence
@@ -34,6 +35,9 @@ _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 RESEAL = "Let the workflow run to its end, it seals again; without a run since, somebody edited the results."
 
 
+_broken = partial(Finding, check="seal", fix=RESEAL)
+
+
 def root_of(evidence: Evidence) -> str | None:
     """The root digest of the results as they lie here, None where they are not sealed."""
     return evidence.now(named(SUMS)).sha256
@@ -49,11 +53,11 @@ def check_seal(evidence: Evidence, *, anchor: str | None, allowed_signers: Path 
         demanded = evidence.whole or anchor is not None or allowed_signers is not None
         severity = {} if demanded else {"severity": WARNING}
         fix = "Let the workflow run to its end; the last job seals."
-        yield Finding(check="seal", file=name, what="the results are not sealed", fix=fix, **severity)
+        yield _broken(file=name, what="the results are not sealed", fix=fix, **severity)
         return
     if anchor is not None and anchor != root:
         what, fix = "these are not the results with the given root", "Get the results that the root was published with."
-        yield Finding(check="seal", file=name, what=what, found=short(root), expected=short(anchor), fix=fix)
+        yield _broken(file=name, what=what, found=short(root), expected=short(anchor), fix=fix)
     sums = yield from _read_sums(evidence, name)
     yield from _check_root(evidence, root, len(sums))
     yield from _check_sums(evidence, sums)
@@ -64,13 +68,8 @@ def check_seal(evidence: Evidence, *, anchor: str | None, allowed_signers: Path 
 
 def _read_sums(evidence: Evidence, name: str) -> Iterator[Finding]:
     """Finds damaged lines; returns the digests by name."""
-    sums = {}
-    try:
-        text = read_whole(evidence.place.locate(name), most=LARGEST_SUMS).decode("utf-8", errors="replace")
-    except OSError as error:
-        yield Finding(check="seal", file=name, what=f"cannot be read: {error.strerror}", fix=RESEAL)
-        return sums
-    damaged = []
+    sums, damaged = {}, []
+    text = yield from _read(evidence, name, LARGEST_SUMS)
     for number, line in enumerate(text.split("\n", MOST_SUMS), start=1):
         match = _LINE.fullmatch(line)
         sealed = named(match[2]) if match is not None else ""
@@ -79,10 +78,19 @@ def _read_sums(evidence: Evidence, name: str) -> Iterator[Finding]:
         elif line:
             damaged.append((number, line))
     for number, line in damaged[:MOST]:
-        yield Finding(check="seal", file=name, what=f"line {number} is damaged", found=line[:LONGEST], fix=RESEAL)
+        yield _broken(file=name, what=f"line {number} is damaged", found=line[:LONGEST])
     if len(damaged) > MOST:
-        yield Finding(check="seal", file=name, what=f"{len(damaged) - MOST} more lines are damaged", fix=RESEAL)
+        yield _broken(file=name, what=f"{len(damaged) - MOST} more lines are damaged")
     return sums
+
+
+def _read(evidence: Evidence, name: str, most: int) -> Iterator[Finding]:
+    """Finds what keeps a file from being read; returns its text, nothing of such a file."""
+    try:
+        return read_whole(evidence.place.locate(name), most=most).decode("utf-8", errors="replace")
+    except OSError as error:
+        yield _broken(file=name, what=f"cannot be read: {error.strerror}")
+        return ""
 
 
 def _check_root(evidence: Evidence, root: str, files: int) -> Iterator[Finding]:
@@ -91,14 +99,14 @@ def _check_root(evidence: Evidence, root: str, files: int) -> Iterator[Finding]:
         written = read_json(evidence.place.locate(name), most=MB)
         said_root, said_files = written["root"], written["files"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        yield Finding(check="seal", file=name, what=f"no root of a seal ({type(error).__name__}: {error})", fix=RESEAL)
+        yield _broken(file=name, what=f"no root of a seal ({type(error).__name__}: {error})")
         return
     if said_root != root:
         what = "it is not the digest of SHA256SUMS"
-        yield Finding(check="seal", file=name, what=what, found=short(root), expected=str(said_root)[:12], fix=RESEAL)
+        yield _broken(file=name, what=what, found=short(root), expected=str(said_root)[:12])
     if said_files != files:
         what = "SHA256SUMS lists another number of files"
-        yield Finding(check="seal", file=name, what=what, found=str(files), expected=str(said_files), fix=RESEAL)
+        yield _broken(file=name, what=what, found=str(files), expected=str(said_files))
 
 
 def _check_sums(evidence: Evidence, sums: dict[str, str]) -> Iterator[Finding]:
@@ -115,15 +123,13 @@ def _check_sums(evidence: Evidence, sums: dict[str, str]) -> Iterator[Finding]:
         if told is not None and now.sha256 != told:
             continue
         if name not in sums:
-            yield Finding(check="seal", file=name, what="it came after the seal, which does not list it", fix=RESEAL)
+            yield _broken(file=name, what="it came after the seal, which does not list it")
         elif now.sha256 is None:
-            yield Finding(
-                check="seal", file=name, what=f"sealed, but {now.problem}", expected=short(sums[name]), fix=RESEAL
-            )
+            yield _broken(file=name, what=f"sealed, but {now.problem}", expected=short(sums[name]))
         elif now.sha256 != sums[name]:
             what = "the record was changed after the seal" if told is None else "changed after the seal with its record"
             sides = {"found": short(now.sha256), "expected": short(sums[name])}
-            yield Finding(check="seal", file=name, what=what, fix=RESEAL, **sides)
+            yield _broken(file=name, what=what, **sides)
 
 
 def _check_products(evidence: Evidence, sums: dict[str, str]) -> Iterator[Finding]:
@@ -139,12 +145,12 @@ def _check_products(evidence: Evidence, sums: dict[str, str]) -> Iterator[Findin
             raise TypeError("not a list of names")
         missing = sorted(one for one in products if one not in evidence.producers or one not in sums)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        yield Finding(check="seal", file=name, what=f"no list of the products of the run: {error}", fix=RESEAL)
+        yield _broken(file=name, what=f"no list of the products of the run: {error}")
         return
     for one in missing:
         what = "a product of the run, and no record made it, or it is not sealed"
         fix = "Get the results that were published, or let the workflow make it again."
-        yield Finding(check="seal", file=one, what=what, fix=fix)
+        yield _broken(file=one, what=what, fix=fix)
 
 
 def _check_printed(evidence: Evidence, root: str) -> Iterator[Finding]:
@@ -152,17 +158,13 @@ def _check_printed(evidence: Evidence, root: str) -> Iterator[Finding]:
     name = named(TYPST)
     if evidence.now(name).sha256 is None or name not in evidence.subjects:
         return
-    try:
-        text = read_whole(evidence.place.locate(name), most=LARGEST_PAPER).decode("utf-8", errors="replace")
-    except OSError as error:
-        yield Finding(check="seal", file=name, what=f"cannot be read: {error.strerror}", fix=RESEAL)
-        return
+    text = yield from _read(evidence, name, LARGEST_PAPER)
     printed = [found[1] for line in text.splitlines() if (found := _PRINTED.fullmatch(line))]
     if printed != [root]:
         found = ", ".join(map(short, printed)) or "none"
         fix = "Let the workflow print the paper again."
         what = "the paper prints another root than that of the seal"
-        yield Finding(check="seal", file=name, what=what, found=found, expected=short(root), fix=fix)
+        yield _broken(file=name, what=what, found=found, expected=short(root), fix=fix)
 
 
 def _check_signature(evidence: Evidence, allowed_signers: Path | None) -> Iterator[Finding]:

