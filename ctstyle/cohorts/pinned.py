@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from ctstyle.cohorts.remote_zip import RemoteZip
-from ctstyle.cohorts.scan import Scan
+from ctstyle.cohorts.sheet import Scan
 from ctstyle.errors import CTStyleError
 from ctstyle.provenance.record import write_whole
 from ctstyle.run.places import default_cache

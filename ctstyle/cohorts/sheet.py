@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from ctstyle.cohorts.scan import Scan
 from ctstyle.ct.labels import EXPECTED_MAPS, LabelMap, UnknownLabels
 from ctstyle.errors import CTStyleError
 
@@ -18,6 +17,31 @@ NEEDED = ("scan", "patient", "series")
 NAMES = ("scan", "patient", "cohort")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """Names become file names, wildcards and the public names in records."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Scan:
+    """One scan; every field a string, empty where unknown.
+
+    `scan` (unique) and `patient` are pseudonyms; `cohort` the source; `series` the folder, zip or volume file of the
+    CT, and `series_uid` which of several series there (empty: the only one); `mask` the place of the vertebra labels
+    (empty: none), `mask_uid` the SOP instance among several there, and `label_map` their meaning (as
+    `dicom.labels.LabelMap.parse` reads it); `style_hint` what is known of the grey scale; `split_hint` "", "train",
+    "val" or "test"; `licence`; `source_digest` the digest of what was downloaded or "".
+    """
+
+    scan: str
+    patient: str
+    cohort: str = ""
+    series: str
+    series_uid: str = ""
+    mask: str = ""
+    mask_uid: str = ""
+    label_map: str = ""
+    style_hint: str = ""
+    split_hint: str = ""
+    licence: str = ""
+    source_digest: str = ""
 
 
 class BadSheet(CTStyleError):

@@ -16,7 +16,7 @@ from ctstyle.cohorts import download
 from ctstyle.cohorts.download import Piece, SourceUnavailable
 from ctstyle.cohorts.packing import pack
 from ctstyle.cohorts.pinned import Collection, Licence
-from ctstyle.cohorts.scan import Scan
+from ctstyle.cohorts.sheet import Scan
 from ctstyle.errors import CTStyleError
 from ctstyle.study.data import SpineMetsSettings
 

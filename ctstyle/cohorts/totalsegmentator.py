@@ -20,7 +20,7 @@ import pandas as pd
 from ctstyle.cohorts.download import SourceChanged
 from ctstyle.cohorts.pinned import Collection, Licence
 from ctstyle.cohorts.remote_zip import RemoteZip, open_zip
-from ctstyle.cohorts.scan import Scan
+from ctstyle.cohorts.sheet import Scan
 from ctstyle.ct.labels import VERTEBRA_NAMES
 from ctstyle.errors import CTStyleError
 from ctstyle.study.data import TotalSegmentatorSettings

@@ -16,7 +16,7 @@ import pandas as pd
 
 from ctstyle.cohorts.pinned import Collection, Licence, UnusableList
 from ctstyle.cohorts.remote_zip import RemoteZip, open_zip
-from ctstyle.cohorts.scan import Scan
+from ctstyle.cohorts.sheet import Scan
 from ctstyle.study.data import VerseSettings
 
 log = logging.getLogger(__name__)

@@ -18,6 +18,7 @@ from ctstyle.audit.records import BadRecord, Record, parse_record
 from ctstyle.errors import CTStyleError
 from ctstyle.provenance.digest import hash_files
 from ctstyle.provenance.names import RECORDS, inside, within
+from ctstyle.study.cohorts import COHORTS
 
 EQUALS, CONTAINS, INSIDE = "is", "contains", "lies inside"
 MARK = ".ctstyle"
@@ -26,7 +27,7 @@ UNFINISHED = ".ctstyle-unfinished"
 """The folder that new files lie in until all of them are there."""
 OUTPUT = "stylize: output"
 OF_STYLIZE = f"{RECORDS}/stylize.json"
-MADE_COHORTS = ("phantom", "lidc0001", "spine_mets", "verse", "totalsegmentator")
+MADE_COHORTS = tuple(name for name in COHORTS if name != "sheet")
 """Cohorts whose scans lie below `<cohorts>` because the workflow puts them there."""
 
 
@@ -90,7 +91,8 @@ def check_places(
     read = inputs_of(config, scans, configs=configs, cohorts=places["cohorts"], root=root)
     around = [("the checkout", root), ("your home", Path.home()), ("the folder that Snakemake runs in", Path.cwd())]
     around += [("the folder of wheels", config["wheels"]["folder"] or root)]
-    around += [(f"the archive of {name}", config[name]["address"]) for name in ("verse", "totalsegmentator")]
+    sections = {name: config.get(name) or {} for name in MADE_COHORTS}
+    around += [(f"the archive of {name}", one["address"]) for name, one in sections.items() if "address" in one]
     of_series = [(f"the {name} of stylize", path) for name, path in stylized.items()]
     runs = run_folders(places)
     for name, place in runs.items():
@@ -248,8 +250,8 @@ def inputs_of(
     made = tuple(f"{cohorts}/{name}/" for name in MADE_COHORTS)
     read = [("a config file", path) for path in configs]
     read += [("the sheet", config["sheet"]), ("the weights file", config["encoders"]["file"]["path"])]
-    for name in ("spine_mets", "verse", "totalsegmentator"):
-        read += [(f"the pinned table of {name}", root / config[name]["pinned"])]
+    pinned = {name: (config.get(name) or {}).get("pinned") for name in MADE_COHORTS}
+    read += [(f"the pinned table of {name}", root / path) for name, path in pinned.items() if path]
     for scan in scans:
         files = [(f"the {part} of scan {scan['scan']}", scan[part]) for part in ("series", "mask")]
         read += [(label, path) for label, path in files if not path.startswith(made)]

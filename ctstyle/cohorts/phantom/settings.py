@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ctstyle.cohorts.scan import Scan
+from ctstyle.cohorts.sheet import Scan
 from ctstyle.study.data import PhantomSettings
 
 LICENCE = "CC0-1.0 (simulated)"
