@@ -88,8 +88,7 @@ def factors(quick: Mapping[str, Any], paper: Mapping[str, Any], slices: float) -
     domain = ratio("encoders", "domain", "steps") * ratio("encoders", "domain", "batch")
     contextual = ratio("transfer", "contextual", "steps") * ratio("transfer", "contextual", "batch") * pixels
     return {
-        "make_patient": grid * ratio("phantom", "slices"),
-        "scan_patient": grid * ratio("phantom", "slices") * ratio("phantom", "angles"),
+        "simulate_scan": grid * ratio("phantom", "slices") * ratio("phantom", "angles"),
         "cut_scan": pixels * ratio("phantom", "slices"),
         "train_domain_encoder": domain * ratio("encoders", "domain", "size_px") ** 2,
         "describe_layers": pixels,
@@ -104,7 +103,7 @@ def factors(quick: Mapping[str, Any], paper: Mapping[str, Any], slices: float) -
             ("gather_slices", "find_styles", "generate_augmentation", "make_control", "stylise_test"),
             pixels * slices,
         ),
-        **dict.fromkeys(("score_segmentation", "score_transfer", "score_cis"), pixels * slices),
+        "score_transfer": pixels * slices,
     }
 
 

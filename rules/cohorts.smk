@@ -1,24 +1,6 @@
 """Where CT comes from: virtual patients, one real scan out of a package index, and public collections."""
 
 
-rule make_patient:
-    output:
-        patient="<cohorts>/phantom/{patient}.npz",
-        record="<provenance>/records/make_patient/{patient}.json",
-    log:
-        "<logs>/make_patient/{patient}.log",
-    benchmark:
-        "<benchmarks>/make_patient/{patient}.tsv"
-    conda:
-        "../envs/ctstyle.yaml"
-    threads: 1
-    params:
-        phantom=lookup("phantom", within=config),
-        code=fingerprint("make_patient"),
-    script:
-        "../scripts/make_patient.py"
-
-
 rule measure_beams:
     output:
         beams="<cohorts>/phantom/beams.json",
@@ -37,25 +19,31 @@ rule measure_beams:
         "../scripts/measure_beams.py"
 
 
-rule scan_patient:
+rule simulate_scan:
     input:
         beams="<cohorts>/phantom/beams.json",
-        patient="<cohorts>/phantom/{patient}.npz",
     output:
         scan="<cohorts>/phantom/{patient}-{scanner}.zip",
-        record="<provenance>/records/scan_patient/{patient}-{scanner}.json",
+        hu="<slices>/{patient}-{scanner}.hu.npy",
+        labels="<slices>/{patient}-{scanner}.labels.npy",
+        rows="<slices>/{patient}-{scanner}.tsv",
+        about="<slices>/{patient}-{scanner}.json",
+        record="<provenance>/records/simulate_scan/{patient}-{scanner}.json",
     log:
-        "<logs>/scan_patient/{patient}-{scanner}.log",
+        "<logs>/simulate_scan/{patient}-{scanner}.log",
     benchmark:
-        "<benchmarks>/scan_patient/{patient}-{scanner}.tsv"
+        "<benchmarks>/simulate_scan/{patient}-{scanner}.tsv"
     conda:
         "../envs/ctstyle.yaml"
     threads: 1
     params:
         phantom=lookup("phantom", within=config),
-        code=fingerprint("scan_patient"),
+        scan=simulated_row,
+        slices=lookup("slices", within=config),
+        on_bad_scan=lookup("on_bad_scan", within=config),
+        code=fingerprint("simulate_scan"),
     script:
-        "../scripts/scan_patient.py"
+        "../scripts/simulate_scan.py"
 
 
 rule fetch_lidc0001:

@@ -1,5 +1,6 @@
 """What the rules share: the checked config, the list of scans, and small input functions. No rule lives here."""
 
+import re
 import sys
 
 import pandas as pd
@@ -95,6 +96,16 @@ def all_slices():
 def scan_row(wildcards):
     """The sheet's row of one scan as a dict."""
     return SCANS.set_index("scan", drop=False).loc[wildcards.scan].to_dict()
+
+
+def scans_to_cut():
+    """A pattern for the scans that a rule of their own does not cut as it makes them."""
+    return "|".join(re.escape(scan) for scan in SCANS.query("cohort != 'phantom'").scan) or "(?!)"
+
+
+def simulated_row(wildcards):
+    """The sheet's row of one simulated scan."""
+    return SCANS.set_index("scan", drop=False).loc[f"{wildcards.patient}-{wildcards.scanner}"].to_dict()
 
 
 def scan_files(wildcards):

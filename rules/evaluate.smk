@@ -1,27 +1,4 @@
-"""What is measured: masks against reference masks, generated slices against content, style and true target."""
-
-
-rule score_segmentation:
-    input:
-        split="<styles>/split.tsv",
-        slices=all_slices(),
-        predictions="<segmentation>/{arm}/seed{seed}/predictions.npy",
-        rows="<segmentation>/{arm}/seed{seed}/predictions.tsv",
-        about="<segmentation>/{arm}/seed{seed}/unet.json",
-    output:
-        scores="<metrics>/segmentation/{arm}-seed{seed}.tsv",
-        record="<provenance>/records/score_segmentation/{arm}-seed{seed}.json",
-    log:
-        "<logs>/score_segmentation/{arm}-seed{seed}.log",
-    benchmark:
-        "<benchmarks>/score_segmentation/{arm}-seed{seed}.tsv"
-    conda:
-        "../envs/ctstyle.yaml"
-    threads: 1
-    params:
-        code=fingerprint("score_segmentation"),
-    script:
-        "../scripts/score_segmentation.py"
+"""What is measured of generated slices, against content, style and true target."""
 
 
 rule score_transfer:
@@ -33,9 +10,12 @@ rule score_transfer:
         oracle="<segmentation>/oracle/seed{seed}/unet.safetensors",
         trunk=lpips_trunk("safetensors"),
         about_trunk=lpips_trunk("json"),
+        classifier="<metrics>/classifier/inception.safetensors",
     output:
         scores="<metrics>/transfer/{model}-seed{seed}.tsv",
         diversity="<metrics>/transfer/{model}-seed{seed}.diversity.tsv",
+        cis="<metrics>/cis/{model}-seed{seed}.tsv",
+        probabilities="<metrics>/cis/{model}-seed{seed}.probabilities.tsv",
         record="<provenance>/records/score_transfer/{model}-seed{seed}.json",
     log:
         "<logs>/score_transfer/{model}-seed{seed}.log",
@@ -99,31 +79,3 @@ rule train_classifier:
         code=fingerprint("train_classifier"),
     script:
         "../scripts/train_classifier.py"
-
-
-rule score_cis:
-    input:
-        split="<styles>/split.tsv",
-        slices=all_slices(),
-        classifier="<metrics>/classifier/inception.safetensors",
-        hu="<transfer>/{model}/seed{seed}/test.hu.npy",
-        rows="<transfer>/{model}/seed{seed}/test.tsv",
-    output:
-        cis="<metrics>/cis/{model}-seed{seed}.tsv",
-        probabilities="<metrics>/cis/{model}-seed{seed}.probabilities.tsv",
-        record="<provenance>/records/score_cis/{model}-seed{seed}.json",
-    log:
-        "<logs>/score_cis/{model}-seed{seed}.log",
-    benchmark:
-        "<benchmarks>/score_cis/{model}-seed{seed}.tsv"
-    conda:
-        "../envs/ctstyle.yaml"
-    threads: config["compute"]["threads"]
-    resources:
-        gpu=lookup("gpu", within=config),
-    params:
-        window_hu=lookup("slices/window_hu", within=config),
-        compute=lookup("compute", within=config),
-        code=fingerprint("score_cis"),
-    script:
-        "../scripts/score_cis.py"

@@ -1,6 +1,6 @@
-"""The U-Net of every arm: trained for the same number of steps, applied to the same test slices.
+"""The U-Net of every arm: trained for the same number of steps, applied to the same test slices and scored.
 
-Both in one job: applying takes seconds, starting a process for it as long, and a training costs minutes.
+All in one job: applying and scoring take seconds, starting a process for each as long.
 """
 
 
@@ -15,6 +15,7 @@ rule train_unet:
         about="<segmentation>/{arm}/seed{seed}/unet.json",
         predictions="<segmentation>/{arm}/seed{seed}/predictions.npy",
         rows="<segmentation>/{arm}/seed{seed}/predictions.tsv",
+        scores="<metrics>/segmentation/{arm}-seed{seed}.tsv",
         record="<provenance>/records/train_unet/{arm}-seed{seed}.json",
     log:
         "<logs>/train_unet/{arm}-seed{seed}.log",

@@ -1,4 +1,7 @@
-"""From a scan to labelled slices in Hounsfield units on one grid."""
+"""From a scan to labelled slices in Hounsfield units on one grid; simulated scans are cut where they are made."""
+
+
+ruleorder: cut_scan > simulate_scan
 
 
 rule cut_scan:
@@ -14,6 +17,8 @@ rule cut_scan:
         "<logs>/cut_scan/{scan}.log",
     benchmark:
         "<benchmarks>/cut_scan/{scan}.tsv"
+    wildcard_constraints:
+        scan=scans_to_cut(),
     conda:
         "../envs/ctstyle.yaml"
     threads: 1

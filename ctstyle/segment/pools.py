@@ -53,6 +53,12 @@ def arm_pools(arm: str, archive: Archive, generated: Generated | None) -> list[P
     return [source, Pool(generated.hu, generated.labels)]
 
 
+def validation_pool(archive: Archive) -> Pool | None:
+    """The labelled slices of validation patients in the source style; None where there are none."""
+    chosen = labelled(archive.select(side="val", style=SOURCE))
+    return pool(chosen) if len(chosen) else None
+
+
 def pool_sizes(pools: list[Pool]) -> dict[str, int]:
     """How many slices an arm is trained on: those of the source style, and those its arm adds (made or labelled)."""
     source, *added = (len(pool.hu) for pool in pools)

@@ -12,8 +12,8 @@ HEAVY = ("torch", "torchvision", "monai", "lpips")
 MEASURE_NETWORKS = {"draw_architecture.py", "make_table3.py"}
 """They run or count the networks themselves."""
 LIGHT = ("make_table*", "draw_*", "print_*", "make_claims*", "make_costs*", "trace_*", "write_*", "list_*", "seal*")
-LIGHT += ("fetch_hed*", "fetch_lidc*", "make_patient*", "scan_*", "cut_*", "gather_*", "find_*", "choose_*")
-LIGHT += ("make_control*", "score_segmentation*", "export_*")
+LIGHT += ("fetch_hed*", "fetch_lidc*", "simulate_*", "cut_*", "gather_*", "find_*", "choose_*")
+LIGHT += ("make_control*", "export_*")
 MODULES = ("ctstyle.sheet", "ctstyle.audit.__main__", "ctstyle.study.encoders", "ctstyle.segment.generate")
 
 
@@ -54,11 +54,6 @@ def test_tables_figures_sheets_and_audit_import_no_torch():
     if heavy:  # which of them
         culprits = [name for name in scripts if heavy_after(imports_of(ROOT / "scripts" / name))]
         pytest.fail(f"{', '.join(sorted(heavy))} imported by {', '.join(culprits) or 'a module'}")
-
-
-def test_patients_are_drawn_and_scanned_without_pandas():
-    code = "\n".join(imports_of(ROOT / "scripts" / f"{name}.py") for name in ("make_patient", "scan_patient"))
-    assert not heavy_after(code, ("pandas", "jsonschema"))
 
 
 def test_transfer_with_a_vgg_and_a_u_net_never_import_torchvision():

@@ -137,7 +137,7 @@ def test_a_clean_run_is_sound_also_elsewhere(root, tiny, copy):
         status, said = _audit(root, place)
         assert status == 0, said
     status, said = _audit(root, results / "paper" / "tables" / "table2.csv", "--explain")
-    assert status == 0 and "make_table2" in said and "train_unet" in said and "scan_patient" in said
+    assert status == 0 and "make_table2" in said and "train_unet" in said and "simulate_scan" in said
 
 
 @pytest.mark.parametrize("what", TAMPERED)

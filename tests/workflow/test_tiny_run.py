@@ -20,10 +20,10 @@ TABLES = ["table1", "table2", "table3", "table1_printed", "table2_printed", "tap
 TABLES += ["tests", "claims", "errata", "costs", "ablations"]
 FIGURES = [f"figure{number}" for number in range(1, 10)] + ["ranks", "style_space", "training", "sweep", "layer_choice"]
 FIGURES += ["ablation_bandwidth"]
-SEGMENTATION = {"train_unet", "score_segmentation", "make_table2", "draw_figure7"}
+SEGMENTATION = {"train_unet", "make_table2", "draw_figure7"}
 PRINTED = {"print_environment", "print_paper", "list_sources", "trace_table", "write_crate", "seal", "all"}
 TRANSFER = {"train_transfer", "stylise_test", "generate_augmentation", "score_transfer", "draw_figure5", "draw_figure6"}
-MAKING_SLICES = {"make_patient", "measure_beams", "scan_patient", "fetch_lidc0001", "cut_scan", "find_styles"}
+MAKING_SLICES = {"measure_beams", "simulate_scan", "fetch_lidc0001", "cut_scan", "find_styles"}
 
 
 def _with(tmp_path, root, **changes):
