@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from ctstyle.apply.cases import Case
-from ctstyle.ct.derived import write_derived
+from ctstyle.ct.anatomy import VERTEBRA_NAMES
 from ctstyle.ct.instance import uid
-from ctstyle.ct.labels import VERTEBRA_NAMES
-from ctstyle.ct.volume import to_sitk
+from ctstyle.ct.write import write_derived
 
 DESCRIPTION = "Slices of spine CT with vertebra masks, painted in other grey scales by ctstyle"
 ENDING = ".nii.gz"
@@ -113,7 +112,7 @@ def _write_nifti(case: Case, image: Path, label: Path, table: np.ndarray) -> Non
     for path, values in ((image, volume.hu), (label.with_name(f"{label.name}{ENDING}"), table[case.labels()])):
         path.parent.mkdir(parents=True, exist_ok=True)
         # LPS becomes NIfTI's RAS here; ITK leaves time and name out of the gzip header
-        SimpleITK.WriteImage(to_sitk(values, volume), str(path), useCompression=True)
+        SimpleITK.WriteImage(volume.grid.to_sitk(values), str(path), useCompression=True)
 
 
 def _write_json(path: Path, content: Mapping[str, Any] | list) -> None:

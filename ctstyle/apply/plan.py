@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ctstyle.ct.labels import LabelMap
-from ctstyle.ct.suffixes import VOLUME_SUFFIXES
+from ctstyle.ct.volume_file import VOLUME_SUFFIXES
 from ctstyle.errors import CTStyleError
 from ctstyle.study.data import StylizeSettings
 from ctstyle.study.settings import build

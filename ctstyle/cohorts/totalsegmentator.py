@@ -21,7 +21,7 @@ from ctstyle.cohorts.download import SourceChanged
 from ctstyle.cohorts.pinned import Collection, Licence
 from ctstyle.cohorts.remote_zip import RemoteZip, open_zip
 from ctstyle.cohorts.sheet import Scan
-from ctstyle.ct.labels import VERTEBRA_NAMES
+from ctstyle.ct.anatomy import VERTEBRA_NAMES
 from ctstyle.errors import CTStyleError
 from ctstyle.study.data import TotalSegmentatorSettings
 
@@ -107,7 +107,7 @@ def merge_masks(ct: Path, masks: Mapping[Path, int], path: Path) -> None:
     """
     import SimpleITK
 
-    from ctstyle.ct.read import read_image
+    from ctstyle.ct.volume_file import read_image
 
     image = read_image(ct)
     labels = np.zeros(image.GetSize()[::-1], np.uint8)

@@ -4,35 +4,29 @@ Files are told by their content, never by their name.
 """
 
 import logging
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pydicom
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import RawDataElement, convert_raw_data_element
+from pydicom.multival import MultiValue
 
-from ctstyle.ct.elements import value
-from ctstyle.ct.header import TruncatedFile, read_all, read_header
-from ctstyle.ct.known import known_uid, modality_name
-from ctstyle.ct.limits import AbsurdSize
-from ctstyle.ct.members import Member, SourceMissing, UnsafeArchive, members
+from ctstyle.ct.acquisition import known_uid, modality_name
+from ctstyle.ct.files import DAMAGE, Member, SourceMissing, members, read_all, read_header
 from ctstyle.errors import CTStyleError, Fact
 
-__all__ = [
-    "AbsurdSize",
-    "DicomFile",
-    "Index",
-    "Member",
-    "MixedSeries",
-    "NoCT",
-    "SourceMissing",
-    "TruncatedFile",
-    "UnsafeArchive",
-    "index",
-]
 log = logging.getLogger(__name__)
+
+_SHORT = frozenset(("CS", "DS", "IS", "UI", "US"))
+"""Value representations whose values are short, and the same in every character set."""
 
 
 class NoCT(CTStyleError):
@@ -47,23 +41,100 @@ class MixedSeries(CTStyleError):
 class DicomFile:
     """A DICOM file, its header (all tags before the pixel data), and the byte at which its pixel data begins.
 
-    `pixels_at` is None where there is no pixel data, or where the file is deflated; `seen` are values of tags that
-    were looked up, which pydicom would parse again each time.
+    `pixels_at` is None where there is no pixel data, or where the file is deflated.
     """
 
     member: Member
     header: pydicom.Dataset
     pixels_at: int | None = None
-    seen: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def name(self) -> str:
         """Where the file lies, for messages."""
         return self.member.name
 
+    @property
+    def tags(self) -> "Tags":
+        """The tags of its header."""
+        return Tags(self, (self.header,))
+
     def dataset(self) -> pydicom.Dataset:
         """The whole file, read again with its pixel data. Raises TruncatedFile and UnsafeArchive."""
         return read_all(self.member)
+
+
+@dataclass(frozen=True, eq=False)
+class Tags:
+    """Tags of a file or of an item in it, looked up in one data set after the other.
+
+    pydicom parses a value when it is asked for, so damage may show in each. A damaged value is given as its bytes,
+    which are neither numbers nor items.
+    """
+
+    file: DicomFile
+    datasets: tuple[pydicom.Dataset, ...]
+
+    def get(self, keyword: str) -> Any:
+        """The value of a tag, None where it is missing or empty."""
+        tag = tag_for_keyword(keyword)
+        for dataset in self.datasets:
+            element = dataset.get_item(tag, keep_deferred=True)
+            if (
+                element is None
+                or element.value is None
+                or (isinstance(element.value, str | bytes) and not element.value)
+            ):
+                continue
+            try:
+                short = isinstance(element, RawDataElement) and element.VR in _SHORT
+                return _value(element._replace(value_tell=0)) if short else dataset[tag].value
+            except DAMAGE:
+                return element.value
+        return None
+
+    def text(self, keyword: str) -> str:
+        """The value as text without blanks around it, empty where it is missing."""
+        found = self.get(keyword)
+        return "" if found is None else str(found).strip()
+
+    def texts(self, keyword: str) -> list[str]:
+        """The values as texts; none where the tag is missing or a sequence."""
+        found = self.get(keyword)
+        if found is None or isinstance(found, pydicom.Sequence):
+            return []
+        return [str(part).strip() for part in (found if isinstance(found, MultiValue) else [found])]
+
+    def numbers(self, keyword: str, count: int = 1) -> np.ndarray | None:
+        """Exactly `count` finite float64 values, or None."""
+        found = self.get(keyword)
+        try:
+            values = [float(entry) for entry in (found if isinstance(found, MultiValue | list) else [found])]
+        except (TypeError, ValueError):
+            return None
+        # Python, not DICOM, takes 1_0 for ten
+        sound = all(math.isfinite(one) for one in values) and "_" not in str(found)
+        return np.array(values) if sound and len(values) == count else None
+
+    def number(self, keyword: str) -> float | None:
+        """A finite number, or None."""
+        found = self.numbers(keyword)
+        return None if found is None else float(found[0])
+
+    def whole(self, keyword: str) -> int | None:
+        """A whole number, or None."""
+        found = self.number(keyword)
+        return int(found) if found is not None and found == int(found) else None
+
+    def items(self, keyword: str) -> list["Tags"]:
+        """The items of a sequence; none where it is missing, or where damage made something else of it."""
+        found = self.get(keyword)
+        return [Tags(self.file, (item,)) for item in found] if isinstance(found, pydicom.Sequence) else []
+
+
+@lru_cache(maxsize=1024)
+def _value(element: RawDataElement) -> Any:
+    """The value of a raw element. The slices of a series say the same in most tags, and pydicom converts slowly."""
+    return convert_raw_data_element(element).value
 
 
 @dataclass(frozen=True)
@@ -140,11 +211,10 @@ def index(source: Path | str) -> Iterator[Index]:
             if read is None:
                 passed_over["not DICOM"] += 1
                 continue
-            header, pixels_at = read
-            file = DicomFile(member, header, pixels_at)
-            modality = str(value(header, "Modality") or "")
-            if modality == "CT" and "LOCALIZER" not in _values(value(header, "ImageType")):
-                ct[known_uid(value(header, "SeriesInstanceUID"))].append(file)
+            file = DicomFile(member, *read)
+            modality = file.tags.text("Modality")
+            if modality == "CT" and "LOCALIZER" not in file.tags.texts("ImageType"):
+                ct[known_uid(file.tags.get("SeriesInstanceUID"))].append(file)
             elif modality == "SEG":
                 segmentations.append(file)
             elif modality == "RTSTRUCT":
@@ -154,10 +224,6 @@ def index(source: Path | str) -> Iterator[Index]:
         if passed_over:
             log.info("%s: passed over %s", source, _count(passed_over))
         yield Index(source, dict(ct), segmentations, structure_sets, passed_over)
-
-
-def _values(element: object) -> list[str]:
-    return [element] if isinstance(element, str) else [str(value) for value in element or ()]
 
 
 def _count(kinds: Counter) -> str:

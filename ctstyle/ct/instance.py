@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ctstyle.ct.labels import UNNAMED_VERTEBRA, VERTEBRA_NAMES
+from ctstyle.ct.anatomy import SEGMENTS, UNNAMED_VERTEBRA, VERTEBRA_NAMES
 from ctstyle.errors import CTStyleError
 
 if TYPE_CHECKING:
@@ -172,19 +172,12 @@ def _segment(number: int, label: int, made_by) -> "highdicom.seg.SegmentDescript
     import highdicom
     from pydicom.sr.codedict import codes
 
-    named = VERTEBRA_NAMES.get(label, "")
-    # three that pydicom has no name of the pattern for
-    special = {
-        "": ("vertebra", codes.SCT.Vertebra),
-        "sacrum": ("sacrum", codes.SCT.Sacrum),
-        "S1": ("S1 vertebra", highdicom.sr.CodedConcept("65985001", "SCT", "First sacral vertebra")),
-    }
-    title, kind = special[named] if named in special else (f"{named} vertebra", getattr(codes.SCT, f"{named}Vertebra"))
+    title, code, meaning = SEGMENTS[VERTEBRA_NAMES.get(label, "")]
     return highdicom.seg.SegmentDescription(
         segment_number=number,
         segment_label=title,
         segmented_property_category=codes.SCT.AnatomicalStructure,
-        segmented_property_type=kind,
+        segmented_property_type=highdicom.sr.CodedConcept(code, "SCT", meaning),
         algorithm_type="AUTOMATIC",
         algorithm_identification=made_by,
     )

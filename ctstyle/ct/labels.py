@@ -6,66 +6,36 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ctstyle.ct.anatomy import (
+    NAMED_LEVELS,
+    ORDINALS,
+    OWN_NAMES,
+    PLAIN_WORDS,
+    REGIONS,
+    SHORT_REGIONS,
+    SNOMED_CT,
+    SNOMED_RT,
+    UNNAMED_VERTEBRA,
+    UNSPECIFIC,
+    VERSE_IDS,
+    VERTEBRA_IDS,
+    VERTEBRA_NAMES,
+)
 from ctstyle.errors import CTStyleError, Fact
+
+if TYPE_CHECKING:
+    from ctstyle.ct.index import Tags
 
 log = logging.getLogger(__name__)
 
-UNNAMED_VERTEBRA = 255
-"""A vertebra whose level is not known."""
-VERTEBRA_NAMES: dict[int, str] = {
-    25: "sacrum",
-    26: "S1",
-    **{32 - level: f"L{level}" for level in range(1, 6)},
-    **{44 - level: f"T{level}" for level in range(1, 13)},
-    **{51 - level: f"C{level}" for level in range(1, 8)},
-}
-"""TotalSegmentator v2 ids: 25 sacrum, 26 S1, 27..31 L5..L1, 32..43 T12..T1, 44..50 C7..C1."""
-VERTEBRA_IDS = {name: label for label, name in VERTEBRA_NAMES.items()}
-VERSE_IDS: dict[int, int] = {
-    **{level: VERTEBRA_IDS[f"C{level}"] for level in range(1, 8)},
-    **{7 + level: VERTEBRA_IDS[f"T{level}"] for level in range(1, 13)},
-    **{19 + level: VERTEBRA_IDS[f"L{level}"] for level in range(1, 6)},
-    25: VERTEBRA_IDS["L5"],
-    26: VERTEBRA_IDS["sacrum"],
-    28: VERTEBRA_IDS["T12"],
-}
-"""VerSe's ids; a supernumerary L6 (25) counts as L5 and T13 (28) as T12, for which TotalSegmentator has no id."""
-NAMED_LEVELS: dict[str, int] = {
-    **VERTEBRA_IDS,
-    **{f"S{level}": VERTEBRA_IDS["sacrum"] for level in range(2, 6)},
-    "L6": VERTEBRA_IDS["L5"],
-    "T13": VERTEBRA_IDS["T12"],
-}
-"""Levels as names tell them; those without an id of their own count as in VerSe."""
 FIXED_MAPS = ("totalsegmentator", "verse", "vertebrae")
 LARGEST_NUMBER = 65535
 """Of a segment (SegmentNumber is an unsigned 16-bit value) and of a label in a file."""
 EXPECTED_MAPS = f"{', '.join(FIXED_MAPS)}, name:PATTERN or id:NUMBERS"
-
-ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
-ORDINALS += ("eleventh", "twelfth")
-REGIONS = {"cervical": "C", "thoracic": "T", "dorsal": "T", "lumbar": "L", "sacral": "S"}
-SHORT_REGIONS = {"c": "C", "hwk": "C", "t": "T", "th": "T", "d": "T", "bwk": "T", "l": "L", "lwk": "L", "s": "S"}
-"""Short forms count only with a number right behind them: "Lung L" and "rib 3 L" tell no level."""
-OWN_NAMES = {"atlas": "C1", "axis": "C2"}
-PLAIN_WORDS = {
-    "vertebra",
-    "vertebrae",
-    "vertebral",
-    "body",
-    "bone",
-    "structure",
-    "spine",
-    "level",
-    "entire",
-    "of",
-    "the",
-}
-PLAIN_WORDS |= {"segment", "seg", "label", "mask", "roi", "ct"}
-"""Words that may stand beside a level. Others ("disc", "rib", "PTV", "metastasis") make it something else."""
 
 
 class UnknownLabels(CTStyleError):
@@ -257,3 +227,23 @@ def _listed(text: str) -> frozenset[int]:
             return frozenset()
         numbers.update(range(first, last + 1))
     return frozenset(numbers)
+
+
+def described(number: int, item: "Tags", names: list[str], types: str) -> Segment:
+    """A segment whose sequence `types` says what it is; its AnatomicRegionSequence counts where that is unspecific."""
+    codes = item.items(types)
+    if all(_value(code) in UNSPECIFIC for code in codes):
+        codes = codes + item.items("AnatomicRegionSequence")
+    coded = next(filter(None, (_vertebra(code) for code in codes)), 0)
+    meanings = [code.text("CodeMeaning") for code in codes]
+    return Segment(number, tuple(name for name in (*names, *meanings) if name), coded)
+
+
+def _vertebra(code: "Tags") -> int:
+    scheme, value = code.text("CodingSchemeDesignator"), _value(code)
+    known = SNOMED_CT if scheme == "SCT" else SNOMED_RT if scheme in ("SRT", "SNM3", "99SDM") else {}
+    return NAMED_LEVELS.get(known.get(value, ""), 0)
+
+
+def _value(code: "Tags") -> str:
+    return code.text("CodeValue") or code.text("LongCodeValue")

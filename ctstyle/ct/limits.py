@@ -1,12 +1,26 @@
-"""What no CT can be: sizes, places and values that are refused before memory is taken for them."""
+"""What no CT can be: sizes, places and values that are refused before memory is taken for them.
+
+Whatever a library makes of a file's content leaves the reader as one named error (`named_errors`).
+"""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ctstyle.errors import CTStyleError, Fact
+
+if TYPE_CHECKING:
+    from ctstyle.ct.volume import Grid
+
+PACKAGE = Path(__file__).resolve().parent.parent
+OF_A_PROGRAM = (TypeError, AttributeError, NameError, ImportError, LookupError, AssertionError)
+"""What a mistake in a line of this package raises. Libraries raise the same on damaged content."""
 
 LARGEST_SIDE = 8192
 """Rows or columns of a slice; clinical CT has 512 to 2,048."""
@@ -79,18 +93,11 @@ class Fields:
     direction: str
 
 
-def check_place(
-    size: Sequence[int],
-    spacing_mm: Sequence[float],
-    origin_mm: Sequence[float],
-    direction: np.ndarray,
-    *,
-    where: object,
-    fields: Fields,
-) -> None:
-    """Raise OutOfBounds where no CT lies on this grid of `size` (x, y, z) voxels, placed as in `volume.Volume`."""
-    spacing, cosines = np.asarray(spacing_mm, float), np.asarray(direction, float)
-    check_positions(origin_mm, where=where, field=fields.position)
+def check_place(grid: "Grid", *, where: object, fields: Fields) -> None:
+    """Raise OutOfBounds where no CT lies on this grid."""
+    spacing, cosines = np.asarray(grid.spacing_mm, float), np.asarray(grid.direction, float)
+    lengths = spacing * grid.shape[::-1]
+    check_positions(grid.origin_mm, where=where, field=fields.position)
     *within, step = np.sort(spacing)
     # NaN is sorted to the end, and makes every comparison false
     if not (within[0] >= SMALLEST_SPACING_MM and within[1] <= LARGEST_SPACING_MM and step <= LARGEST_STEP_MM):
@@ -100,12 +107,12 @@ def check_place(
             found=_listed(spacing, " mm"),
             expected=f"{SMALLEST_SPACING_MM:g} to {LARGEST_SPACING_MM:g} mm, up to {LARGEST_STEP_MM:g} across slices",
         )
-    *widths, length = np.sort(spacing * size)
+    *widths, length = np.sort(lengths)
     if not (widths[1] <= LARGEST_WIDTH_MM and length <= LARGEST_LENGTH_MM):
         raise out_of_bounds(
             f"a volume larger than any patient; {fields.spacing}",
             where=where,
-            found=_listed(spacing * size, " mm"),
+            found=_listed(lengths, " mm"),
             expected=f"at most {LARGEST_LENGTH_MM:g} mm along one axis and {LARGEST_WIDTH_MM:g} mm along the others",
         )
     off = abs(cosines.T @ cosines - np.eye(3)).max() if np.isfinite(cosines).all() else np.inf
@@ -198,3 +205,46 @@ def check_voxels(shape: tuple[int, ...], *, where: object) -> None:
             found=Fact(f"{' x '.join(str(int(size)) for size in shape)} voxels"),
             expected=f"at most {LARGEST_VOLUME_VOXELS} (4 GB of int16)",
         )
+
+
+class Unreadable(CTStyleError):
+    """A file on which a library fails, or that the system does not hand out."""
+
+
+@contextmanager
+def named_errors(where: object) -> Iterator[None]:
+    """Raise Unreadable for every exception inside but a CTStyleError and a mistake in a line of this package."""
+    try:
+        yield
+    except CTStyleError:
+        raise
+    except Exception as error:
+        if isinstance(error, OF_A_PROGRAM) and _raised_here(error):
+            raise
+        said = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
+        raise Unreadable(
+            "the file cannot be read",
+            where=where,
+            found=" ".join(said.split())[:200],
+            expected="a sound CT, or a mask of one",
+            fix="Copy or export it again, or take it out of the sheet of scans.",
+        ) from error
+
+
+def reads_files(read: Callable) -> Callable:
+    """Decorate a reader whose first argument is the file or folder: its errors have names (`named_errors`)."""
+
+    @wraps(read)
+    def reading(source, *others, **named):
+        with named_errors(source):
+            return read(source, *others, **named)
+
+    return reading
+
+
+def _raised_here(error: BaseException) -> bool:
+    """Tell whether the line that raised lies in this package and not in a library."""
+    place = error.__traceback__
+    while place.tb_next is not None:
+        place = place.tb_next
+    return Path(place.tb_frame.f_code.co_filename).resolve().is_relative_to(PACKAGE)

@@ -1,25 +1,19 @@
 """Read vertebra labels and lay them onto the grid of their CT by geometry, never by index."""
 
 import re
-from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import SimpleITK
 
 from ctstyle.ct import rtstruct, seg
-from ctstyle.ct.boundary import reads_files
-from ctstyle.ct.geometry import tag_name
+from ctstyle.ct.files import tag_name
 from ctstyle.ct.index import DicomFile, index
-from ctstyle.ct.items import Item
 from ctstyle.ct.labels import LARGEST_NUMBER, LabelMap, Segment, UnknownLabels, shortened
-from ctstyle.ct.read import NotThreeDimensional, read_image
-from ctstyle.ct.suffixes import VOLUME_SUFFIXES
-from ctstyle.ct.volume import Volume
+from ctstyle.ct.limits import reads_files
+from ctstyle.ct.volume import Grid, LabelImage, Volume
+from ctstyle.ct.volume_file import VOLUME_SUFFIXES, NotThreeDimensional, read_image
 from ctstyle.errors import CTStyleError, Fact
-
-if TYPE_CHECKING:
-    import SimpleITK
 
 
 class NoMask(CTStyleError):
@@ -34,14 +28,6 @@ class MaskFrameOfReference(CTStyleError):
     """Mask and CT were acquired in different coordinate systems."""
 
 
-class MaskElsewhere(CTStyleError):
-    """Mask and CT do not overlap in space."""
-
-
-class MaskShape(CTStyleError):
-    """The mask covers only a part of the CT: beyond it nobody looked for vertebrae."""
-
-
 @reads_files
 def read_mask(source: Path | str, volume: Volume, label_map: str, *, mask_uid: str = "") -> np.ndarray:
     """Labels uint8 `[z, y, x]` on the grid of `volume`, in TotalSegmentator's ids (`labels.VERTEBRA_NAMES`).
@@ -53,38 +39,20 @@ def read_mask(source: Path | str, volume: Volume, label_map: str, *, mask_uid: s
     "verse", and so are those of a 3D Slicer NRRD (`.seg.nrrd`) whose names tell a level.
 
     Raises NoMask, UnknownLabels, MaskOfAnotherPatient (PatientID), MaskFrameOfReference (FrameOfReferenceUID),
-    MaskElsewhere, MaskShape, and the errors of `index`, `seg`, `rtstruct`, `read.read_image` and `boundary`.
+    MaskElsewhere, MaskShape (`volume.LabelImage`), and the errors of `index`, `seg`, `rtstruct`, `volume_file` and
+    `limits`.
     """
     meaning = LabelMap.parse(label_map, where=source)
-    source = Path(source)
+    source, grid = Path(source), volume.grid
     if source.name.lower().endswith(VOLUME_SUFFIXES):
-        labels = _from_image(source, volume, meaning)
-    else:
-        with index(source) as found:
-            labels = _from_dicom(_single(found.segmentations + found.structure_sets, source, mask_uid), volume, meaning)
-    if not labels.any():
-        raise MaskElsewhere(
-            "no label of the mask lies inside the CT",
-            where=source,
-            expected="vertebrae inside the CT",
-            fix="Check that the mask was drawn on this scan.",
-        )
-    return labels
+        return _from_image(source, meaning).onto(grid)
+    with index(source) as found:
+        file = _single(found.segmentations + found.structure_sets, source, mask_uid)
+        return _from_dicom(file, volume, grid, meaning).onto(grid)
 
 
-def resample_labels_to(image: "SimpleITK.Image", volume: Volume) -> np.ndarray:
-    """Labels of a SimpleITK image on the grid of `volume`, uint8 `[z, y, x]`, nearest voxel; outside is 0."""
-    import SimpleITK
-
-    resampled = SimpleITK.Resample(
-        image, volume.to_sitk(), SimpleITK.Transform(), SimpleITK.sitkNearestNeighbor, 0, SimpleITK.sitkUInt8
-    )
-    return SimpleITK.GetArrayFromImage(resampled)
-
-
-def _from_image(source: Path, volume: Volume, label_map: LabelMap) -> np.ndarray:
-    import SimpleITK
-
+def _from_image(source: Path, label_map: LabelMap) -> LabelImage:
+    """The labels of a volume file by its numbers, or by the names that 3D Slicer gives them."""
     image = _read_label_image(source)
     values = SimpleITK.GetArrayFromImage(image)
     largest = LARGEST_NUMBER if label_map.kind == "id" else 255
@@ -121,13 +89,10 @@ def _from_image(source: Path, volume: Volume, label_map: LabelMap) -> np.ndarray
             expected=f"ids of vertebrae by label_map {label_map.form}",
             fix="Correct label_map in the sheet of scans (totalsegmentator, verse, vertebrae or id:NUMBERS).",
         )
-    marked = SimpleITK.GetImageFromArray(labels)
-    marked.CopyInformation(image)
-    _check_field(marked, volume, source, sparse=False)
-    return resample_labels_to(marked, volume)
+    return LabelImage(labels=labels, grid=Grid.of_sitk(image), where=source)
 
 
-def _read_label_image(source: Path) -> "SimpleITK.Image":
+def _read_label_image(source: Path) -> SimpleITK.Image:
     try:
         return read_image(source)
     except NotThreeDimensional as error:
@@ -142,7 +107,7 @@ def _read_label_image(source: Path) -> "SimpleITK.Image":
         ) from error
 
 
-def _named_segments(image: "SimpleITK.Image") -> list[Segment]:
+def _named_segments(image: SimpleITK.Image) -> list[Segment]:
     """The segments that 3D Slicer names in the header of an NRRD file (Segment0_Name, Segment0_LabelValue)."""
     keys = [key for key in image.GetMetaDataKeys() if re.fullmatch(r"Segment[0-9]+_(Name|LabelValue)", key)]
     texts = {key: image.GetMetaData(key).encode(errors="replace").decode().strip() for key in keys}
@@ -158,28 +123,16 @@ def _present(values: np.ndarray) -> str:
     return f"[{shortened(str(int(value)) for value in np.unique(values))}]"
 
 
-def _from_dicom(file: DicomFile, volume: Volume, label_map: LabelMap) -> np.ndarray:
+def _from_dicom(file: DicomFile, volume: Volume, grid: Grid, label_map: LabelMap) -> LabelImage:
+    """The labels of a DICOM-SEG or RTSTRUCT by the names and codes of its segments."""
     _check_patient(file, volume)
-    header = Item(file, file.header)
-    if header.text("Modality") == "RTSTRUCT":
+    if file.tags.text("Modality") == "RTSTRUCT":
         labels = label_map.segment_labels(rtstruct.rois(file), where=file.name, told_by=tag_name("ROIName"))
         _check_frame_of_reference(file, volume, rtstruct.frames_of_reference(file, set(labels)))
-        return rtstruct.rasterise(file, labels, volume)
-    _check_frame_of_reference(file, volume, {header.text("FrameOfReferenceUID")})
+        return rtstruct.rasterise(file, labels, grid)
+    _check_frame_of_reference(file, volume, {file.tags.text("FrameOfReferenceUID")})
     labels = label_map.segment_labels(seg.segments(file), where=file.name, told_by=tag_name("SegmentLabel"))
-    image = _frames_image(seg.read_frames(file, labels, volume))
-    _check_field(image, volume, file.name, sparse=True)
-    return resample_labels_to(image, volume)
-
-
-def _frames_image(frames: seg.Frames) -> "SimpleITK.Image":
-    import SimpleITK
-
-    image = SimpleITK.GetImageFromArray(frames.labels)
-    image.SetOrigin(frames.origin_mm)
-    image.SetSpacing(frames.spacing_mm)
-    image.SetDirection(frames.direction.ravel().tolist())
-    return image
+    return seg.read_frames(file, labels, grid)
 
 
 def _single(masks: list[DicomFile], source: Path, mask_uid: str) -> DicomFile:
@@ -197,7 +150,7 @@ def _single(masks: list[DicomFile], source: Path, mask_uid: str) -> DicomFile:
 
 
 def _check_patient(file: DicomFile, volume: Volume) -> None:
-    patient = Item(file, file.header).text("PatientID")
+    patient = file.tags.text("PatientID")
     if patient and volume.patient_id and patient != volume.patient_id:
         # the identifiers themselves stay out of messages and logs
         raise MaskOfAnotherPatient(
@@ -219,41 +172,3 @@ def _check_frame_of_reference(file: DicomFile, volume: Volume, frames: set[str])
             expected="the value of the CT",
             fix="Take the mask that was drawn on this series, or register and resample it first.",
         )
-
-
-def _check_field(image: "SimpleITK.Image", volume: Volume, where: object, *, sparse: bool) -> None:
-    """Mask and CT must overlap, and the mask must reach over the CT (a sparse one only within its planes)."""
-    shape = np.array(volume.hu.shape[::-1])
-    spacing, direction = np.asarray(volume.spacing_mm), np.asarray(volume.direction)
-    corners = np.array(list(product(*((0, size - 1) for size in shape)))) * spacing @ direction.T + volume.origin_mm
-    inverse = np.linalg.inv(np.array(image.GetDirection()).reshape(3, 3) * image.GetSpacing())
-    places = (corners - image.GetOrigin()) @ inverse.T
-    low, high, size = places.min(axis=0), places.max(axis=0), np.array(image.GetSize())
-    found = Fact(f"{_shape(size)} voxels of {_mm(image.GetSpacing())} mm at {_mm(image.GetOrigin())}")
-    expected = f"{_shape(shape)} voxels of {_mm(spacing)} mm at {_mm(volume.origin_mm)}"
-    if (high < -0.5).any() or (low > size - 0.5).any():
-        raise MaskElsewhere(
-            "mask and CT do not overlap",
-            where=where,
-            found=found,
-            expected=expected,
-            fix="Check that the mask was drawn on this scan, and that its file kept origin and direction.",
-        )
-    checked = slice(0, 2) if sparse else slice(0, 3)
-    # grids resampled to other spacings end up to nearly a voxel short; one whole voxel short is another shape
-    if (low < -0.95)[checked].any() or (high > size - 0.05)[checked].any():
-        raise MaskShape(
-            "the mask covers only a part of the CT",
-            where=where,
-            found=found,
-            expected=expected,
-            fix="Write the mask on the grid of the CT; voxels outside it would count as background.",
-        )
-
-
-def _shape(size: np.ndarray) -> str:
-    return " x ".join(str(int(value)) for value in size)
-
-
-def _mm(values) -> str:
-    return "(" + ", ".join(f"{float(value):.3f}" for value in values) + ")"

@@ -1,8 +1,7 @@
-"""The pixels of a slice as the words of its file, and the table from words to Hounsfield units.
+"""What the 16-bit words of a slice mean: the table from words to Hounsfield units, and whether they are any.
 
 DICOM PS3.3, C.7.6.3, C.8.2.1 and C.11.1. CT is stored in words of 16 bits, so one table of 65,536 entries holds all of
-it: unused bits, sign, slope, intercept, padding and rounding. Most tables only limit and shift the values; that takes a
-fifth of the time of a look-up and is done where it gives the same for each of the 65,536 words.
+it: unused bits, sign, slope, intercept, padding and rounding.
 """
 
 from collections.abc import Sequence
@@ -12,13 +11,12 @@ from functools import lru_cache
 import numpy as np
 
 from ctstyle.ct.acquisition import image_type
-from ctstyle.ct.frames import Slice, missing_tag, tag_name
+from ctstyle.ct.files import tag_name
 from ctstyle.ct.limits import LARGEST_HU, check_largest, check_scale
+from ctstyle.ct.series import Slice, missing_tag
 from ctstyle.ct.volume import AIR_HU
-from ctstyle.ct.words import UnsupportedPixels
 from ctstyle.errors import CTStyleError, Fact
 
-__all__ = ["BurnedIn", "DisplayExport", "MissingRescale", "NotHounsfield", "Scale", "UnsupportedPixels"]
 HOUNSFIELD_TYPES = ("", "HU", "HOUNSFIELD", "HOUNSFIELD UNIT", "HOUNSFIELD UNITS", "HOUNSFIELD_UNIT")
 """Spellings of RescaleType that mean Hounsfield units; absent means them too (PS3.3, C.11.1.1.2)."""
 DISPLAY_MAXIMUM = 255
@@ -58,7 +56,7 @@ class Scale:
     def of(cls, one: Slice, bits: int) -> "Scale":
         """The scale of a slice with this many bits in use. Raises MissingRescale, MissingTag and OutOfBounds."""
         for keyword in ("RescaleSlope", "RescaleIntercept"):
-            if not one.has(keyword):
+            if one.get(keyword) is None:
                 raise MissingRescale(
                     f"{tag_name(keyword)} is missing: stored values cannot be turned into Hounsfield units",
                     where=one.name,
@@ -66,11 +64,11 @@ class Scale:
                     expected="a number in every slice",
                     fix="Export the series again from its archive; a guessed intercept would shift every tissue.",
                 )
-        slope, intercept = (float(one.numbers(keyword)[0]) for keyword in ("RescaleSlope", "RescaleIntercept"))
+        slope, intercept = (float(one.needed(keyword)[0]) for keyword in ("RescaleSlope", "RescaleIntercept"))
         if slope == 0:
             raise missing_tag(one, "RescaleSlope", "a slope other than 0")
         check_scale(slope, intercept, where=one.name, fields=(tag_name("RescaleSlope"), tag_name("RescaleIntercept")))
-        return cls(bits, one.whole_number("PixelRepresentation", 0, 1) == 1, slope, intercept, _padding(one))
+        return cls(bits, one.needed_whole("PixelRepresentation", 0, 1) == 1, slope, intercept, _padding(one))
 
 
 def _padding(one: Slice) -> tuple[int, int] | None:
@@ -87,7 +85,7 @@ def _word(one: Slice, keyword: str) -> int | None:
     value = one.get(keyword)
     if isinstance(value, bytes):
         return int.from_bytes(value[:2], "little")
-    return None if value is None else one.whole_number(keyword, -(1 << 15), (1 << 16) - 1) & 0xFFFF
+    return None if value is None else one.needed_whole(keyword, -(1 << 15), (1 << 16) - 1) & 0xFFFF
 
 
 def stored_values(bits: int, signed: bool) -> np.ndarray:
@@ -129,56 +127,25 @@ def display_table(scale: Scale, inverted: bool, window_hu: tuple[float, float]) 
     return np.rint(low + shown / DISPLAY_MAXIMUM * (high - low)).astype(np.int16)
 
 
-@dataclass(frozen=True)
-class Shift:
-    """Values limited to `low` .. `high` and then shifted: what most scales come down to."""
-
-    bits: int
-    signed: bool
-    low: int
-    high: int
-    offset: int
-
-    @classmethod
-    def of(cls, scale: Scale) -> "Shift | None":
-        """The shift that does the same as the table of a scale to every word; None where there is none."""
-        kind = np.iinfo(np.int16 if scale.signed else np.uint16)
-        if scale.slope != 1 or scale.intercept != int(scale.intercept) or abs(scale.intercept) > kind.max:
-            return None
-        offset = int(scale.intercept)
-        low, high = (min(max(limit - offset, kind.min), kind.max) for limit in (AIR_HU, np.iinfo(np.int16).max))
-        shift = cls(scale.bits, scale.signed, low, high, offset)
-        words = np.arange(1 << 16, dtype=np.uint16)
-        shift.apply(words)
-        return shift if np.array_equal(words.view(np.int16), hounsfield_table(scale)) else None
-
-    def apply(self, words: np.ndarray) -> None:
-        """Turn words uint16 into Hounsfield units int16 in their place."""
-        values = words.view(np.int16) if self.signed else words
-        unused = 16 - self.bits
-        if unused:
-            np.left_shift(words, unused, out=words)
-            np.right_shift(values, unused, out=values)
-        # limits of another type would be four times as slow
-        np.clip(values, values.dtype.type(self.low), values.dtype.type(self.high), out=values)
-        # sums beyond the words wrap round to the same bits
-        np.add(words, np.uint16(self.offset & 0xFFFF), out=words)
-
-
-@lru_cache(maxsize=4)
-def _shift(scale: Scale) -> Shift | None:
-    return Shift.of(scale)
-
-
 def to_hounsfield(words: np.ndarray, scale: Scale, *, where: object = None) -> None:
     """Turn words uint16 into Hounsfield units int16 in their place. Raises OutOfBounds (`limits.check_largest`)."""
-    shift = _shift(scale)
-    if shift is not None:
-        shift.apply(words)
+    limits = _limits(scale)
+    if limits is not None:
+        values = words.view(np.int16) if scale.signed else words
+        np.clip(values, *map(values.dtype.type, limits), out=values)
+        words += np.uint16(int(scale.intercept) & 0xFFFF)  # sums beyond the words wrap round to the same bits
         return
     if _rescaled(scale).max() > LARGEST_HU:
         check_largest(float(_rescaled(scale)[words].max()), where=where)
     translate(words, hounsfield_table(scale))
+
+
+@lru_cache(maxsize=4)
+def _limits(scale: Scale) -> tuple[int, int] | None:
+    """The limits of the words where the table only limits them and adds the intercept, as most do; else None."""
+    values, offset = stored_values(16, scale.signed), int(scale.intercept)
+    low, high = (int(np.clip(hu - offset, values.min(), values.max())) for hu in (AIR_HU, np.iinfo(np.int16).max))
+    return (low, high) if np.array_equal(np.clip(values, low, high) + offset, hounsfield_table(scale)) else None
 
 
 def translate(words: np.ndarray, table: np.ndarray) -> None:

@@ -1,38 +1,25 @@
 """Read one CT series (DICOM in a folder or zip) or one volume file (NIfTI, NRRD, MHA) as Hounsfield units."""
 
 import dataclasses
-import math
-from collections.abc import Callable, Collection, Iterator
+import os
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ctstyle.ct import metaimage, pixels, volume_header
-from ctstyle.ct.acquisition import acquisition
-from ctstyle.ct.boundary import reads_files
-from ctstyle.ct.frames import slices_of
-from ctstyle.ct.geometry import Grid, grid
-from ctstyle.ct.index import DicomFile, SourceMissing, TruncatedFile, index
-from ctstyle.ct.known import known_uid
-from ctstyle.ct.limits import LARGEST_RATIO, absurd_size, check_place, check_voxels
-from ctstyle.ct.suffixes import DETACHED_SUFFIXES, VOLUME_SUFFIXES
-from ctstyle.ct.threads import reading_threads
+from ctstyle.ct import pixels
+from ctstyle.ct.acquisition import acquisition, known_uid
+from ctstyle.ct.index import DicomFile, index
+from ctstyle.ct.limits import reads_files
+from ctstyle.ct.series import Stack, slices_of, stack
 from ctstyle.ct.volume import AIR_HU, Volume
+from ctstyle.ct.volume_file import VOLUME_SUFFIXES, read_image
 from ctstyle.ct.words import bits_in_use, check_claim, read_words
 from ctstyle.errors import CTStyleError, Fact
 
-if TYPE_CHECKING:
-    import SimpleITK
-
 GREY_VALUES = ("reject", "as_display")
 BURNED_IN = ("reject", "accept")
-
-
-class NotThreeDimensional(CTStyleError):
-    """A volume file with another number of dimensions or with several values per voxel."""
 
 
 @reads_files
@@ -52,13 +39,10 @@ def read_volume(
     A display export (values 0..255 with the window burnt in) is refused where `grey_values` is "reject"; where it is
     "as_display" its values are laid linearly onto `window_hu` and the volume says `grey_values="display"`.
 
-    The files of a series are read and decoded by as many threads as the job was given (`threads.reading_threads`), one
-    file each at a time.
-
     Raises a CTStyleError of its own for each fault: SourceMissing, NoCT, MixedSeries, TruncatedFile, UnsafeArchive
     (`index`); MissingTag, MultiFrame, MixedOrientation, DuplicatedSlices, MissingSlices, UnequalSpacing, GantryTilt
     (`geometry`); UnsupportedPixels, MissingRescale, NotHounsfield, DisplayExport (`pixels`); NotThreeDimensional;
-    AbsurdSize, OutOfBounds (`limits`); and Unreadable for all else that a file can do (`boundary`).
+    AbsurdSize, OutOfBounds (`limits`); and Unreadable for all else that a file can do (`limits`).
     """
     for key, value, allowed in (("grey_values", grey_values, GREY_VALUES), ("burned_in", burned_in, BURNED_IN)):
         if value not in allowed:
@@ -67,7 +51,7 @@ def read_volume(
     if source.name.lower().endswith(VOLUME_SUFFIXES):
         return _read_file(source, grey_values=grey_values, window_hu=window_hu)
     with index(source) as found:
-        series = grid(slices_of(found.series(series_uid)))
+        series = stack(slices_of(found.series(series_uid)))
         slices = series.slices
         annotated = pixels.burned_in(slices)
         if annotated == "yes" and burned_in == "reject":
@@ -87,70 +71,58 @@ def read_volume(
     )
 
 
-def _hounsfield(series: Grid, grey_values: str, window_hu: tuple[float, float]) -> tuple[np.ndarray, bool]:
-    """The Hounsfield units of a series, int16 `[z, rows, columns]`, and whether it is a display export.
-
-    Words become Hounsfield units in their place, file by file as they are read. Where the tags leave open whether a
-    series is a display export, all words are read first.
-    """
+def _hounsfield(series: Stack, grey_values: str, window_hu: tuple[float, float]) -> tuple[np.ndarray, bool]:
+    """The Hounsfield units of a series, int16 `[z, rows, columns]`, and whether it is a display export."""
     slices = series.slices
     scales = [pixels.Scale.of(one, bits_in_use(one)) for one in slices]
     open_question = pixels.may_be_display_export(slices, scales)
     if not open_question:
         pixels.check_hounsfield(slices)
-    hu = np.empty(_checked_shape(series), np.int16)
-    words = hu.view(np.uint16)
-    places = _places(series)
+    planes = _planes(series)
+    words = np.empty(series.shape, np.uint16)
 
     def read(file: DicomFile) -> None:
         """Put the frames of a file in their places, as Hounsfield units where that is settled."""
-        read_words(file, [words[k] for k in places[file]])
+        read_words(file, [words[k] for k in planes[file]])
         if not open_question:
-            for k in places[file]:
+            for k in planes[file]:
                 pixels.to_hounsfield(words[k], scales[k], where=slices[k].name)
 
-    _for_each(read, places)
-    if not open_question:
-        return hu, False
-    shown = pixels.is_display_export(words, scales)
+    with ThreadPoolExecutor(reading_threads()) as pool:
+        list(pool.map(read, planes))  # an error is that of the first file that has one
+    shown = open_question and pixels.is_display_export(words, scales)
     if shown and grey_values == "reject":
         raise pixels.display_export_error(slices[0])
-    if not shown:
+    if open_question and not shown:
         pixels.check_hounsfield(slices)
-    for one, scale, plane in zip(slices, scales, words, strict=True):
+    for one, scale, plane in zip(slices, scales, words, strict=True) if open_question else ():
         if shown:
             inverted = one.text("PhotometricInterpretation") == "MONOCHROME1"
             pixels.translate(plane, pixels.display_table(scale, inverted, window_hu))
         else:
             pixels.to_hounsfield(plane, scale, where=one.name)
-    return hu, shown
+    return words.view(np.int16), shown
 
 
-def _checked_shape(series: Grid) -> tuple[int, int, int]:
-    """The shape of the volume, after every file was found to hold what it claims."""
-    for file in {one.file for one in series.slices}:
+def _planes(series: Stack) -> dict[DicomFile, list[int]]:
+    """The places along z of the frames of each file, after every file was found to hold what it claims."""
+    planes: dict[DicomFile, list[int]] = defaultdict(list)
+    for k in sorted(range(len(series.slices)), key=lambda k: series.slices[k].frame or 0):
+        planes[series.slices[k].file].append(k)
+    for file in planes:
         check_claim(file)
-    return series.shape
+    return dict(planes)
 
 
-def _places(series: Grid) -> dict[DicomFile, list[int]]:
-    """The places along z of the frames of each file, in the order of its frames."""
-    places: dict[DicomFile, dict[int, int]] = {}
-    for k, one in enumerate(series.slices):
-        places.setdefault(one.file, {})[one.frame] = k
-    return {file: [place for _, place in sorted(frames.items())] for file, frames in places.items()}
+def reading_threads() -> int:
+    """The threads a series is read with: the processors of this process, at most 4, or as OMP_NUM_THREADS says.
 
-
-def _for_each(read: Callable[[DicomFile], None], files: Collection[DicomFile]) -> None:
-    """Read files, several at a time (`threads`). Where some cannot be read, the error is that of the first of them."""
-    threads = min(reading_threads(), len(files))
-    if threads == 1:
-        for file in files:
-            read(file)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(read, files):
-            pass
+    Snakemake sets that for every script to the threads of its rule. What is read never depends on it.
+    """
+    # macOS has no affinity
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    return min(processors, 4, max(int(said), 1) if said.isdecimal() else 4)
 
 
 def _read_file(source: Path, *, grey_values: str, window_hu: tuple[float, float]) -> Volume:
@@ -178,98 +150,3 @@ def _read_file(source: Path, *, grey_values: str, window_hu: tuple[float, float]
     low, high = window_hu
     shown = np.rint(low + volume.hu / pixels.DISPLAY_MAXIMUM * (high - low)).astype(np.int16)
     return dataclasses.replace(volume, hu=shown, grey_values="display")
-
-
-@reads_files
-def read_image(source: Path) -> "SimpleITK.Image":
-    """A three-dimensional scalar image file as a SimpleITK image.
-
-    Raises the errors of `image_reader`.
-    """
-    reader = image_reader(source)
-    with _itk_errors(source):
-        return reader.Execute()
-
-
-@reads_files
-def image_reader(source: Path) -> "SimpleITK.ImageFileReader":
-    """A reader that knows the header of an image file and has read no voxel.
-
-    The header is compared with the size of the file, and with what a CT can be, before memory is taken. Raises
-    SourceMissing, TruncatedFile, AbsurdSize, OutOfBounds and NotThreeDimensional.
-    """
-    import SimpleITK
-
-    if not source.is_file():
-        raise SourceMissing("no such file", where=source, fix="Correct the path in the sheet of scans.")
-    detached = volume_header.data_file(source)
-    if detached is not None and not detached.is_file():
-        raise TruncatedFile(
-            "the file that holds its voxels is missing", where=source, found=detached.name, fix="Copy both files again."
-        )
-    volume_header.check_header(source)
-    reader = SimpleITK.ImageFileReader()
-    reader.SetImageIO(volume_header.READERS[volume_header.fields_of(source)])
-    reader.SetFileName(str(source))
-    with _itk_errors(source):
-        reader.ReadImageInformation()
-        _check_claim(source, reader)
-    place = (reader.GetSpacing(), reader.GetOrigin(), np.reshape(reader.GetDirection(), (3, 3)))
-    check_place(reader.GetSize(), *place, where=source, fields=volume_header.fields_of(source))
-    return reader
-
-
-@contextmanager
-def _itk_errors(source: Path) -> Iterator[None]:
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        reason = (str(error).strip().splitlines() or ["no memory"])[-1].strip()
-        raise TruncatedFile(
-            "the file cannot be read", where=source, found=reason, expected="NIfTI, NRRD or MHA", fix="Copy it again."
-        ) from error
-
-
-def _check_claim(source: Path, reader: "SimpleITK.ImageFileReader") -> None:
-    """What the header of a volume file claims must be a volume, of a size that a CT has and that the file can hold."""
-    import SimpleITK
-
-    if reader.GetDimension() != 3 or reader.GetNumberOfComponents() != 1:
-        raise NotThreeDimensional(
-            "not a volume of single values",
-            where=source,
-            found=Fact(f"{reader.GetDimension()} dimensions, {reader.GetNumberOfComponents()} values per voxel"),
-            expected="3 dimensions, 1 value",
-            fix="Store one three-dimensional volume per file.",
-        )
-    size = reader.GetSize()
-    check_voxels(size, where=source)
-    if not math.prod(size):
-        raise TruncatedFile(
-            "a volume without voxels",
-            where=source,
-            found=Fact(" x ".join(map(str, size))),
-            expected="at least one along each axis",
-            fix="Copy the file again.",
-        )
-    kind = SimpleITK.GetPixelIDValueAsString(reader.GetPixelID())
-    claimed = math.prod(size) * next((bits // 8 for bits in (16, 32, 64) if f"{bits}-bit" in kind), 1)
-    detached = volume_header.data_file(source)
-    held = (detached or source).stat().st_size
-    if (detached or source.suffix.lower() not in DETACHED_SUFFIXES) and claimed > LARGEST_RATIO * held:
-        raise absurd_size(
-            "a volume that its file cannot hold",
-            where=source,
-            found=Fact(f"{' x '.join(map(str, size))} voxels, {claimed} bytes"),
-            expected=f"at most {LARGEST_RATIO} times the {held} bytes of the file",
-        )
-    if source.suffix.lower() in metaimage.SUFFIXES:
-        unpacked = metaimage.unpacked_bytes(source, claimed)
-        if unpacked not in (None, claimed):
-            raise TruncatedFile(
-                "a packed volume of another size than its header says",
-                where=source,
-                found=Fact(f"{unpacked} bytes" if unpacked < claimed else f"more than {claimed} bytes"),
-                expected=f"{claimed} bytes, {' x '.join(map(str, size))} voxels",
-                fix="Copy the file again.",
-            )

@@ -6,13 +6,11 @@ from collections import Counter, defaultdict
 import numpy as np
 from skimage.measure import grid_points_in_poly
 
-from ctstyle.ct.anatomy import described
-from ctstyle.ct.geometry import tag_name
-from ctstyle.ct.index import DicomFile
-from ctstyle.ct.items import DAMAGE, Item
-from ctstyle.ct.labels import Segment
+from ctstyle.ct.files import DAMAGE, tag_name
+from ctstyle.ct.index import DicomFile, Tags
+from ctstyle.ct.labels import Segment, described
 from ctstyle.ct.limits import check_positions
-from ctstyle.ct.volume import Volume
+from ctstyle.ct.volume import Grid, LabelImage
 from ctstyle.errors import CTStyleError, Fact
 
 log = logging.getLogger(__name__)
@@ -33,7 +31,7 @@ class UnreadableStructures(CTStyleError):
 
 def rois(file: DicomFile) -> list[Segment]:
     """The ROIs of the structure set with their names and what the codes of their observations mean."""
-    header = Item(file, file.header)
+    header = file.tags
     observed = {item.whole("ReferencedROINumber"): item for item in header.items("RTROIObservationsSequence")}
     found = []
     for item in header.items("StructureSetROISequence"):
@@ -46,13 +44,13 @@ def rois(file: DicomFile) -> list[Segment]:
 
 def frames_of_reference(file: DicomFile, numbers: set[int]) -> set[str]:
     """The ReferencedFrameOfReferenceUID of these ROIs, as far as they name one."""
-    items = Item(file, file.header).items("StructureSetROISequence")
+    items = file.tags.items("StructureSetROISequence")
     uids = {item.text("ReferencedFrameOfReferenceUID") for item in items if item.whole("ROINumber") in numbers}
     return uids - {""}
 
 
-def rasterise(file: DicomFile, labels: dict[int, int], volume: Volume) -> np.ndarray:
-    """The ROIs with a label in `labels`, painted with it on the grid of `volume`: uint8 `[z, y, x]`.
+def rasterise(file: DicomFile, labels: dict[int, int], grid: Grid) -> LabelImage:
+    """The ROIs with a label in `labels`, painted with it on the grid of their CT.
 
     A voxel belongs to an ROI where its centre lies inside an odd number of the ROI's contours of a plane, or exactly on
     one of them; holes may be contours of their own or keyholes. A slice takes the nearest plane within half a spacing,
@@ -60,11 +58,11 @@ def rasterise(file: DicomFile, labels: dict[int, int], volume: Volume) -> np.nda
     higher label wins. Points and open contours are passed over and logged. Raises UnreadableStructures, OutOfBounds
     and TruncatedFile.
     """
-    painted = np.zeros(volume.hu.shape, np.uint8)
-    to_voxels = np.linalg.inv(np.asarray(volume.direction) * np.asarray(volume.spacing_mm))
+    painted = np.zeros(grid.shape, np.uint8)
+    to_voxels = np.linalg.inv(np.asarray(grid.direction) * np.asarray(grid.spacing_mm))
     passed_over: Counter = Counter()
     closed = 0
-    for item in Item(file, file.header).items("ROIContourSequence"):
+    for item in file.tags.items("ROIContourSequence"):
         label = labels.get(_number(item, "ReferencedROINumber"), 0)
         if not label:
             continue
@@ -75,9 +73,9 @@ def rasterise(file: DicomFile, labels: dict[int, int], volume: Volume) -> np.nda
             if kind not in CLOSED or len(points) < 3:
                 passed_over[kind if kind not in CLOSED else "CLOSED_PLANAR of fewer than 3 points"] += 1
                 continue
-            contours.append(_in_plane((points - volume.origin_mm) @ to_voxels.T, volume, file))
+            contours.append(_in_plane((points - grid.origin_mm) @ to_voxels.T, grid, file))
         closed += len(contours)
-        _paint(painted, contours, label, float(volume.spacing_mm[2]))
+        _paint(painted, contours, label, float(grid.spacing_mm[2]))
     if passed_over:
         count = ", ".join(f"{number} {kind or 'without type'}" for kind, number in sorted(passed_over.items()))
         log.info("%s: passed over contours: %s", file.name, count)
@@ -88,16 +86,16 @@ def rasterise(file: DicomFile, labels: dict[int, int], volume: Volume) -> np.nda
             ", ".join(f"{number} {kind}" for kind, number in sorted(passed_over.items())) or "no contour",
             "CLOSED_PLANAR contours",
         )
-    return painted
+    return LabelImage(labels=painted, grid=grid, where=file.name)
 
 
-def _in_plane(voxels: np.ndarray, volume: Volume, file: DicomFile) -> np.ndarray:
+def _in_plane(voxels: np.ndarray, grid: Grid, file: DicomFile) -> np.ndarray:
     spread = float(np.ptp(voxels[:, 2]))
     if not spread <= 0.5:
         raise _unreadable(
             "a contour does not lie in the plane of the CT slices; ContourData (3006,0050)",
             file,
-            Fact(f"points over {spread * float(volume.spacing_mm[2]):.1f} mm along the slice normal"),
+            Fact(f"points over {spread * float(grid.spacing_mm[2]):.1f} mm along the slice normal"),
             "contours drawn on the slices of this series",
             "Name the series that the contours were drawn on, or export the structures as DICOM-SEG or NIfTI.",
         )
@@ -145,10 +143,10 @@ def _inside(polygons: list[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
     return odd | on_line
 
 
-def _points(contour: Item) -> np.ndarray:
+def _points(contour: Tags) -> np.ndarray:
     """The points of a contour in mm, float64 `[n, 3]`."""
     try:
-        raw = contour.dataset.get_item("ContourData")
+        raw = contour.datasets[0].get_item("ContourData")
         value = raw.value if raw is not None else None
         # text is turned into numbers at once: pydicom would make an object of every one of up to millions
         texts = value.rstrip(b" \0").split(b"\\") if isinstance(value, bytes) else list(value or ())
@@ -167,7 +165,7 @@ def _points(contour: Item) -> np.ndarray:
     return values.reshape(-1, 3)
 
 
-def _bad_points(contour: Item, found: str) -> UnreadableStructures:
+def _bad_points(contour: Tags, found: str) -> UnreadableStructures:
     return _unreadable(
         "a contour is damaged; ContourData (3006,0050)",
         contour.file,
@@ -176,10 +174,10 @@ def _bad_points(contour: Item, found: str) -> UnreadableStructures:
     )
 
 
-def _number(item: Item, keyword: str) -> int:
+def _number(item: Tags, keyword: str) -> int:
     number = item.whole(keyword)
     if number is None:
-        raise _unreadable(f"an ROI without a number; {tag_name(keyword)}", item.file, item.value(keyword), "a number")
+        raise _unreadable(f"an ROI without a number; {tag_name(keyword)}", item.file, item.get(keyword), "a number")
     return number
 
 

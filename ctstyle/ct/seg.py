@@ -1,20 +1,18 @@
 """Lay the frames of a DICOM-SEG onto a grid of their own by geometry (DICOM PS3.3, A.51 and C.8.20)."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from pydicom import uid
 from pydicom.pixels import iter_pixels
 
-from ctstyle.ct.anatomy import described
 from ctstyle.ct.decoders import PYDICOM_PLUGIN
-from ctstyle.ct.geometry import FIELDS, tag_name
-from ctstyle.ct.index import DicomFile, TruncatedFile
-from ctstyle.ct.items import DAMAGE, Item
-from ctstyle.ct.labels import LARGEST_NUMBER, Segment
+from ctstyle.ct.files import DAMAGE, TruncatedFile, raise_if_of_the_system, tag_name
+from ctstyle.ct.index import DicomFile, Tags
+from ctstyle.ct.labels import LARGEST_NUMBER, Segment, described
 from ctstyle.ct.limits import check_place, check_positions
-from ctstyle.ct.volume import Volume
+from ctstyle.ct.series import FIELDS
+from ctstyle.ct.volume import Grid, LabelImage
 from ctstyle.errors import CTStyleError, Fact
 
 PARALLEL = 0.999
@@ -29,45 +27,32 @@ class UnreadableSegmentation(CTStyleError):
     """A DICOM-SEG whose frames cannot be placed."""
 
 
-@dataclass(frozen=True)
-class Frames:
-    """The frames of a DICOM-SEG on a grid of their own, sorted along their normal.
-
-    `labels` uint8 `[planes, rows, columns]` and its geometry as in `volume.Volume`. Frame order in the file plays no
-    part; planes without a frame are empty.
-    """
-
-    labels: np.ndarray
-    origin_mm: tuple[float, float, float]
-    spacing_mm: tuple[float, float, float]
-    direction: np.ndarray
-
-
 def segments(file: DicomFile) -> list[Segment]:
     """The segments with their names (label, meanings of codes) and what their codes mean.
 
     The background of a LABELMAP (PixelPaddingValue, 0 where missing) is none. Raises UnreadableSegmentation.
     """
-    header = Item(file, file.header)
+    header = file.tags
     found = []
     for item in header.items("SegmentSequence"):
         number = item.whole("SegmentNumber")
         if number is None or not 0 <= number <= LARGEST_NUMBER:
-            raise _unreadable(file, "SegmentNumber", item.value("SegmentNumber"))
+            raise _unreadable(file, "SegmentNumber", item.get("SegmentNumber"))
         if not (_is_labelmap(header) and number == (header.whole("PixelPaddingValue") or 0)):
             found.append(described(number, item, [item.text("SegmentLabel")], "SegmentedPropertyTypeCodeSequence"))
     return found
 
 
-def read_frames(file: DicomFile, labels: dict[int, int], volume: Volume) -> Frames:
-    """The frames whose segment number has a label in `labels`, painted with it.
+def read_frames(file: DicomFile, labels: dict[int, int], ct: Grid) -> LabelImage:
+    """The frames whose segment number has a label in `labels`, painted with it on a grid of their own.
 
-    Where segments overlap the higher label wins. A fractional segmentation (probability or occupancy) counts where it
-    reaches half of MaximumFractionalValue; the pixels of a LABELMAP are segment numbers. Frames on the planes of the CT
-    are taken one by one (a SEG may hold every second slice only); otherwise they must be equally spaced. Frames of
-    other segments are never decoded. Raises TruncatedFile, UnreadableSegmentation and OutOfBounds.
+    Frame order in the file plays no part, and planes without a frame are empty. Where segments overlap the higher label
+    wins. A fractional segmentation (probability or occupancy) counts where it reaches half of MaximumFractionalValue;
+    the pixels of a LABELMAP are segment numbers. Frames on the planes of the CT are taken one by one (a SEG may hold
+    every second slice only); otherwise they must be equally spaced. Frames of other segments are never decoded. Raises
+    TruncatedFile, UnreadableSegmentation and OutOfBounds.
     """
-    header = Item(file, file.header)
+    header = file.tags
     groups = header.items("PerFrameFunctionalGroupsSequence")
     shared = header.items("SharedFunctionalGroupsSequence")[:1]
     count, rows, columns = (header.whole(keyword) for keyword in ("NumberOfFrames", "Rows", "Columns"))
@@ -94,29 +79,29 @@ def read_frames(file: DicomFile, labels: dict[int, int], volume: Volume) -> Fram
     direction = _direction(file, turns[0])
     check_positions(places.ravel(), where=file.name, field=FIELDS.position)
     along = places @ direction[:, 2]
-    step = _step(along, direction[:, 2], places, volume, _places(groups[wanted[0]], shared, "PixelMeasuresSequence"))
+    step = _step(along, direction[:, 2], places, ct, _places(groups[wanted[0]], shared, "PixelMeasuresSequence"))
     spacing = (float(sizes[0][1]), float(sizes[0][0]), step)
     span = np.ptp(along) / step
     if not span * rows * columns < LARGEST_GRID:
         raise _unreadable(file, "ImagePositionPatient", Fact(f"frames over {np.ptp(along):g} mm"))
     plane = np.rint((along - along.min()) / step).astype(int)
-    size = (columns, rows, int(plane.max()) + 1)
-    check_place(size, spacing, places[along.argmin()], direction, where=file.name, fields=FIELDS)
-    canvas = np.zeros((plane.max() + 1, rows, columns), np.uint8)
+    grid = Grid(
+        shape=(int(plane.max()) + 1, rows, columns),
+        origin_mm=tuple(float(value) for value in places[along.argmin()]),
+        spacing_mm=spacing,
+        direction=direction,
+    )
+    check_place(grid, where=file.name, fields=FIELDS)
+    canvas = np.zeros(grid.shape, np.uint8)
     for target, frame, pixels in zip(
         plane, wanted, _decoded(header, wanted, (rows, columns), len(groups)), strict=True
     ):
         table = tables[frame]
         np.maximum(canvas[target], table[np.minimum(pixels.astype(np.intp), table.size - 1)], out=canvas[target])
-    return Frames(
-        canvas,
-        tuple(float(value) for value in places[along.argmin()]),
-        spacing,
-        direction,
-    )
+    return LabelImage(labels=canvas, grid=grid, where=file.name, sparse=True)
 
 
-def _tables(header: Item, labels: dict[int, int], groups: Sequence[Item], shared: Sequence[Item]) -> list[np.ndarray]:
+def _tables(header: Tags, labels: dict[int, int], groups: Sequence[Tags], shared: Sequence[Tags]) -> list[np.ndarray]:
     """For every frame the labels (uint8) that its pixel values mean; values beyond the end mean the last one."""
     if _is_labelmap(header):
         table = np.zeros(LARGEST_NUMBER + 1, np.uint8)
@@ -126,7 +111,7 @@ def _tables(header: Item, labels: dict[int, int], groups: Sequence[Item], shared
     if header.text("SegmentationType") == "FRACTIONAL":
         largest = header.whole("MaximumFractionalValue")
         if largest is None or not 1 <= largest <= 255:
-            raise _unreadable(header.file, "MaximumFractionalValue", header.value("MaximumFractionalValue"))
+            raise _unreadable(header.file, "MaximumFractionalValue", header.get("MaximumFractionalValue"))
         threshold = -(-largest // 2)
     only = header.items("SegmentSequence")
     alone = only[0].whole("SegmentNumber") if len(only) == 1 else None
@@ -136,7 +121,7 @@ def _tables(header: Item, labels: dict[int, int], groups: Sequence[Item], shared
     return [tables.get(_segment(group, shared, alone), nothing) for group in groups]
 
 
-def _decoded(header: Item, wanted: list[int], shape: tuple[int, int], count: int) -> Iterator[np.ndarray]:
+def _decoded(header: Tags, wanted: list[int], shape: tuple[int, int], count: int) -> Iterator[np.ndarray]:
     """The stored values `[rows, columns]` of the wanted frames, one after the other."""
     file = header.file
     try:
@@ -160,8 +145,7 @@ def _decoded(header: Item, wanted: list[int], shape: tuple[int, int], count: int
                     raise ValueError(f"{pixels.dtype} values of shape {pixels.shape}")
                 yield pixels
     except DAMAGE as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
+        raise_if_of_the_system(error)
         raise TruncatedFile(
             "the pixel data of the DICOM-SEG is cut off or damaged",
             where=file.name,
@@ -181,11 +165,11 @@ def _direction(file: DicomFile, cosines: np.ndarray) -> np.ndarray:
     return np.stack([row, column, np.cross(row, column)], axis=1)
 
 
-def _step(along: np.ndarray, normal: np.ndarray, places: np.ndarray, volume: Volume, measures: Sequence[Item]) -> float:
+def _step(along: np.ndarray, normal: np.ndarray, places: np.ndarray, ct: Grid, measures: Sequence[Tags]) -> float:
     """The distance of the planes in mm: that of the CT slices where all frames lie on them, else their own."""
-    axis = np.asarray(volume.direction)[:, 2]
-    ct_step = float(volume.spacing_mm[2])
-    index = (places - np.asarray(volume.origin_mm)) @ axis / ct_step
+    axis = np.asarray(ct.direction)[:, 2]
+    ct_step = float(ct.spacing_mm[2])
+    index = (places - np.asarray(ct.origin_mm)) @ axis / ct_step
     if abs(normal @ axis) > PARALLEL and abs(index - np.rint(index)).max() < 0.1:
         return ct_step
     gaps = np.diff(np.unique(np.round(along, 3)))
@@ -200,7 +184,7 @@ def _step(along: np.ndarray, normal: np.ndarray, places: np.ndarray, volume: Vol
     raise _unreadable(measures[0].file, "ImagePositionPatient", found)
 
 
-def _segment(group: Item, shared: Sequence[Item], alone: int | None) -> int:
+def _segment(group: Tags, shared: Sequence[Tags], alone: int | None) -> int:
     """The segment of a frame; where no item says it, the only one there is."""
     for item in _places(group, shared, "SegmentIdentificationSequence"):
         number = item.whole("ReferencedSegmentNumber")
@@ -211,20 +195,20 @@ def _segment(group: Item, shared: Sequence[Item], alone: int | None) -> int:
     return alone
 
 
-def _functional(group: Item, shared: Sequence[Item], sequence: str, keyword: str, count: int) -> np.ndarray:
+def _functional(group: Tags, shared: Sequence[Tags], sequence: str, keyword: str, count: int) -> np.ndarray:
     found = _places(group, shared, sequence)
     value = found[0].numbers(keyword, count) if found else None
     if value is None:
-        raise _unreadable(group.file, keyword, found[0].value(keyword) if found else Fact("no value for a frame"))
+        raise _unreadable(group.file, keyword, found[0].get(keyword) if found else Fact("no value for a frame"))
     return value
 
 
-def _places(group: Item, shared: Sequence[Item], sequence: str) -> list[Item]:
+def _places(group: Tags, shared: Sequence[Tags], sequence: str) -> list[Tags]:
     """Where a functional group stands: with the frame, or else shared by all."""
     return next((found for place in (group, *shared) if (found := place.items(sequence)[:1])), [])
 
 
-def _is_labelmap(header: Item) -> bool:
+def _is_labelmap(header: Tags) -> bool:
     return header.text("SegmentationType") == "LABELMAP"
 
 

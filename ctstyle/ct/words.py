@@ -1,9 +1,9 @@
 """The pixel data of a file as 16-bit words, uncompressed or decoded (DICOM PS3.5, 8 and annex A).
 
-Uncompressed frames are read straight to where they are wanted; compressed ones are decoded one at a time. Whatever the
-header claims is held against the file before memory is taken.
+Compressed frames are decoded one at a time. What the header claims is compared with the file before memory is taken.
 """
 
+import io
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,14 +13,11 @@ import numpy as np
 from pydicom import uid
 from pydicom.encaps import generate_frames
 
-from ctstyle.ct.codestream import JPEG_LOSSLESS, fault
-from ctstyle.ct.decoders import PYDICOM_PLUGIN, decode
-from ctstyle.ct.elements import value
-from ctstyle.ct.frames import Slice, tag_name
-from ctstyle.ct.header import DAMAGE
-from ctstyle.ct.index import DicomFile, TruncatedFile
+from ctstyle.ct.decoders import JPEG_LOSSLESS, PYDICOM_PLUGIN, decode, fault
+from ctstyle.ct.files import DAMAGE, TruncatedFile, damaged_zip, raise_if_of_the_system, tag_name
+from ctstyle.ct.index import DicomFile
 from ctstyle.ct.limits import LARGEST_FRAMES, LARGEST_RATIO, LARGEST_SIDE, absurd_size
-from ctstyle.ct.members import damaged_zip
+from ctstyle.ct.series import Slice
 from ctstyle.errors import CTStyleError, Fact
 
 UNCOMPRESSED = (
@@ -29,7 +26,7 @@ UNCOMPRESSED = (
     uid.ExplicitVRBigEndian,
     uid.DeflatedExplicitVRLittleEndian,
 )
-_END_OF_PIXELS_BYTES = 1 << 16
+_REST_BYTES = 1 << 16
 
 
 class UnsupportedPixels(CTStyleError):
@@ -42,21 +39,21 @@ def bits_in_use(one: Slice) -> int:
     Words out of the decoders of JPEG, JPEG-LS and JPEG 2000 have none to spare: they come with their sign. Raises
     MissingTag and UnsupportedPixels.
     """
-    allocated = one.whole_number("BitsAllocated", 1, 64)
+    allocated = one.needed_whole("BitsAllocated", 1, 64)
     if allocated not in (8, 16):
         raise _unsupported(one, "BitsAllocated", allocated, "16 (CT Image Storage), or 8")
-    stored = one.whole_number("BitsStored", 1, allocated)
+    stored = one.needed_whole("BitsStored", 1, allocated)
     # CT must have the one below BitsStored (PS3.3, C.8.2.1.1.4)
-    if one.has("HighBit") and one.whole_number("HighBit", 0, 64) != stored - 1:
+    if one.get("HighBit") is not None and one.needed_whole("HighBit", 0, 64) != stored - 1:
         raise _unsupported(one, "HighBit", one.get("HighBit"), f"{stored - 1}, one less than BitsStored")
     return stored if _syntax(one) in (*UNCOMPRESSED, *JPEG_LOSSLESS, uid.RLELossless) else 16
 
 
 def check_claim(file: DicomFile) -> None:
     """Raise TruncatedFile or AbsurdSize where a file cannot hold the pixels that its header claims."""
-    one = Slice(file)
+    one = Slice.of_file(file)
     frames, rows, columns = _shape(one)
-    claimed = frames * rows * columns * one.whole_number("BitsAllocated", 8, 16) // 8
+    claimed = frames * rows * columns * one.needed_whole("BitsAllocated", 8, 16) // 8
     held = file.member.size - (file.pixels_at or 0)
     if file.pixels_at is not None and _syntax(one) in UNCOMPRESSED:
         if held < claimed:
@@ -77,7 +74,7 @@ def read_words(file: DicomFile, out: Sequence[np.ndarray]) -> None:
     it says how values are shown, not what they are. Raises TruncatedFile for pixel data that is missing, damaged or too
     short, UnsupportedPixels for colour or an unknown transfer syntax, and AbsurdSize.
     """
-    one = Slice(file)
+    one = Slice.of_file(file)
     syntax = _syntax(one)
     for keyword, allowed in (
         ("SamplesPerPixel", ("1",)),
@@ -92,11 +89,8 @@ def read_words(file: DicomFile, out: Sequence[np.ndarray]) -> None:
             read(one, syntax, out)
     except zipfile.BadZipFile as error:
         raise damaged_zip(file.name, error) from error
-    except (*DAMAGE, RuntimeError) as error:
-        raise _cut_off(one, f"{type(error).__name__}: {error}") from error
-    except OSError as error:
-        if error.errno is not None:
-            raise
+    except DAMAGE as error:
+        raise_if_of_the_system(error)
         raise _cut_off(one, f"{type(error).__name__}: {error}") from error
 
 
@@ -116,7 +110,7 @@ def panics_are_errors() -> Iterator[None]:
 
 def _syntax(one: Slice) -> uid.UID:
     """The transfer syntax: as the file says, or where it has no file meta information, as it was found to be."""
-    syntax = value(one.file.header.file_meta, "TransferSyntaxUID")
+    syntax = one.file.header.file_meta.get("TransferSyntaxUID")
     if not syntax:
         implicit, little = one.file.header.original_encoding
         explicit = uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
@@ -130,23 +124,15 @@ def _syntax(one: Slice) -> uid.UID:
 
 def _shape(one: Slice) -> tuple[int, int, int]:
     """Frames, rows and columns of a file."""
-    frames = one.whole_number("NumberOfFrames", 0, LARGEST_FRAMES) or 1 if one.has("NumberOfFrames") else 1
-    return frames, *(one.whole_number(keyword, 1, LARGEST_SIDE) for keyword in ("Rows", "Columns"))
+    frames = one.frames(LARGEST_FRAMES)
+    return frames, *(one.needed_whole(keyword, 1, LARGEST_SIDE) for keyword in ("Rows", "Columns"))
 
 
 def _read_uncompressed(one: Slice, syntax: uid.UID, out: Sequence[np.ndarray]) -> None:
     frames, rows, columns = _shape(one)
-    kind = np.dtype(np.uint8 if one.whole_number("BitsAllocated", 8, 16) == 8 else np.uint16)
+    kind = np.dtype(np.uint8 if one.needed_whole("BitsAllocated", 8, 16) == 8 else np.uint16)
     size = rows * columns * kind.itemsize
-    if one.file.pixels_at is None:
-        data = one.file.dataset().get("PixelData") or b""  # deflated: its size was checked when it was indexed
-        if len(data) < frames * size:
-            raise _cut_off(one, Fact(f"{len(data)} bytes"), f"{frames * size} bytes")
-        for frame, plane in enumerate(out):
-            plane[:] = np.frombuffer(data, kind, rows * columns, frame * size).reshape(rows, columns)
-        return
-    with one.file.member.open() as stream:
-        word_type, length = _enter(one, stream, syntax)
+    with _pixel_data(one, syntax) as (stream, word_type, length):
         if length < frames * size:
             raise _cut_off(one, Fact(f"PixelData (7FE0,0010) of {length} bytes"), f"{frames * size} bytes")
         for plane in out:
@@ -158,22 +144,28 @@ def _read_uncompressed(one: Slice, syntax: uid.UID, out: Sequence[np.ndarray]) -
                 stored.reshape(-1).view(np.uint16).byteswap(inplace=True)
             if stored is not plane:
                 plane[:] = stored
-        # a zip checks its sum at the end of a member only
-        while stream.read(_END_OF_PIXELS_BYTES):
-            pass
 
 
-def _enter(one: Slice, stream: BinaryIO, syntax: uid.UID) -> tuple[bytes, int]:
-    """Step into the value of PixelData: its VR (empty where implicit) and length, 0xFFFFFFFF where undefined."""
-    stream.read(one.file.pixels_at)  # no seek: a zip would stop checking its sum
+@contextmanager
+def _pixel_data(one: Slice, syntax: uid.UID) -> Iterator[tuple[BinaryIO, bytes, int]]:
+    """PixelData: a file at its first byte, its VR (empty where implicit) and its length, 2^32 - 1 where undefined."""
+    if one.file.pixels_at is None:
+        data = one.file.dataset().get("PixelData") or b""  # deflated: its size was checked when it was indexed
+        yield io.BytesIO(data), b"", len(data)
+        return
     order = "little" if syntax.is_little_endian else "big"
-    start = stream.read(8)
-    if int.from_bytes(start[:2], order) != 0x7FE0 or int.from_bytes(start[2:4], order) != 0x0010:
-        raise _unsupported(one, "PixelData", Fact("pixels of another kind"), "whole numbers")
-    # no length is odd, so no length looks like these letters
-    if start[4:6] in (b"OW", b"OB", b"UN"):
-        return start[4:6], int.from_bytes(stream.read(4), order)
-    return b"", int.from_bytes(start[4:8], order)
+    with one.file.member.open() as stream:
+        stream.read(one.file.pixels_at)  # no seek: a zip would stop checking its sum
+        start = stream.read(8)
+        if int.from_bytes(start[:2], order) != 0x7FE0 or int.from_bytes(start[2:4], order) != 0x0010:
+            raise _unsupported(one, "PixelData", Fact("pixels of another kind"), "whole numbers")
+        # no length is odd, so no length looks like these letters
+        explicit = start[4:6] in (b"OW", b"OB", b"UN")
+        length = int.from_bytes(stream.read(4) if explicit else start[4:8], order)
+        yield stream, start[4:6] if explicit else b"", length
+        # a zip checks its sum at the end of a member only
+        while stream.read(_REST_BYTES):
+            pass
 
 
 def _read_compressed(one: Slice, syntax: uid.UID, out: Sequence[np.ndarray]) -> None:
@@ -181,9 +173,9 @@ def _read_compressed(one: Slice, syntax: uid.UID, out: Sequence[np.ndarray]) -> 
     layout = {
         "rows": rows,
         "columns": columns,
-        "bits_allocated": one.whole_number("BitsAllocated", 8, 16),
-        "bits_stored": one.whole_number("BitsStored", 1, 16),
-        "pixel_representation": one.whole_number("PixelRepresentation", 0, 1),
+        "bits_allocated": one.needed_whole("BitsAllocated", 8, 16),
+        "bits_stored": one.needed_whole("BitsStored", 1, 16),
+        "pixel_representation": one.needed_whole("PixelRepresentation", 0, 1),
     }
     read = 0
     for plane, frame in zip(out, _compressed_frames(one, syntax)):  # in this order: no frame beyond is looked at
@@ -206,14 +198,11 @@ def _read_compressed(one: Slice, syntax: uid.UID, out: Sequence[np.ndarray]) -> 
 
 
 def _compressed_frames(one: Slice, syntax: uid.UID) -> Iterator[bytes]:
-    if one.file.pixels_at is None:
-        raise _cut_off(one, Fact("no PixelData (7FE0,0010)"))
-    with one.file.member.open() as stream:
-        _, length = _enter(one, stream, syntax)
-        data = stream.read() if length == 0xFFFFFFFF else stream.read()[:length]
-    tables = [one.get(keyword) for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")]
+    with _pixel_data(one, syntax) as (stream, _, length):
+        data = stream.read()[:length]  # an undefined length is beyond every end
+    tables = tuple(one.get(keyword) for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"))
     yield from generate_frames(
-        data, number_of_frames=_shape(one)[0], extended_offsets=tuple(tables) if None not in tables else None
+        data, number_of_frames=_shape(one)[0], extended_offsets=None if None in tables else tables
     )
 
 

@@ -17,13 +17,10 @@ from ctstyle.errors import CTStyleError
 from ctstyle.provenance.record import write_whole
 from ctstyle.run.places import PlaceRefused, check_apart
 from ctstyle.sheet import report
-from ctstyle.sheet.headers import RTSTRUCT, SEG
+from ctstyle.sheet.headers import RTSTRUCT, SEG, walk
 from ctstyle.sheet.masks import Mask, pair
-from ctstyle.sheet.patients import by_folder, doubts, name_scans
-from ctstyle.sheet.scans import CTScan, LeftOut
-from ctstyle.sheet.series import find_series
-from ctstyle.sheet.volumes import find_volumes
-from ctstyle.sheet.walk import walk
+from ctstyle.sheet.names import by_folder, doubts, name_scans
+from ctstyle.sheet.scans import CTScan, LeftOut, find_series, find_volumes
 
 WRITTEN, NOTHING, USAGE = 0, 1, 2
 

@@ -1,9 +1,11 @@
-"""What one file of an archive is, and of a DICOM file the few tags that the sheet needs."""
+"""All files of an archive: what each is, and of a DICOM file the few tags that the sheet needs."""
 
 import hashlib
+import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,11 @@ from pydicom.tag import Tag
 from pydicom.uid import MediaStorageDirectoryStorage
 
 from ctstyle.ct import rtstruct, seg
-from ctstyle.ct.frames import PER_FRAME, SHARED
-from ctstyle.ct.header import DAMAGE, read_header
-from ctstyle.ct.index import DicomFile, Member
-from ctstyle.ct.known import known_uid, modality_name
-from ctstyle.ct.members import UnsafeArchive, members
-from ctstyle.ct.suffixes import VOLUME_SUFFIXES
+from ctstyle.ct.acquisition import known_uid, modality_name
+from ctstyle.ct.files import DAMAGE, Member, UnsafeArchive, members, read_header
+from ctstyle.ct.index import DicomFile
+from ctstyle.ct.series import PER_FRAME, SHARED
+from ctstyle.ct.volume_file import VOLUME_SUFFIXES
 from ctstyle.errors import CTStyleError
 
 CT, SCOUT, SEG, RTSTRUCT, DICOMDIR, OTHER, DAMAGED = (
@@ -39,6 +40,11 @@ KEPT = (
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", SHARED, PER_FRAME),
 )
 """What the checks of a CT look at."""
+CHUNK = 100
+"""Files given to a process at a time."""
+FEWEST = 500
+"""Fewer files than this are read before a second process would have started."""
+MOST_PROCESSES = 8
 IDENTIFIERS = ("PatientID", "IssuerOfPatientID")
 
 
@@ -69,7 +75,52 @@ class Entry:
         return DicomFile(Member(self.path, self.size, Path(self.path).open), self.header, self.pixels_at)
 
 
-def read_entries(paths: Iterable[Path]) -> list[Entry]:
+@dataclass(frozen=True)
+class Archive:
+    """Everything below the folders that were named: `entries` of all files but `volumes`, and `unentered` folders."""
+
+    entries: list[Entry] = field(default_factory=list)
+    volumes: list[Path] = field(default_factory=list)
+    unentered: list[str] = field(default_factory=list)
+
+
+def walk(folders: Sequence[Path], told: Callable[[int], None] | None = None) -> Archive:
+    """Read the headers of all files below `folders`, sorted by path, each once; `told` hears how many were read.
+
+    Folders that are links, or that may not be read, are not entered: the reader does not enter them either.
+    """
+    paths: set[Path] = set()
+    unentered: list[str] = []
+
+    def refused(error: OSError) -> None:
+        """Note a folder that may not be entered."""
+        unentered.append(str(error.filename))
+
+    for folder in folders:
+        for where, names, files in os.walk(folder, onerror=refused):
+            unentered += [str(Path(where, name)) for name in names if Path(where, name).is_symlink()]
+            paths |= {Path(where, name) for name in files}
+    ordered = sorted(path for path in paths if path.is_file())
+    volumes = [path for path in ordered if path.name.lower().endswith(VOLUME_SUFFIXES)]
+    others = [path for path in ordered if not path.name.lower().endswith(VOLUME_SUFFIXES)]
+    return Archive(_read(others, told), volumes, sorted(unentered))
+
+
+def _read(paths: Sequence[Path], told: Callable[[int], None] | None) -> list[Entry]:
+    chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
+    processes = min(len(os.sched_getaffinity(0)), MOST_PROCESSES)
+    if len(paths) < FEWEST or processes == 1:
+        return _read_entries(paths)
+    entries: list[Entry] = []
+    with ProcessPoolExecutor(processes) as pool:
+        for number, part in enumerate(pool.map(_read_entries, chunks), start=1):
+            entries += part
+            if told is not None and number * CHUNK % 10_000 == 0:
+                told(number * CHUNK)
+    return entries
+
+
+def _read_entries(paths: Iterable[Path]) -> list[Entry]:
     """The entries of files on disk; a zip gives one for each member (zips in zips are not opened)."""
     # pydicom quotes values in its warnings, and a value can be a name
     with warnings.catch_warnings():

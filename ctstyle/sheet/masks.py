@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ctstyle.ct.labels import VERSE_IDS, VERTEBRA_NAMES, Segment
+from ctstyle.ct.anatomy import VERSE_IDS, VERTEBRA_NAMES
+from ctstyle.ct.labels import Segment
 from ctstyle.sheet import names
 from ctstyle.sheet.headers import Entry
-from ctstyle.sheet.scans import CTScan, LeftOut
-from ctstyle.sheet.volumes import LabelFile
+from ctstyle.sheet.scans import CTScan, LabelFile, LeftOut
 
 VERSE_RUN = 3
 """So many labels in VerSe's range make a VerSe file; one or two (liver 1, spine 2) are a drawing program's numbers."""
@@ -125,7 +125,7 @@ def _of_file(file: LabelFile, scans: Sequence[CTScan]) -> tuple[Mask | None, lis
         return None, "a label file without a label"
     if not names.is_mask(file.path):
         return None, "a label file whose name does not say mask, seg, label or vertebrae"
-    covered = [number for number, scan in enumerate(scans) if scan.field.is_covered_by(file.field)]
+    covered = [number for number, scan in enumerate(scans) if scan.grid.is_covered_by(file.grid)]
     owners = _related(file, covered, scans)
     if not owners:
         lies = "beside it or with its subject" if covered else "that it covers"

@@ -64,8 +64,8 @@ def summary(entries: Sequence[Entry], volumes: int, scans: Sequence[CTScan], pat
         "scanner": [_joined(scan, "manufacturer", "model") for scan in scans],
         "kernel": [_joined(scan, "kernel") for scan in scans],
         "kVp": [_number(scan.acquisition.get("kvp")) for scan in scans],
-        "slice spacing in mm": [_number(scan.field.spacing_mm[2]) for scan in scans],
-        "pixel spacing in mm": [_number(scan.field.spacing_mm[0]) for scan in scans],
+        "slice spacing in mm": [_number(scan.grid.spacing_mm[2]) for scan in scans],
+        "pixel spacing in mm": [_number(scan.grid.spacing_mm[0]) for scan in scans],
     }
     for title, values in tables.items():
         ordered = sorted(Counter(values).items(), key=lambda pair: (-pair[1], pair[0]))
@@ -85,7 +85,7 @@ def warnings_of(scans: Sequence[CTScan]) -> list[str]:
         for scan in scans
         if scan.display
     ]
-    few = sum(scan.field.size[2] < FEW_SLICES for scan in scans)
+    few = sum(scan.grid.shape[0] < FEW_SLICES for scan in scans)
     if few:
         found.append(
             f"{few} scans have fewer than {FEW_SLICES} slices; take their rows out if they are no scans for you"

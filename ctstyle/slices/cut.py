@@ -7,7 +7,7 @@ from itertools import permutations
 import numpy as np
 import pandas as pd
 
-from ctstyle.ct.labels import UNNAMED_VERTEBRA
+from ctstyle.ct.anatomy import UNNAMED_VERTEBRA
 from ctstyle.ct.limits import LARGEST_CUT_VOXELS, check_resampled
 from ctstyle.ct.volume import AIR_HU, Volume
 from ctstyle.errors import CTStyleError, Fact

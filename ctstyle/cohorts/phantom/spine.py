@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ctstyle.cohorts.phantom.tissues import capsule, superellipse, union
-from ctstyle.ct.labels import VERTEBRA_IDS
+from ctstyle.ct.anatomy import VERTEBRA_IDS
 
 LEVELS = ("C7", *(f"T{i}" for i in range(1, 13)), *(f"L{i}" for i in range(1, 6)))
 """Levels of the model from head to foot."""

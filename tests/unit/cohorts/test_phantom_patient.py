@@ -11,7 +11,7 @@ from ctstyle.cohorts.phantom.patient import Patient, draw_anatomy, make_patient
 from ctstyle.cohorts.phantom.scanner import measure
 from ctstyle.cohorts.phantom.spine import LEVELS, draw_spine, vertebra_solid
 from ctstyle.cohorts.phantom.tissues import PUBLISHED_HU, hounsfield
-from ctstyle.ct.labels import VERTEBRA_IDS
+from ctstyle.ct.anatomy import VERTEBRA_IDS
 from ctstyle.study.data import PhantomSettings
 
 SETTINGS = PhantomSettings(slices=4, thickness_mm=7.0)

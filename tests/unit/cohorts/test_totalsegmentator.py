@@ -13,7 +13,7 @@ from ctstyle.cohorts import totalsegmentator
 from ctstyle.cohorts.download import SourceChanged, SourceUnavailable
 from ctstyle.cohorts.pinned import UnusableList
 from ctstyle.cohorts.totalsegmentator import UnequalGrids
-from ctstyle.ct.labels import VERTEBRA_NAMES
+from ctstyle.ct.anatomy import VERTEBRA_NAMES
 from ctstyle.ct.mask import read_mask
 from ctstyle.ct.read import read_volume
 from ctstyle.study.data import TotalSegmentatorSettings

@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from ctstyle.cohorts import sheet, verse
 from ctstyle.cohorts.download import SourceChanged
 from ctstyle.cohorts.pinned import UnusableList
-from ctstyle.ct.labels import VERTEBRA_NAMES
+from ctstyle.ct.anatomy import VERTEBRA_NAMES
 from ctstyle.ct.mask import read_mask
 from ctstyle.ct.read import read_volume
 from ctstyle.slices.split import split

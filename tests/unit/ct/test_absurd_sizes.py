@@ -15,7 +15,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from ctstyle.ct import limits
-from ctstyle.ct.index import TruncatedFile, UnsafeArchive
+from ctstyle.ct.files import TruncatedFile, UnsafeArchive
 from ctstyle.ct.limits import AbsurdSize
 from ctstyle.ct.read import read_volume
 from tests.dicom_series import ct_series, random_hu, set_pixels, write
@@ -119,7 +119,7 @@ def test_a_length_in_the_header_beyond_the_file(tmp_path):
 
 
 def test_a_deflated_file_that_inflates_without_end(tmp_path, monkeypatch):
-    monkeypatch.setattr("ctstyle.ct.header.LARGEST_HEADER_BYTES", 20 << 20)
+    monkeypatch.setattr("ctstyle.ct.files.LARGEST_HEADER_BYTES", 20 << 20)
     path = one_slice(tmp_path / "ct.dcm")
     dataset = pydicom.dcmread(path)
     dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
@@ -131,7 +131,7 @@ def test_a_deflated_file_that_inflates_without_end(tmp_path, monkeypatch):
     bomb = pack.compress(inside) + b"".join(pack.compress(bytes(1 << 20)) for _ in range(64)) + pack.flush()
     path.write_bytes(data[:start] + bomb)
     assert path.stat().st_size < 100_000
-    with pytest.raises(AbsurdSize, match=r"inflates without end; TransferSyntaxUID \(0002,0010\)"):
+    with pytest.raises(AbsurdSize, match=r"found a deflated file of more than"):
         read_volume(path)
 
 
@@ -161,14 +161,14 @@ def test_a_member_that_claims_more_than_deflate_can_hold(tmp_path):
 
 
 def test_a_large_member_compressed_more_than_a_ct_can_be(tmp_path, monkeypatch):
-    monkeypatch.setattr("ctstyle.ct.members.LARGE_MEMBER_BYTES", 1 << 20)
+    monkeypatch.setattr("ctstyle.ct.files.LARGE_MEMBER_BYTES", 1 << 20)
     path = zip_of(tmp_path / "s.zip", one_slice(tmp_path / "ct.dcm").read_bytes() + bytes(2 << 20))
     with pytest.raises(AbsurdSize, match="expected at most 100 times as many"):
         read_volume(path)
 
 
 def test_a_member_larger_than_any_ct(tmp_path, monkeypatch):
-    monkeypatch.setattr("ctstyle.ct.members.LARGEST_MEMBER_BYTES", 1000)
+    monkeypatch.setattr("ctstyle.ct.files.LARGEST_MEMBER_BYTES", 1000)
     path = zip_of(tmp_path / "s.zip", one_slice(tmp_path / "ct.dcm").read_bytes(), method=zipfile.ZIP_STORED)
     with pytest.raises(AbsurdSize, match="larger than any CT"):
         read_volume(path)

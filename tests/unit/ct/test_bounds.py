@@ -7,16 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from tests.unit.dicom.test_fuzz_masks import VOLUME
 
 from ctstyle.apply.planes import Planes
 from ctstyle.cohorts.sheet import Scan
-from ctstyle.ct.boundary import Unreadable, reads_files
-from ctstyle.ct.frames import MissingTag
-from ctstyle.ct.index import SourceMissing, TruncatedFile
-from ctstyle.ct.limits import OutOfBounds
+from ctstyle.ct.files import SourceMissing, TruncatedFile
+from ctstyle.ct.limits import OutOfBounds, Unreadable, reads_files
 from ctstyle.ct.mask import read_mask
 from ctstyle.ct.read import read_volume
+from ctstyle.ct.series import MissingTag
 from ctstyle.errors import CTStyleError
 from ctstyle.sheet.__main__ import make_sheet
 from ctstyle.slices.archive import Archive, ScanFiles
@@ -25,6 +23,7 @@ from ctstyle.slices.scan import slice_scan
 from ctstyle.study.data import SliceSettings
 from tests.dicom_series import ct_series, enhanced, random_hu, segmentation, write
 from tests.mutants import original
+from tests.unit.ct.test_fuzz_masks import VOLUME
 
 NAN, INF = float("nan"), float("inf")
 VOXELS = np.arange(-500, 500, 1000 / 64, "<i2").tobytes()

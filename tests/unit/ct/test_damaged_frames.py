@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from ctstyle.ct.index import TruncatedFile
+from ctstyle.ct.files import TruncatedFile
 from ctstyle.ct.limits import AbsurdSize
-from ctstyle.ct.read import read_image, read_volume
+from ctstyle.ct.read import read_volume
+from ctstyle.ct.volume_file import read_image
 from tests.mutants import original
 
 

@@ -9,13 +9,13 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.uid import ImplicitVRLittleEndian, RLELossless
-from tests.unit.dicom.test_read_mask import slicer_nrrd
 
 from ctstyle.ct.mask import read_mask
 from ctstyle.ct.volume import Volume
 from ctstyle.errors import CTStyleError
 from tests.dicom_series import FRAME_UID, _item, segmentation
 from tests.dicom_structures import structure_set
+from tests.unit.ct.test_read_mask import slicer_nrrd
 
 LABEL_MAPS = ("totalsegmentator", "vertebrae", "name:*", "id:1-3")
 LONGEST_S = 5

@@ -4,10 +4,9 @@ import csv
 
 import pytest
 
-from ctstyle.ct.acquisition import LONGEST, acquisition
-from ctstyle.ct.frames import slices_of
+from ctstyle.ct.acquisition import LONGEST, acquisition, known_text, known_uid, modality_name
 from ctstyle.ct.index import index
-from ctstyle.ct.known import known_text, known_uid, modality_name
+from ctstyle.ct.series import slices_of
 from tests.dicom_series import ct_series, random_hu, write
 
 TEXTS = {"manufacturer": "Manufacturer", "model": "ManufacturerModelName", "kernel": "ConvolutionKernel"}

@@ -5,8 +5,8 @@ import pytest
 from pydicom.sr._snomed_dict import mapping
 from pydicom.sr.codedict import codes
 
-from ctstyle.ct.anatomy import SNOMED_CT, SNOMED_RT
-from ctstyle.ct.labels import VERTEBRA_NAMES, LabelMap, Segment, UnknownLabels, segment_label
+from ctstyle.ct.anatomy import SNOMED_CT, SNOMED_RT, VERTEBRA_NAMES
+from ctstyle.ct.labels import LabelMap, Segment, UnknownLabels, segment_label
 
 
 def test_codes_are_those_of_the_standard():

@@ -18,8 +18,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from ctstyle.ct import geometry, pixels
+from ctstyle.ct import series
 from ctstyle.ct.read import read_volume
+from ctstyle.ct.words import UnsupportedPixels
 from ctstyle.errors import CTStyleError
 from tests.dicom_series import ct_series, random_hu, set_pixels, write
 
@@ -212,7 +213,7 @@ def test_odd_spellings_of_numbers(tmp_path, spelling):
 def test_words_that_are_no_number_are_refused(tmp_path, spelling):
     path = one_file(ct_series(random_hu(shape=(1, 6, 6)))[0], tmp_path / "ct.dcm")
     respell(path, spelling)
-    with pytest.raises(geometry.MissingTag, match=r"RescaleIntercept \(0028,1052\)"):
+    with pytest.raises(series.MissingTag, match=r"RescaleIntercept \(0028,1052\)"):
         read_volume(path)
 
 
@@ -248,16 +249,16 @@ def test_a_header_longer_than_the_first_read_is_read_on(tmp_path):
 
 
 BITS = {
-    "32 bits": ({"BitsAllocated": 32, "BitsStored": 32, "HighBit": 31}, pixels.UnsupportedPixels, "BitsAllocated"),
-    "12 packed": ({"BitsAllocated": 12, "BitsStored": 12, "HighBit": 11}, pixels.UnsupportedPixels, "BitsAllocated"),
-    "more stored than allocated": ({"BitsStored": 17}, geometry.MissingTag, "BitsStored (0028,0101)"),
-    "high bits in use": ({"BitsStored": 12, "HighBit": 15}, pixels.UnsupportedPixels, "HighBit (0028,0102)"),
+    "32 bits": ({"BitsAllocated": 32, "BitsStored": 32, "HighBit": 31}, UnsupportedPixels, "BitsAllocated"),
+    "12 packed": ({"BitsAllocated": 12, "BitsStored": 12, "HighBit": 11}, UnsupportedPixels, "BitsAllocated"),
+    "more stored than allocated": ({"BitsStored": 17}, series.MissingTag, "BitsStored (0028,0101)"),
+    "high bits in use": ({"BitsStored": 12, "HighBit": 15}, UnsupportedPixels, "HighBit (0028,0102)"),
     "palette": (
         {"PhotometricInterpretation": "PALETTE COLOR"},
-        pixels.UnsupportedPixels,
+        UnsupportedPixels,
         "PhotometricInterpretation (0028,0004)",
     ),
-    "half signed": ({"PixelRepresentation": 2}, geometry.MissingTag, "PixelRepresentation (0028,0103)"),
+    "half signed": ({"PixelRepresentation": 2}, series.MissingTag, "PixelRepresentation (0028,0103)"),
 }
 
 
@@ -280,5 +281,5 @@ def test_unknown_transfer_syntaxes_are_named(tmp_path, syntax):
     if syntax.endswith(".100"):
         dataset.PixelData = encapsulate([dataset.PixelData])
     dataset.save_as(path, implicit_vr=False, little_endian=True)
-    with pytest.raises(pixels.UnsupportedPixels, match=r"TransferSyntaxUID \(0002,0010\)"):
+    with pytest.raises(UnsupportedPixels, match=r"TransferSyntaxUID \(0002,0010\)"):
         read_volume(path)

@@ -10,8 +10,8 @@ import SimpleITK as sitk
 from pydicom.dataset import Dataset
 from pydicom.uid import EnhancedCTImageStorage, JPEG2000Lossless, RLELossless, generate_uid
 
-from ctstyle.ct import geometry
-from ctstyle.ct.index import TruncatedFile
+from ctstyle.ct import series
+from ctstyle.ct.files import TruncatedFile
 from ctstyle.ct.limits import AbsurdSize
 from ctstyle.ct.read import read_volume
 from tests.dicom_series import ct_series, enhanced, random_hu, set_pixels, write
@@ -135,31 +135,31 @@ def drop_one_group(dataset):
 
 
 FAULTS = {
-    "plain multi-frame": (drop_groups, geometry.MultiFrame, "NumberOfFrames (0028,0008)"),
-    "one description too few": (drop_one_group, geometry.MultiFrame, "found 4 descriptions, expected 5"),
+    "plain multi-frame": (drop_groups, series.MultiFrame, "NumberOfFrames (0028,0008)"),
+    "one description too few": (drop_one_group, series.MultiFrame, "found 4 descriptions, expected 5"),
     "gap": (
         change_frame(4, "PlanePositionSequence", "ImagePositionPatient", [-10, -20, 50]),
-        geometry.MissingSlices,
+        series.MissingSlices,
         "ct.dcm, frame 4: about 4 slices are missing",
     ),
     "duplicate": (
         change_frame(4, "PlanePositionSequence", "ImagePositionPatient", [-10, -20, 30]),
-        geometry.DuplicatedSlices,
+        series.DuplicatedSlices,
         "frame 1",
     ),
     "tilt": (
         change_frame(4, "PlanePositionSequence", "ImagePositionPatient", [-10, -10, 40]),
-        geometry.GantryTilt,
+        series.GantryTilt,
         "ImagePositionPatient",
     ),
     "two orientations": (
         change_frame(2, "PlaneOrientationSequence", "ImageOrientationPatient", [0, 1, 0, 0, 0, -1]),
-        geometry.MixedOrientation,
+        series.MixedOrientation,
         "frame 3",
     ),
     "no position": (
         change_frame(2, "PlanePositionSequence", "ImagePositionPatient", None),
-        geometry.MissingTag,
+        series.MissingTag,
         "ct.dcm, frame 3: ImagePositionPatient (0020,0032)",
     ),
     "too many frames": (lambda d: setattr(d, "NumberOfFrames", 10**6), AbsurdSize, "found 1000000"),
@@ -186,7 +186,7 @@ def test_a_torn_enhanced_file_is_named(tmp_path):
 def test_an_empty_item_of_a_group_is_a_missing_tag(tmp_path):
     dataset = enhanced(ct_series(random_hu()))
     dataset.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence = [Dataset()]
-    with pytest.raises(geometry.MissingTag, match="frame 1: ImagePositionPatient"):
+    with pytest.raises(series.MissingTag, match="frame 1: ImagePositionPatient"):
         read_volume(save(dataset, tmp_path / "ct.dcm"))
 
 

@@ -6,12 +6,16 @@ import pytest
 import SimpleITK as sitk
 
 from ctstyle.ct import mask as masks
-from ctstyle.ct.index import TruncatedFile, index
-from ctstyle.ct.labels import VERSE_IDS, VERTEBRA_NAMES, segment_label
+from ctstyle.ct import volume as volumes
+from ctstyle.ct.anatomy import VERSE_IDS, VERTEBRA_NAMES
+from ctstyle.ct.files import TruncatedFile
+from ctstyle.ct.index import index
+from ctstyle.ct.labels import segment_label
 from ctstyle.ct.mask import read_mask
-from ctstyle.ct.read import NotThreeDimensional, read_volume
+from ctstyle.ct.read import read_volume
 from ctstyle.ct.seg import UnreadableSegmentation
-from ctstyle.ct.volume import Volume, to_sitk
+from ctstyle.ct.volume import Volume
+from ctstyle.ct.volume_file import NotThreeDimensional
 from tests.dicom_series import FRAME_UID, ct_series, random_hu, segmentation, write
 
 ORIGIN = (-10.0, -20.0, 30.0)
@@ -239,7 +243,7 @@ def test_listed_numbers_of_a_label_file(tmp_path, volume):
         masks.UnknownLabels, match=r"no names for label_map name:PATTERN .found numbers \[0, 1, .*id:1-24"
     ):
         read_mask(path, volume, "name:L*")
-    large = to_sitk(values.astype(np.uint16) * 1000, volume)
+    large = volume.grid.to_sitk(values.astype(np.uint16) * 1000)
     sitk.WriteImage(large, str(tmp_path / "large.nii.gz"))
     np.testing.assert_array_equal(read_mask(tmp_path / "large.nii.gz", volume, "id:6000") == 255, values == 6)
     with pytest.raises(masks.UnknownLabels, match="found 0 to 6000, expected whole numbers from 0 to 255"):
@@ -250,7 +254,7 @@ def test_listed_numbers_of_a_label_file(tmp_path, volume):
 
 
 def save_mask(tmp_path, values, volume, **changes):
-    image = to_sitk(values.astype(np.uint8), volume)
+    image = volume.grid.to_sitk(values.astype(np.uint8))
     for name, value in changes.items():
         getattr(image, name)(value)
     sitk.WriteImage(image, str(tmp_path / "mask.nrrd"))
@@ -259,21 +263,21 @@ def save_mask(tmp_path, values, volume, **changes):
 
 def test_a_mask_elsewhere_in_space(tmp_path, volume):
     path = save_mask(tmp_path, blocks() * 31, volume, SetOrigin=(500.0, 0.0, 0.0))
-    with pytest.raises(masks.MaskElsewhere, match=r"do not overlap .*10 x 12 x 5 voxels"):
+    with pytest.raises(volumes.MaskElsewhere, match=r"do not overlap .*10 x 12 x 5 voxels"):
         read_mask(path, volume, "totalsegmentator")
 
 
 @pytest.mark.parametrize("part", [np.s_[:4], np.s_[:, :8], np.s_[:, :, :7]])
 def test_a_mask_of_another_shape(tmp_path, volume, part):
     path = save_mask(tmp_path, blocks()[part] * 31, volume)
-    with pytest.raises(masks.MaskShape, match=r"expected 10 x 12 x 5 voxels"):
+    with pytest.raises(volumes.MaskShape, match=r"expected 10 x 12 x 5 voxels"):
         read_mask(path, volume, "totalsegmentator")
 
 
 def test_a_mask_whose_labels_lie_beside_the_ct(tmp_path, volume):
     values = np.zeros((10, 12, 10))
     values[8] = 31
-    with pytest.raises(masks.MaskElsewhere, match="no label of the mask lies inside"):
+    with pytest.raises(volumes.MaskElsewhere, match="no label of the mask lies inside"):
         read_mask(save_mask(tmp_path, values, volume), volume, "totalsegmentator")
 
 

@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
-from ctstyle.ct import geometry, pixels
+from ctstyle.ct import files, pixels, series
 from ctstyle.ct import index as sources
-from ctstyle.ct.read import NotThreeDimensional, read_volume
+from ctstyle.ct.read import read_volume
+from ctstyle.ct.volume_file import NotThreeDimensional
+from ctstyle.ct.words import UnsupportedPixels
 from ctstyle.errors import CTStyleError
 from tests.dicom_series import NAME, SAGITTAL, ct_series, ct_slice, random_hu, set_pixels, write
 
@@ -349,24 +351,24 @@ def moved(dz=0.0, dy_per_slice=0.0):
 FAULTS = {
     "missing intercept": (delete("RescaleIntercept"), pixels.MissingRescale, "RescaleIntercept (0028,1052)"),
     "empty slope": (put("RescaleSlope", None), pixels.MissingRescale, "RescaleSlope (0028,1053)"),
-    "slope 0": (put("RescaleSlope", 0), geometry.MissingTag, "other than 0"),
+    "slope 0": (put("RescaleSlope", 0), series.MissingTag, "other than 0"),
     "other unit": (put("RescaleType", "Z_EFF"), pixels.NotHounsfield, "RescaleType (0028,1054)"),
-    "no position": (delete("ImagePositionPatient"), geometry.MissingTag, "ImagePositionPatient (0020,0032)"),
-    "no orientation": (delete("ImageOrientationPatient"), geometry.MissingTag, "ImageOrientationPatient"),
-    "no pixel spacing": (delete("PixelSpacing"), geometry.MissingTag, "PixelSpacing (0028,0030)"),
-    "pixel spacing 0": (put("PixelSpacing", [0, 0], None), geometry.MissingTag, "above 0"),
+    "no position": (delete("ImagePositionPatient"), series.MissingTag, "ImagePositionPatient (0020,0032)"),
+    "no orientation": (delete("ImageOrientationPatient"), series.MissingTag, "ImageOrientationPatient"),
+    "no pixel spacing": (delete("PixelSpacing"), series.MissingTag, "PixelSpacing (0028,0030)"),
+    "pixel spacing 0": (put("PixelSpacing", [0, 0], None), series.MissingTag, "above 0"),
     "skewed axes": (
         put("ImageOrientationPatient", [1, 0, 0, 0.5, 0.866, 0], None),
-        geometry.MissingTag,
+        series.MissingTag,
         "orthogonal",
     ),
-    "two orientations": (put("ImageOrientationPatient", list(SAGITTAL)), geometry.MixedOrientation, "found [0.0, 1.0"),
-    "two spacings": (put("PixelSpacing", [1.6, 1.5]), geometry.MixedOrientation, "PixelSpacing (0028,0030)"),
-    "duplicate": (moved(dz=2.5), geometry.DuplicatedSlices, "1 slice lies where another one does"),
-    "unequal": (moved(dz=0.6), geometry.UnequalSpacing, "3.100 mm"),
-    "gantry tilt": (moved(dy_per_slice=0.8), geometry.GantryTilt, "17.7 degrees"),
-    "multi-frame": (put("NumberOfFrames", 2), geometry.MultiFrame, "NumberOfFrames (0028,0008)"),
-    "colour": (put("SamplesPerPixel", 3), pixels.UnsupportedPixels, "SamplesPerPixel (0028,0002)"),
+    "two orientations": (put("ImageOrientationPatient", list(SAGITTAL)), series.MixedOrientation, "found [0.0, 1.0"),
+    "two spacings": (put("PixelSpacing", [1.6, 1.5]), series.MixedOrientation, "PixelSpacing (0028,0030)"),
+    "duplicate": (moved(dz=2.5), series.DuplicatedSlices, "1 slice lies where another one does"),
+    "unequal": (moved(dz=0.6), series.UnequalSpacing, "3.100 mm"),
+    "gantry tilt": (moved(dy_per_slice=0.8), series.GantryTilt, "17.7 degrees"),
+    "multi-frame": (put("NumberOfFrames", 2), series.MultiFrame, "NumberOfFrames (0028,0008)"),
+    "colour": (put("SamplesPerPixel", 3), UnsupportedPixels, "SamplesPerPixel (0028,0002)"),
     "two series": (put("SeriesInstanceUID", "1.2.3"), sources.MixedSeries, "1.2.3: 1 files"),
 }
 
@@ -385,7 +387,7 @@ def test_each_fault_has_its_own_error(tmp_path, fault):
 
 def test_a_gap_says_how_many_slices_are_missing_and_where(tmp_path):
     slices = ct_series(random_hu(shape=(8, 4, 4)))
-    with pytest.raises(geometry.MissingSlices, match=r"about 2 slices are missing.*found 7\.500 mm.*expected 2\.500"):
+    with pytest.raises(series.MissingSlices, match=r"about 2 slices are missing.*found 7\.500 mm.*expected 2\.500"):
         read_volume(write(slices[:3] + slices[5:], tmp_path))
 
 
@@ -402,7 +404,7 @@ def test_a_truncated_file_is_named(tmp_path, share):
     folder = write(ct_series(random_hu(shape=(5, 32, 32))), tmp_path)
     victim = folder / "010.dcm"
     victim.write_bytes(victim.read_bytes()[: int(victim.stat().st_size * share)])
-    with pytest.raises(sources.TruncatedFile, match=r"010\.dcm"):
+    with pytest.raises(files.TruncatedFile, match=r"010\.dcm"):
         read_volume(folder)
 
 
@@ -410,17 +412,17 @@ def test_a_truncated_file_is_named(tmp_path, share):
 def test_a_file_named_dcm_that_is_none_is_not_passed_over(tmp_path, content):
     folder = write(ct_series(random_hu()), tmp_path)
     (folder / "extra.dcm").write_bytes(content)
-    with pytest.raises(sources.TruncatedFile, match=r"extra\.dcm"):
+    with pytest.raises(files.TruncatedFile, match=r"extra\.dcm"):
         read_volume(folder)
 
 
 def test_missing_empty_and_foreign_sources(tmp_path):
-    with pytest.raises(sources.SourceMissing, match="no such file or folder"):
+    with pytest.raises(files.SourceMissing, match="no such file or folder"):
         read_volume(tmp_path / "nowhere")
-    with pytest.raises(sources.SourceMissing, match="no such file"):
+    with pytest.raises(files.SourceMissing, match="no such file"):
         read_volume(tmp_path / "nowhere.nii.gz")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(sources.SourceMissing, match="no file in it"):
+    with pytest.raises(files.SourceMissing, match="no file in it"):
         read_volume(tmp_path / "empty")
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.txt").write_text("hello")
@@ -435,7 +437,7 @@ def test_missing_empty_and_foreign_sources(tmp_path):
 def test_archives_that_point_out_of_themselves_are_refused(tmp_path, name):
     with zipfile.ZipFile(tmp_path / "series.zip", "w") as archive:
         archive.writestr(name, b"x")
-    with pytest.raises(sources.UnsafeArchive, match="points out"):
+    with pytest.raises(files.UnsafeArchive, match="points out"):
         read_volume(tmp_path / "series.zip")
 
 
@@ -446,7 +448,7 @@ def test_a_damaged_zip_is_named(tmp_path):
     data = bytearray((tmp_path / "s.zip").read_bytes())
     data[200:400] = bytes(200)
     (tmp_path / "s.zip").write_bytes(data)
-    with pytest.raises((sources.UnsafeArchive, sources.TruncatedFile), match="003"):
+    with pytest.raises((files.UnsafeArchive, files.TruncatedFile), match="003"):
         read_volume(tmp_path / "s.zip")
 
 
@@ -487,5 +489,5 @@ def test_volume_files_of_other_dimensions_are_refused(tmp_path):
     with pytest.raises(NotThreeDimensional, match="2 dimensions"):
         read_volume(tmp_path / "flat.mha")
     (tmp_path / "torn.nii.gz").write_bytes(b"\x1f\x8bxxxx")
-    with pytest.raises(sources.TruncatedFile, match=r"torn\.nii\.gz"):
+    with pytest.raises(files.TruncatedFile, match=r"torn\.nii\.gz"):
         read_volume(tmp_path / "torn.nii.gz")

@@ -10,6 +10,7 @@ from matplotlib.path import Path as Outline
 from pydicom.tag import Tag
 
 from ctstyle.ct import mask as masks
+from ctstyle.ct import volume as volumes
 from ctstyle.ct.labels import UnknownLabels
 from ctstyle.ct.limits import OutOfBounds
 from ctstyle.ct.mask import read_mask
@@ -220,7 +221,7 @@ def test_a_structure_set_of_someone_or_somewhere_else(tmp_path):
     with pytest.raises(masks.MaskFrameOfReference, match=rf"found 1\.2\.3\.4, and {FRAME_UID} in the CT"):
         read(tmp_path, dataset, volume)
     far = structure_set({"L1": [world(volume, square(5, 20) + 900, 1)]})
-    with pytest.raises(masks.MaskElsewhere, match="no label of the mask lies inside"):
+    with pytest.raises(volumes.MaskElsewhere, match="no label of the mask lies inside"):
         read(tmp_path, far, volume)
 
 

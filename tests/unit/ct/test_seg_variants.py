@@ -9,8 +9,8 @@ import pytest
 from pydicom import uid
 from pydicom.sr.codedict import codes
 
-from ctstyle.ct import mask as masks
-from ctstyle.ct.index import TruncatedFile
+from ctstyle.ct import volume as volumes
+from ctstyle.ct.files import TruncatedFile
 from ctstyle.ct.labels import UnknownLabels
 from ctstyle.ct.limits import OutOfBounds
 from ctstyle.ct.mask import read_mask
@@ -309,5 +309,5 @@ def test_masks_of_segments_elsewhere(tmp_path, volume):
         for group in seg.PerFrameFunctionalGroupsSequence:
             group.PlanePositionSequence[0].ImagePositionPatient[0] += 500
 
-    with pytest.raises(masks.MaskElsewhere, match="do not overlap"):
+    with pytest.raises(volumes.MaskElsewhere, match="do not overlap"):
         read_mask(broken(tmp_path, move), volume, "vertebrae")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ctstyle.ct.labels import VERTEBRA_IDS
+from ctstyle.ct.anatomy import VERTEBRA_IDS
 from ctstyle.ct.mask import read_mask
 from ctstyle.ct.read import read_volume
 from ctstyle.sheet.__main__ import make_sheet

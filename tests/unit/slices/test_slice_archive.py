@@ -12,8 +12,8 @@ import pydicom
 import pytest
 
 from ctstyle.cohorts.sheet import Scan
-from ctstyle.ct.geometry import MissingSlices
 from ctstyle.ct.read import read_volume
+from ctstyle.ct.series import MissingSlices
 from ctstyle.errors import CTStyleError
 from ctstyle.slices import crop
 from ctstyle.slices.archive import COLUMNS, Archive, BrokenArchive, ScanFiles, gather, write_scan
