@@ -58,6 +58,14 @@ class DicomFile:
         """The tags of its header."""
         return Tags(self, (self.header,))
 
+    @property
+    def kind(self) -> str:
+        """CT, scout view (ImageType LOCALIZER), SEG or RTSTRUCT, and of other files what messages call them."""
+        modality = self.tags.text("Modality")
+        if modality == "CT":
+            return "scout view" if "LOCALIZER" in self.tags.texts("ImageType") else modality
+        return modality if modality in ("SEG", "RTSTRUCT") else modality_name(modality)
+
     def dataset(self) -> pydicom.Dataset:
         """The whole file, read again with its pixel data. Raises TruncatedFile and UnsafeArchive."""
         return read_all(self.member)
@@ -212,15 +220,15 @@ def index(source: Path | str) -> Iterator[Index]:
                 passed_over["not DICOM"] += 1
                 continue
             file = DicomFile(member, *read)
-            modality = file.tags.text("Modality")
-            if modality == "CT" and "LOCALIZER" not in file.tags.texts("ImageType"):
+            kind = file.kind
+            if kind == "CT":
                 ct[known_uid(file.tags.get("SeriesInstanceUID"))].append(file)
-            elif modality == "SEG":
+            elif kind == "SEG":
                 segmentations.append(file)
-            elif modality == "RTSTRUCT":
+            elif kind == "RTSTRUCT":
                 structure_sets.append(file)
             else:
-                passed_over["scout view" if modality == "CT" else modality_name(modality)] += 1
+                passed_over[kind] += 1
         if passed_over:
             log.info("%s: passed over %s", source, _count(passed_over))
         yield Index(source, dict(ct), segmentations, structure_sets, passed_over)

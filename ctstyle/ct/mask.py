@@ -126,7 +126,7 @@ def _present(values: np.ndarray) -> str:
 def _from_dicom(file: DicomFile, volume: Volume, grid: Grid, label_map: LabelMap) -> LabelImage:
     """The labels of a DICOM-SEG or RTSTRUCT by the names and codes of its segments."""
     _check_patient(file, volume)
-    if file.tags.text("Modality") == "RTSTRUCT":
+    if file.kind == "RTSTRUCT":
         labels = label_map.segment_labels(rtstruct.rois(file), where=file.name, told_by=tag_name("ROIName"))
         _check_frame_of_reference(file, volume, rtstruct.frames_of_reference(file, set(labels)))
         return rtstruct.rasterise(file, labels, grid)

@@ -11,7 +11,7 @@ from ctstyle.ct.files import DAMAGE, TruncatedFile, raise_if_of_the_system, tag_
 from ctstyle.ct.index import DicomFile, Tags
 from ctstyle.ct.labels import LARGEST_NUMBER, Segment, described
 from ctstyle.ct.limits import check_place, check_positions
-from ctstyle.ct.series import FIELDS
+from ctstyle.ct.series import FIELDS, PER_FRAME, SHARED, functional_groups
 from ctstyle.ct.volume import Grid, LabelImage
 from ctstyle.errors import CTStyleError, Fact
 
@@ -53,33 +53,24 @@ def read_frames(file: DicomFile, labels: dict[int, int], ct: Grid) -> LabelImage
     TruncatedFile, UnreadableSegmentation and OutOfBounds.
     """
     header = file.tags
-    groups = header.items("PerFrameFunctionalGroupsSequence")
-    shared = header.items("SharedFunctionalGroupsSequence")[:1]
-    count, rows, columns = (header.whole(keyword) for keyword in ("NumberOfFrames", "Rows", "Columns"))
-    if not groups or (1 if count is None else count) != len(groups):
-        raise _unreadable(
-            file, "NumberOfFrames", Fact(f"{count} for {len(groups)} items of PerFrameFunctionalGroupsSequence")
-        )
+    frames = _frames(file)
+    rows, columns = (header.whole(keyword) for keyword in ("Rows", "Columns"))
     if not rows or not columns or min(rows, columns) < 1 or rows * columns > LARGEST_FRAME:
         raise _unreadable(file, "Rows", Fact(f"{rows} x {columns} pixels"))
-    tables = _tables(header, labels, groups, shared)
-    wanted = [frame for frame, table in enumerate(tables) if table.any()]
+    tables = _tables(header, labels, frames)
+    wanted = [number for number, table in enumerate(tables) if table.any()]
     if not wanted:
         raise _unreadable(file, "ReferencedSegmentNumber", Fact("no frame of any vertebra"))
-    places = [
-        _functional(groups[frame], shared, "PlanePositionSequence", "ImagePositionPatient", 3) for frame in wanted
-    ]
-    sizes = [_functional(groups[frame], shared, "PixelMeasuresSequence", "PixelSpacing", 2) for frame in wanted]
-    turns = [
-        _functional(groups[frame], shared, "PlaneOrientationSequence", "ImageOrientationPatient", 6) for frame in wanted
-    ]
-    places, turns, sizes = np.array(places), np.array(turns), np.array(sizes)
+    places, turns, sizes = (
+        np.array([_needed(frames[number], keyword, count) for number in wanted])
+        for keyword, count in (("ImagePositionPatient", 3), ("ImageOrientationPatient", 6), ("PixelSpacing", 2))
+    )
     if abs(turns - turns[0]).max() > 1e-3 or abs(sizes - sizes[0]).max() > 1e-3:
         raise _unreadable(file, "ImageOrientationPatient", Fact("frames of different orientation or pixel spacing"))
     direction = _direction(file, turns[0])
     check_positions(places.ravel(), where=file.name, field=FIELDS.position)
     along = places @ direction[:, 2]
-    step = _step(along, direction[:, 2], places, ct, _places(groups[wanted[0]], shared, "PixelMeasuresSequence"))
+    step = _step(along, direction[:, 2], places, ct, frames[wanted[0]])
     spacing = (float(sizes[0][1]), float(sizes[0][0]), step)
     span = np.ptp(along) / step
     if not span * rows * columns < LARGEST_GRID:
@@ -94,31 +85,45 @@ def read_frames(file: DicomFile, labels: dict[int, int], ct: Grid) -> LabelImage
     check_place(grid, where=file.name, fields=FIELDS)
     canvas = np.zeros(grid.shape, np.uint8)
     for target, frame, pixels in zip(
-        plane, wanted, _decoded(header, wanted, (rows, columns), len(groups)), strict=True
+        plane, wanted, _decoded(header, wanted, (rows, columns), len(frames)), strict=True
     ):
         table = tables[frame]
         np.maximum(canvas[target], table[np.minimum(pixels.astype(np.intp), table.size - 1)], out=canvas[target])
     return LabelImage(labels=canvas, grid=grid, where=file.name, sparse=True)
 
 
-def _tables(header: Tags, labels: dict[int, int], groups: Sequence[Tags], shared: Sequence[Tags]) -> list[np.ndarray]:
+def _frames(file: DicomFile) -> list[Tags]:
+    """The frames with the tags of their own functional groups, and then of those that all share."""
+    groups, count = file.tags.items(PER_FRAME), file.tags.whole("NumberOfFrames")
+    if not groups or (1 if count is None else count) != len(groups):
+        raise _unreadable(file, "NumberOfFrames", Fact(f"{count} for {len(groups)} items of {PER_FRAME}"))
+    shared = [item for place in file.tags.items(SHARED)[:1] for item in functional_groups(place)]
+    return [Tags(file, (*functional_groups(group), *shared)) for group in groups]
+
+
+def _tables(header: Tags, labels: dict[int, int], frames: Sequence[Tags]) -> list[np.ndarray]:
     """For every frame the labels (uint8) that its pixel values mean; values beyond the end mean the last one."""
     if _is_labelmap(header):
         table = np.zeros(LARGEST_NUMBER + 1, np.uint8)
         table[list(labels)] = list(labels.values())
-        return [table] * len(groups)
+        return [table] * len(frames)
     threshold = 1
     if header.text("SegmentationType") == "FRACTIONAL":
         largest = header.whole("MaximumFractionalValue")
         if largest is None or not 1 <= largest <= 255:
             raise _unreadable(header.file, "MaximumFractionalValue", header.get("MaximumFractionalValue"))
         threshold = -(-largest // 2)
-    only = header.items("SegmentSequence")
-    alone = only[0].whole("SegmentNumber") if len(only) == 1 else None
     present = np.arange(256) >= threshold
     tables = {number: present * np.uint8(label) for number, label in labels.items()}
+    # where no frame says its segment, it is the only one there is
+    only = header.items("SegmentSequence")
+    alone = only[0].whole("SegmentNumber") if len(only) == 1 else None
+    numbers = [frame.whole("ReferencedSegmentNumber") for frame in frames]
+    numbers = [alone if number is None else number for number in numbers]
+    if None in numbers:
+        raise _unreadable(header.file, "ReferencedSegmentNumber", Fact("no value for a frame"))
     nothing = np.zeros(1, np.uint8)
-    return [tables.get(_segment(group, shared, alone), nothing) for group in groups]
+    return [tables.get(number, nothing) for number in numbers]
 
 
 def _decoded(header: Tags, wanted: list[int], shape: tuple[int, int], count: int) -> Iterator[np.ndarray]:
@@ -165,7 +170,7 @@ def _direction(file: DicomFile, cosines: np.ndarray) -> np.ndarray:
     return np.stack([row, column, np.cross(row, column)], axis=1)
 
 
-def _step(along: np.ndarray, normal: np.ndarray, places: np.ndarray, ct: Grid, measures: Sequence[Tags]) -> float:
+def _step(along: np.ndarray, normal: np.ndarray, places: np.ndarray, ct: Grid, frame: Tags) -> float:
     """The distance of the planes in mm: that of the CT slices where all frames lie on them, else their own."""
     axis = np.asarray(ct.direction)[:, 2]
     ct_step = float(ct.spacing_mm[2])
@@ -173,39 +178,23 @@ def _step(along: np.ndarray, normal: np.ndarray, places: np.ndarray, ct: Grid, m
     if abs(normal @ axis) > PARALLEL and abs(index - np.rint(index)).max() < 0.1:
         return ct_step
     gaps = np.diff(np.unique(np.round(along, 3)))
-    said = [item.numbers(keyword, 1) for item in measures for keyword in ("SpacingBetweenSlices", "SliceThickness")]
-    steps = [float(abs(value[0])) for value in said if value is not None and 1e-3 < abs(value[0]) < 1e3]
+    said = [frame.number(keyword) for keyword in ("SpacingBetweenSlices", "SliceThickness")]
+    steps = [abs(value) for value in said if value is not None and 1e-3 < abs(value) < 1e3]
     if not gaps.size:
         return (*steps, ct_step)[0]
     for step in (*steps, float(gaps.min())):
         if abs(gaps / step - np.maximum(np.rint(gaps / step), 1)).max() <= 0.1:
             return step
     found = Fact(f"frames {gaps.min():.3f} to {gaps.max():.3f} mm apart")
-    raise _unreadable(measures[0].file, "ImagePositionPatient", found)
+    raise _unreadable(frame.file, "ImagePositionPatient", found)
 
 
-def _segment(group: Tags, shared: Sequence[Tags], alone: int | None) -> int:
-    """The segment of a frame; where no item says it, the only one there is."""
-    for item in _places(group, shared, "SegmentIdentificationSequence"):
-        number = item.whole("ReferencedSegmentNumber")
-        if number is not None:
-            return number
-    if alone is None:
-        raise _unreadable(group.file, "ReferencedSegmentNumber", Fact("no value for a frame"))
-    return alone
-
-
-def _functional(group: Tags, shared: Sequence[Tags], sequence: str, keyword: str, count: int) -> np.ndarray:
-    found = _places(group, shared, sequence)
-    value = found[0].numbers(keyword, count) if found else None
-    if value is None:
-        raise _unreadable(group.file, keyword, found[0].get(keyword) if found else Fact("no value for a frame"))
-    return value
-
-
-def _places(group: Tags, shared: Sequence[Tags], sequence: str) -> list[Tags]:
-    """Where a functional group stands: with the frame, or else shared by all."""
-    return next((found for place in (group, *shared) if (found := place.items(sequence)[:1])), [])
+def _needed(frame: Tags, keyword: str, count: int) -> np.ndarray:
+    found = frame.numbers(keyword, count)
+    if found is None:
+        said = frame.get(keyword)
+        raise _unreadable(frame.file, keyword, Fact("no value for a frame") if said is None else said)
+    return found
 
 
 def _is_labelmap(header: Tags) -> bool:

@@ -38,11 +38,12 @@ FUNCTIONAL_GROUPS = (
     "CTExposureSequence",
     "CTXRayDetailsSequence",
     "ContrastBolusUsageSequence",
+    "SegmentIdentificationSequence",
     "UnassignedSharedConvertedAttributesSequence",
     "UnassignedPerFrameConvertedAttributesSequence",
 )
-"""The functional groups that say something about geometry, values or acquisition of a frame. The last two hold what a
-legacy-converted file keeps of its single-frame original."""
+"""The functional groups that say something about geometry, values, acquisition or segment of a frame. The last two hold
+what a legacy-converted file keeps of its single-frame original."""
 OF_THE_FILE = frozenset(
     (
         "Rows",
@@ -172,12 +173,12 @@ def _of_file(file: DicomFile) -> Iterator[Slice]:
             expected=f"{frames}, {tag_name('NumberOfFrames')}",
             fix="Copy or export the file again.",
         )
-    shared = [item for place in alone.items(SHARED)[:1] for item in _groups(place)]
+    shared = [item for place in alone.items(SHARED)[:1] for item in functional_groups(place)]
     for number, item in enumerate(per_frame):
-        yield Slice(file, (*_groups(item), *shared, file.header), number)
+        yield Slice(file, (*functional_groups(item), *shared, file.header), number)
 
 
-def _groups(place: Tags) -> list[pydicom.Dataset]:
+def functional_groups(place: Tags) -> list[pydicom.Dataset]:
     """The first item of every known functional group."""
     return [item.datasets[0] for keyword in FUNCTIONAL_GROUPS for item in place.items(keyword)[:1]]
 

@@ -14,7 +14,7 @@ from pydicom.tag import Tag
 from pydicom.uid import MediaStorageDirectoryStorage
 
 from ctstyle.ct import rtstruct, seg
-from ctstyle.ct.acquisition import known_uid, modality_name
+from ctstyle.ct.acquisition import known_uid
 from ctstyle.ct.files import DAMAGE, Member, UnsafeArchive, members, read_header
 from ctstyle.ct.index import DicomFile
 from ctstyle.ct.series import PER_FRAME, SHARED
@@ -71,7 +71,7 @@ class Entry:
         return self.path.startswith(f"{self.container}!")
 
     def dicom_file(self) -> DicomFile:
-        """As `ctstyle.ct.geometry` takes it; only its name and header serve."""
+        """As `ctstyle.ct.series` takes it; only its name and header serve."""
         return DicomFile(Member(self.path, self.size, Path(self.path).open), self.header, self.pixels_at)
 
 
@@ -156,17 +156,15 @@ def _entry(container: Path, member: Member) -> Entry:
         read = read_header(member)
         if read is None:
             return _other(container, member.name)
-        dataset, pixels_at = read
-        if dataset.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
+        file = DicomFile(member, *read)
+        header = None
+        if file.header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
             return Entry(container, member.name, DICOMDIR)
-        modality = str(dataset.get("Modality") or "")
-        if modality == CT:
-            # as the index tells a scout
-            image_type = dataset.get("ImageType")
-            kind = SCOUT if "LOCALIZER" in ([image_type] if isinstance(image_type, str) else image_type or ()) else CT
-            return Entry(container, member.name, kind, _kept(dataset), pixels_at, member.size)
-        if modality in (SEG, RTSTRUCT):
-            return Entry(container, member.name, modality, _mask_tags(DicomFile(member, dataset), modality))
+        if file.kind in (CT, SCOUT):
+            header = _kept(file)
+        elif file.kind in (SEG, RTSTRUCT):
+            header = _mask_tags(file)
+        return Entry(container, member.name, file.kind, header, file.pixels_at, member.size)
     except UnsafeArchive:
         raise
     except CTStyleError as error:
@@ -175,7 +173,6 @@ def _entry(container: Path, member: Member) -> Entry:
     except DAMAGE as error:
         reason = f"the DICOM header is damaged ({type(error).__name__})"
         return Entry(container, member.name, DAMAGED, reason=reason)
-    return Entry(container, member.name, modality_name(modality))
 
 
 def _other(container: Path, path: str) -> Entry:
@@ -185,55 +182,47 @@ def _other(container: Path, path: str) -> Entry:
     return Entry(container, path, OTHER)
 
 
-def _kept(dataset: pydicom.Dataset) -> pydicom.Dataset:
+def _kept(file: DicomFile) -> pydicom.Dataset:
     """A dataset of the tags that serve, with digests for the identifiers."""
+    dataset = file.header
     kept = pydicom.Dataset({Tag(keyword): dataset.get_item(keyword) for keyword in KEPT if keyword in dataset})
     kept.file_meta = pydicom.dataset.FileMetaDataset()
     if "TransferSyntaxUID" in dataset.file_meta:
         kept.file_meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
     kept.set_original_encoding(*dataset.original_encoding, dataset.original_character_set)
     for keyword in ("SeriesInstanceUID", "SOPInstanceUID"):
-        setattr(kept, keyword, known_uid(_value(dataset, keyword)))
+        setattr(kept, keyword, known_uid(file.tags.get(keyword)))
     for keyword in IDENTIFIERS:
-        setattr(kept, keyword, _digest(_value(dataset, keyword)))
+        setattr(kept, keyword, _digest(file.tags.text(keyword)))
     return kept
 
 
-def _mask_tags(file: DicomFile, modality: str) -> dict[str, Any]:
+def _mask_tags(file: DicomFile) -> dict[str, Any]:
     """What a mask was drawn on (PS3.3, C.8.20.2 and C.8.8.5) and what it marks."""
-    dataset = file.header
-    frames: tuple[str, ...] = ()
-    if modality == SEG:
-        series = list(dataset.get("ReferencedSeriesSequence") or ())
-        images = [image for one in series for image in one.get("ReferencedInstanceSequence") or ()]
+    tags = file.tags
+    if file.kind == SEG:
+        places = []
+        series = tags.items("ReferencedSeriesSequence")
+        images = [image for one in series for image in one.items("ReferencedInstanceSequence")]
         segments = seg.segments(file)
     else:
-        places = list(dataset.get("ReferencedFrameOfReferenceSequence") or ())
-        studies = [study for place in places for study in place.get("RTReferencedStudySequence") or ()]
-        series = [one for study in studies for one in study.get("RTReferencedSeriesSequence") or ()]
-        images = [image for one in series for image in one.get("ContourImageSequence") or ()]
+        places = tags.items("ReferencedFrameOfReferenceSequence")
+        studies = [study for place in places for study in place.items("RTReferencedStudySequence")]
+        series = [one for study in studies for one in study.items("RTReferencedSeriesSequence")]
+        images = [image for one in series for image in one.items("ContourImageSequence")]
         segments = rtstruct.rois(file)
-        frames = tuple(str(place.get("FrameOfReferenceUID") or "") for place in places)
-    tags = {keyword: str(dataset.get(keyword) or "") for keyword in ("Modality", "FrameOfReferenceUID")}
-    return tags | {
-        "SOPInstanceUID": known_uid(dataset.get("SOPInstanceUID")),
-        "PatientID": _digest(_value(dataset, "PatientID")),
-        "references": tuple(str(one.get("SeriesInstanceUID") or "") for one in series),
-        "instances": frozenset(str(image.get("ReferencedSOPInstanceUID") or "") for image in images),
+    return {
+        "Modality": file.kind,
+        "FrameOfReferenceUID": tags.text("FrameOfReferenceUID"),
+        "SOPInstanceUID": known_uid(tags.get("SOPInstanceUID")),
+        "PatientID": _digest(tags.text("PatientID")),
+        "references": tuple(one.text("SeriesInstanceUID") for one in series),
+        "instances": frozenset(image.text("ReferencedSOPInstanceUID") for image in images),
         "segments": tuple(segments),
-        "frames": frames,
+        "frames": tuple(place.text("FrameOfReferenceUID") for place in places),
     }
 
 
-def _value(dataset: pydicom.Dataset, keyword: str) -> Any:
-    """A tag's value, None where it cannot be told: the check that needs it then says so."""
-    try:
-        return dataset.get(keyword)
-    except (ValueError, TypeError, OverflowError):
-        return None
-
-
-def _digest(value: Any) -> str:
+def _digest(text: str) -> str:
     """Patients are told apart by this; the identifier itself is not kept."""
-    text = str(value or "").strip()
     return hashlib.sha256(text.encode()).hexdigest() if text else ""

@@ -1,6 +1,7 @@
 """CT scans of an archive: those the reader will read, and the fault of every other."""
 
 import itertools
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -75,30 +76,14 @@ def reason_of(error: CTStyleError) -> str:
     return f"{error.where}: {error.public}" if error.where is not None else error.public
 
 
-def common_place(paths: Sequence[Path]) -> Path:
-    """The narrowest folder that holds all of `paths`, or the one path itself."""
-    first, *others = paths
-    parts = list(first.parts)
-    for path in others:
-        equal = [one == other for one, other in zip(parts, path.parts)]
-        parts = parts[: equal.index(False) if False in equal else len(equal)]
-    return Path(*parts)
-
-
-class Holdings:
-    """The CT and the damaged files of an archive by the place where the reader finds them."""
-
-    def __init__(self, entries: Iterable[Entry]):
-        self._of: dict[Path, list[Entry]] = defaultdict(list)
-        for entry in entries:
-            # a file counts for itself and all folders above it, but the reader opens no zip that lies in a folder
-            places = [entry.container] if entry.packed else [Path(entry.path), *Path(entry.path).parents]
-            for place in places:
-                self._of[place].append(entry)
-
-    def below(self, place: Path) -> list[Entry]:
-        """What the reader finds in a folder, zip or file."""
-        return self._of[place]
+def _by_place(entries: Iterable[Entry]) -> dict[Path, list[Entry]]:
+    """The CT and the damaged files of an archive by the folder, zip or file where the reader finds them."""
+    found: dict[Path, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        # a file counts for itself and all folders above it, but the reader opens no zip that lies in a folder
+        for place in [entry.container] if entry.packed else [Path(entry.path), *Path(entry.path).parents]:
+            found[place].append(entry)
+    return found
 
 
 def find_series(entries: Iterable[Entry]) -> tuple[list[CTScan], list[LeftOut]]:
@@ -109,7 +94,7 @@ def find_series(entries: Iterable[Entry]) -> tuple[list[CTScan], list[LeftOut]]:
     out. Without a UID the files of one folder or zip are a series.
     """
     images = [entry for entry in entries if entry.kind in (CT, DAMAGED)]
-    seen = Holdings(images)
+    seen = _by_place(images)
     by_uid: dict[str, dict[Path, list[Entry]]] = defaultdict(lambda: defaultdict(list))
     for entry in images:
         if entry.kind == CT:
@@ -126,7 +111,7 @@ def find_series(entries: Iterable[Entry]) -> tuple[list[CTScan], list[LeftOut]]:
                 if copied is not None:
                     raise Unusable("a copy of another series", found=copied.path)
                 with named_errors(place):
-                    kept.append(_scan(uid, place, files, seen, instances))
+                    kept.append(_scan(uid, place, files, seen[place], instances))
             except CTStyleError as error:
                 left_out.append(LeftOut(str(place), reason_of(error)))
         scans += kept
@@ -149,8 +134,8 @@ def _candidates(uid: str, places: dict[Path, list[Entry]]) -> list[list[Entry]]:
     except DuplicatedSlices:
         return apart
     except CTStyleError:
-        single = all(_is_sound(files) for files in folders)
-        return apart if single else [together, *(files for files in apart if files[0].packed)]
+        if all(map(_is_sound, folders)):
+            return apart
     return [together, *(files for files in apart if files[0].packed)]
 
 
@@ -165,12 +150,14 @@ def _is_sound(files: Sequence[Entry]) -> bool:
 def _place(files: Sequence[Entry]) -> Path:
     if len(files) == 1 and not files[0].packed:
         return Path(files[0].path)
-    return common_place(sorted({file.container for file in files}))
+    return Path(os.path.commonpath([file.container for file in files]))
 
 
-def _scan(uid: str, place: Path, files: list[Entry], seen: Holdings, instances: frozenset[str]) -> CTScan:
+def _scan(
+    uid: str, place: Path, files: list[Entry], seen: dict[Path, list[Entry]], instances: frozenset[str]
+) -> CTScan:
     """The scan these files make. Raises Unusable and the errors of `geometry` and `pixels` as the reader will."""
-    around = seen.below(place)
+    around = seen[place]
     others = {_text(entry, "SeriesInstanceUID") for entry in around if entry.kind == CT} - {uid}
     _check_place(uid, files, around, others)
     if any(_text(file, "BurnedInAnnotation").upper() == "YES" for file in files):
