@@ -153,11 +153,8 @@ def _place(files: Sequence[Entry]) -> Path:
     return Path(os.path.commonpath([file.container for file in files]))
 
 
-def _scan(
-    uid: str, place: Path, files: list[Entry], seen: dict[Path, list[Entry]], instances: frozenset[str]
-) -> CTScan:
-    """The scan these files make. Raises Unusable and the errors of `geometry` and `pixels` as the reader will."""
-    around = seen[place]
+def _scan(uid: str, place: Path, files: list[Entry], around: list[Entry], instances: frozenset[str]) -> CTScan:
+    """The scan these files make. Raises Unusable and the errors of `series` and `pixels` as the reader will."""
     others = {_text(entry, "SeriesInstanceUID") for entry in around if entry.kind == CT} - {uid}
     _check_place(uid, files, around, others)
     if any(_text(file, "BurnedInAnnotation").upper() == "YES" for file in files):
