@@ -17,5 +17,5 @@ if __name__ == "__main__":
         style = run.wildcards.scanner
         beam = beam_of(load_beams(Path(run.input.beams)), phantom.style(style).kvp)
         write_scan(Path(run.output.scan), phantom, make_patient(phantom, run.wildcards.patient), style, beam)
-        files = ScanFiles(*(Path(run.output[name]) for name in ("hu", "labels", "rows", "about")))
+        files = ScanFiles(**{name: Path(run.output[name]) for name in ("hu", "labels", "rows", "about")})
         slice_scan(Scan(**run.params.scan), slices, files, on_bad_scan=run.params.on_bad_scan)
