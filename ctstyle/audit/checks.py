@@ -3,8 +3,6 @@
 import contextlib
 import hashlib
 import io
-import shutil
-import subprocess
 import zipfile
 import zlib
 from collections import defaultdict
@@ -16,6 +14,7 @@ from ctstyle.audit.finding import UNVERIFIED, WARNING, Finding, some
 from ctstyle.audit.records import Instance, Record, Source
 from ctstyle.provenance.digest import MB, listing_digest, pixel_sha256, read_whole
 from ctstyle.provenance.lineage import short
+from ctstyle.provenance.machine import commit_of
 from ctstyle.provenance.names import PAGE, RECORDS, ROOT, SIGNATURE, SOURCES, SUMS, inside, named
 from ctstyle.provenance.record import fingerprint
 
@@ -148,11 +147,11 @@ def _listed_code(record: Record, about: dict[str, str]) -> Iterator[Finding]:
 def check_commit(evidence: Evidence) -> Iterator[Finding]:
     """Warnings: jobs of several commits, of another commit than the checkout's, or of an uncommitted state."""
     commits = {record.commit for record in evidence.records} - {"", "unknown"}
-    head = _head(evidence.place.checkout)
+    head = commit_of(evidence.place.checkout)[0]
     if len(commits) > 1:
         what, found = "the jobs ran at different commits", ", ".join(sorted(short(one) for one in commits))
         yield Finding(check="commit", file="git:HEAD", what=what, found=found, severity=WARNING)
-    elif commits and head and head not in commits:
+    elif commits and head not in {*commits, "unknown"}:
         yield Finding(
             check="commit",
             file="git:HEAD",
@@ -277,11 +276,3 @@ def _members(path: Path, opened: contextlib.ExitStack) -> tuple[dict[str, int], 
     # other methods may take any memory
     plain = [one for one in archive.infolist() if one.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)]
     return {one.filename: one.file_size for one in plain}, archive.read
-
-
-def _head(checkout: Path) -> str:
-    """The commit of a clone, or nothing where the checkout is none or git is not here."""
-    if shutil.which("git") is None or not (checkout / ".git").exists():
-        return ""
-    asked = subprocess.run(["git", "-C", str(checkout), "rev-parse", "HEAD"], capture_output=True, text=True)
-    return asked.stdout.strip() if asked.returncode == 0 else ""

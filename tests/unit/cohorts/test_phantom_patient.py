@@ -10,9 +10,9 @@ from ctstyle.cohorts.phantom import scanner
 from ctstyle.cohorts.phantom.patient import Patient, draw_anatomy, make_patient
 from ctstyle.cohorts.phantom.scanner import measure
 from ctstyle.cohorts.phantom.spine import LEVELS, draw_spine, vertebra_solid
-from ctstyle.cohorts.phantom.tissues import PUBLISHED_HU, hounsfield
 from ctstyle.ct.anatomy import VERTEBRA_IDS
 from ctstyle.study.data import PhantomSettings
+from tests.hounsfield import PUBLISHED_HU, hounsfield
 
 SETTINGS = PhantomSettings(slices=4, thickness_mm=7.0)
 KEV = 72.0

@@ -9,8 +9,9 @@ import pytest
 from ctstyle.cohorts.phantom import scanner
 from ctstyle.cohorts.phantom.patient import project
 from ctstyle.cohorts.phantom.scanner import UnknownBeam, beam_of, load_beams, measure, save_beams
-from ctstyle.cohorts.phantom.tissues import PUBLISHED_HU, basis_densities, mass_attenuation
+from ctstyle.cohorts.phantom.tissues import basis_densities, mass_attenuation
 from ctstyle.study.data import PhantomSettings, Style, default_styles
+from tests.hounsfield import PUBLISHED_HU
 
 SETTINGS = PhantomSettings(grid_px=128, pixel_mm=2.0, angles=180, slices=2)
 TICKS = (np.arange(128) - 64) * 2.0
