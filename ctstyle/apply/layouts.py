@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ctstyle.apply.cases import Case
-from ctstyle.ct.anatomy import VERTEBRA_NAMES
+from ctstyle.ct.anatomy import STRUCTURE, VERTEBRA_NAMES
 from ctstyle.ct.instance import uid
 from ctstyle.ct.write import write_derived
 
@@ -25,10 +25,10 @@ def classes(cases: Sequence[Case], labels: str) -> tuple[dict[str, int], np.ndar
     table = np.zeros(256, np.uint8)
     if labels == "foreground":
         table[1:] = 1
-        return {"background": 0, "vertebra": 1}, table
+        return {"background": 0, STRUCTURE: 1}, table
     present = sorted({int(label) for case in cases for label in np.unique(case.labels()) if label})
     table[present] = np.arange(1, len(present) + 1)
-    names = {VERTEBRA_NAMES.get(label, "vertebra"): int(table[label]) for label in present}
+    names = {VERTEBRA_NAMES.get(label, STRUCTURE): int(table[label]) for label in present}
     return {"background": 0, **names}, table
 
 

@@ -3,6 +3,12 @@
 Label maps, the DICOM-SEG reader and writer, exports and sheets take them from here.
 """
 
+STRUCTURE, STRUCTURES = "vertebra", "vertebrae"
+"""What a label marks, as texts that people read call it."""
+SPINE = {"vert", "verts", "vertebra", "vertebrae", "vertebral", "spine"}
+"""Words in the name of a file or segment that speak of it."""
+FILE_OF_ONE = r"vertebrae_(C\d|T\d\d?|L\d|S1)\."
+"""TotalSegmentator's names where each has a file of its own."""
 UNNAMED_VERTEBRA = 255
 """A vertebra whose level is not known."""
 VERTEBRA_NAMES: dict[int, str] = {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ctstyle.ct.anatomy import SEGMENTS, UNNAMED_VERTEBRA, VERTEBRA_NAMES
+from ctstyle.ct.anatomy import SEGMENTS, STRUCTURE, STRUCTURES, UNNAMED_VERTEBRA, VERTEBRA_NAMES
 from ctstyle.errors import CTStyleError
 
 if TYPE_CHECKING:
@@ -59,10 +59,10 @@ def check_labels(labels: np.ndarray, shape: tuple[int, ...], where: str) -> None
     """Raise BadSeries for labels that do not lie on pixels of this shape or are no vertebrae."""
     if labels.shape != shape or len(shape) != 3:
         raise BadSeries("labels and pixels differ in shape", where=where, found=labels.shape, expected=shape)
-    known = {0, UNNAMED_VERTEBRA, *VERTEBRA_NAMES}
-    unknown = sorted(set(np.unique(labels).tolist()) - known)
+    unknown = sorted(set(np.unique(labels).tolist()) - {0, UNNAMED_VERTEBRA, *VERTEBRA_NAMES})
     if unknown:
-        raise BadSeries("labels that are no vertebra", where=where, found=unknown, expected="ids 25 to 50, or 255")
+        expected = f"ids {min(VERTEBRA_NAMES)} to {max(VERTEBRA_NAMES)}, or {UNNAMED_VERTEBRA}"
+        raise BadSeries(f"labels that are no {STRUCTURE}", where=where, found=unknown, expected=expected)
 
 
 def image(series: Series, k: int, stored: np.ndarray, sop_instance_uid: str) -> "pydicom.Dataset":
@@ -159,9 +159,9 @@ def segmentation(
         software_versions="1",
         device_serial_number="0",
         transfer_syntax_uid=ExplicitVRLittleEndian,
-        content_label="VERTEBRAE",
+        content_label=STRUCTURES.upper(),
         # a title of at most 64 characters (LO)
-        series_description=f"{series.name[:54]} vertebrae",
+        series_description=f"{series.name[:54]} {STRUCTURES}",
         use_extended_offset_table=False,
     )
     _make_repeatable(dataset, dimensions_uid)

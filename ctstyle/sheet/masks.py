@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ctstyle.ct.anatomy import VERSE_IDS, VERTEBRA_NAMES
+from ctstyle.ct.anatomy import SPINE, VERSE_IDS, VERTEBRA_NAMES
 from ctstyle.ct.labels import Segment
 from ctstyle.sheet import names
 from ctstyle.sheet.headers import Entry
@@ -93,7 +93,7 @@ def _of_segments(path: str, uid: str, segments: Sequence[Segment]) -> Mask | Non
     levels = {level for segment in segments for level in segment.levels()}
     if levels:
         return Mask(path=path, uid=uid, label_map="totalsegmentator", levels=len(levels))
-    if segments and all(set(names.words(" ".join(segment.names))) & names.SPINE for segment in segments):
+    if segments and all(set(names.words(" ".join(segment.names))) & SPINE for segment in segments):
         doubt = "names no level; label_map vertebrae takes all it marks as bone of vertebrae"
         return Mask(path=path, uid=uid, label_map="vertebrae", levels=0, doubt=doubt)
     return None
@@ -172,7 +172,7 @@ def guess(file: LabelFile) -> Mask:
     """The label map of a label file by its values: VerSe's 1..28, TotalSegmentator's 25..50, else without levels."""
     low, high = min(file.values), max(file.values)
     run = len(file.values) >= VERSE_RUN or names.is_verse(file.path)
-    if (low >= 25 and high <= max(VERTEBRA_NAMES)) or (
+    if (low >= min(VERTEBRA_NAMES) and high <= max(VERTEBRA_NAMES)) or (
         high > max(VERSE_IDS) and set(file.values) & set(VERTEBRA_NAMES)
     ):
         label_map, known, doubt = "totalsegmentator", VERTEBRA_NAMES, ""

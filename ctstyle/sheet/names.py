@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ctstyle.ct.anatomy import SPINE
+
 if TYPE_CHECKING:
     from ctstyle.sheet.scans import CTScan
 
-SPINE = {"vert", "verts", "vertebra", "vertebrae", "vertebral", "spine"}
 MASK = {
     *("mask", "masks", "msk", "seg", "segs", "dseg", "segmentation", "segmentations", "annotation", "annotations"),
     *("label", "labels", "labelstr", "labelsts", "labelmap", "labelmaps", "gt"),

@@ -13,6 +13,7 @@ import numpy as np
 
 from ctstyle.ct import pixels
 from ctstyle.ct.acquisition import acquisition
+from ctstyle.ct.anatomy import FILE_OF_ONE
 from ctstyle.ct.limits import named_errors
 from ctstyle.ct.series import DuplicatedSlices, Slice, Stack, slices_of, stack
 from ctstyle.ct.volume import Grid
@@ -26,8 +27,6 @@ LOOK = 4
 """Slices that are read first: one value below 0 among them and the file is a CT."""
 MOST_LABELS = 128
 """More different values than this are grey values; TotalSegmentator has 117 classes."""
-ONE_STRUCTURE = re.compile(r"vertebrae_(C\d|T\d\d?|L\d|S1)\.", re.IGNORECASE)
-"""TotalSegmentator's names where each vertebra has a file of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,7 +261,7 @@ def find_volumes(paths: Iterable[Path], roots: Sequence[Path]) -> tuple[list[CTS
     labels: list[LabelFile] = []
     left_out: list[LeftOut] = []
     for folder, files in sorted(by_folder.items()):
-        single = sum(bool(ONE_STRUCTURE.match(file.name)) for file in files)
+        single = sum(bool(re.match(FILE_OF_ONE, file.name, re.IGNORECASE)) for file in files)
         if single > 1:
             reason = (
                 f"{len(files)} files, one for each structure ({single} vertebrae): no mask of one file. Merge them "

@@ -5,6 +5,7 @@ import pytest
 from pydicom.sr._snomed_dict import mapping
 from pydicom.sr.codedict import codes
 
+from ctstyle.ct.anatomy import SEGMENTS as WRITTEN
 from ctstyle.ct.anatomy import SNOMED_CT, SNOMED_RT, VERTEBRA_NAMES
 from ctstyle.ct.labels import LabelMap, Segment, UnknownLabels, segment_label
 
@@ -15,6 +16,14 @@ def test_codes_are_those_of_the_standard():
     assert len(vertebrae) == 25
     assert vertebrae == SNOMED_CT
     assert {mapping["SRT"][code]: level for code, level in SNOMED_RT.items()} == vertebrae
+
+
+def test_segments_are_written_with_codes_of_their_own():
+    assert set(WRITTEN) == {"", *VERTEBRA_NAMES.values()}
+    assert {code for _, code, _ in WRITTEN.values()} == {*SNOMED_CT, "51282000", "65985001"}
+    assert {mapping["SRT"].get(code) for code in ("T-11510",)} == {WRITTEN[""][1]}
+    for name in set(WRITTEN) - {"", "S1", "sacrum"}:
+        assert WRITTEN[name][2] == getattr(codes.SCT, f"{name}Vertebra").meaning
 
 
 LEVELS = {
