@@ -25,7 +25,7 @@ class BadSeries(CTStyleError):
 class Series:
     """What the images of one CT series share.
 
-    `patient` and `name` are pseudonyms. `origin_mm`, `spacing_mm` and `direction` as in `volume.Volume`. Stored values
+    `patient` and `name` are pseudonyms. `origin_mm`, `spacing_mm` and `direction` as in `volume.Grid`. Stored values
     are unsigned, of `bits` bits, and become those of `rescale_type` by adding `intercept`. `window` is level and width
     for showing them. `tags` are further elements, by keyword.
     """

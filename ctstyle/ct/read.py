@@ -39,10 +39,10 @@ def read_volume(
     A display export (values 0..255 with the window burnt in) is refused where `grey_values` is "reject"; where it is
     "as_display" its values are laid linearly onto `window_hu` and the volume says `grey_values="display"`.
 
-    Raises a CTStyleError of its own for each fault: SourceMissing, NoCT, MixedSeries, TruncatedFile, UnsafeArchive
-    (`index`); MissingTag, MultiFrame, MixedOrientation, DuplicatedSlices, MissingSlices, UnequalSpacing, GantryTilt
-    (`geometry`); UnsupportedPixels, MissingRescale, NotHounsfield, DisplayExport (`pixels`); NotThreeDimensional;
-    AbsurdSize, OutOfBounds (`limits`); and Unreadable for all else that a file can do (`limits`).
+    Raises a CTStyleError of its own for each fault: SourceMissing, TruncatedFile, UnsafeArchive (`files`); NoCT,
+    MixedSeries (`index`); MissingTag, MultiFrame, MixedOrientation, DuplicatedSlices, MissingSlices, UnequalSpacing,
+    GantryTilt (`series`); MissingRescale, NotHounsfield, DisplayExport, BurnedIn (`pixels`); UnsupportedPixels
+    (`words`); NotThreeDimensional (`volume_file`); AbsurdSize, OutOfBounds, and Unreadable for all else (`limits`).
     """
     for key, value, allowed in (("grey_values", grey_values, GREY_VALUES), ("burned_in", burned_in, BURNED_IN)):
         if value not in allowed:

@@ -10,7 +10,6 @@ from ctstyle.ct import volume as volumes
 from ctstyle.ct.anatomy import VERSE_IDS, VERTEBRA_NAMES
 from ctstyle.ct.files import TruncatedFile
 from ctstyle.ct.index import index
-from ctstyle.ct.labels import segment_label
 from ctstyle.ct.mask import read_mask
 from ctstyle.ct.read import read_volume
 from ctstyle.ct.seg import UnreadableSegmentation
@@ -118,14 +117,6 @@ def test_label_schemes_name_the_same_vertebrae():
         50: "C1",
     }  # TotalSegmentator v2
     assert {label: names[label] for label in published} == published
-
-
-@pytest.mark.parametrize(
-    ("name", "label"),
-    [("T12 vertebra", 32), ("vertebrae_L1", 31), ("Sacrum", 25), ("c2", 49), ("Liver Liver", 0), ("T14", 0), ("L", 0)],
-)
-def test_segment_names(name, label):
-    assert segment_label(name) == label
 
 
 # geometry
