@@ -73,7 +73,7 @@ def finished(root, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("toy")
     checkout = folder / "checkout"
     package = checkout / "ctstyle"
-    for room in ("provenance", "run"):
+    for room in ("study", "provenance", "run"):
         shutil.copytree(root / "ctstyle" / room, package / room, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("__init__.py", "errors.py"):
         shutil.copy(root / "ctstyle" / name, package / name)

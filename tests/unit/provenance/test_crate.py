@@ -58,7 +58,7 @@ def ran(tmp_path, root, monkeypatch):
         started=START + timedelta(minutes=1),
         finished=START + timedelta(minutes=2),
     )
-    scan = {"rule": "scan_patient", "outputs": {"zip": [SCAN]}, "script": root / "scripts" / "scan_patient.py"}
+    scan = {"rule": "scan_patient", "outputs": {"zip": [SCAN]}, "script": root / "scripts" / "simulate_scan.py"}
     table = {"rule": "make_table2", "outputs": {"table": [TABLE]}, "script": root / "scripts" / "make_table2.py"}
     late = {"started": base.finished, "finished": START + timedelta(hours=1)}
     jobs = {
