@@ -1,7 +1,7 @@
 """How often candidate intervals of a gain hold the truth: python -m benchmarks.coverage [--datasets N] [--write].
 
-Data sets of the populations of `ctstyle.paper.coverage` for 3 to 30 patients and 1 to 5 seeds. `--write` puts the table
-into docs/statistics.md. About two minutes on an idle core; the same seed gives the same table.
+Data sets of the populations of `ctstyle.measures.coverage` for 3 to 30 patients and 1 to 5 seeds. `--write` puts the
+table into docs/statistics.md. About two minutes on an idle core; the same seed gives the same table.
 """
 
 import argparse
@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from ctstyle.paper.coverage import POPULATIONS, draw, foreground_iou, true_gain
-from ctstyle.paper.intervals import half_width, pseudo_values, withheld
+from ctstyle.measures.coverage import POPULATIONS, draw, foreground_iou, true_gain
+from ctstyle.measures.statistics import half_width, pseudo_values, withheld
 
 PAGE = Path(__file__).parent.parent / "docs" / "statistics.md"
 MARKS = ("<!-- coverage -->", "<!-- end of coverage -->")

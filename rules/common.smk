@@ -15,7 +15,7 @@ from ctstyle.errors import CTStyleError
 from ctstyle.run.places import OUTPUT, check_places, mark_run
 from ctstyle.provenance.code import code_digest
 from ctstyle.provenance.digest import sha256_file
-from ctstyle.study import ablations, comparison, settings
+from ctstyle.study import ablations, comparison, outputs, settings
 from ctstyle.study.arms import ARMS, archive_of, arms_with, augmented_arms, exported_arms
 from ctstyle.study.config import Config, checked
 from ctstyle.study.data import SpineMetsSettings, TotalSegmentatorSettings, VerseSettings
@@ -77,10 +77,25 @@ if asked_arms and not can_lend(SCANS, config["slices"]["orientation"]):
             "The arm transductive is left out: no cohort with axial slices is there for testing alone.", file=sys.stderr
         )
 
+AXES = outputs.axes(config)
+FIGURES = outputs.plan(outputs.FIGURES, config)
+TABLES = outputs.plan(outputs.TABLES, config)
 
-def fingerprint(script):
-    """The digest of the code that a rule's script runs (Snakemake does not see edited modules)."""
-    return code_digest(ROOT / "scripts" / f"{script}.py", ROOT)
+
+def fingerprint(script, planned=None):
+    """The digest of the code that a rule's script runs (Snakemake does not see edited modules).
+
+    With the `planned` figures or tables it is a function of the wildcards, since each has code of its own.
+    """
+    path = ROOT / "scripts" / f"{script}.py"
+    if planned is None:
+        return code_digest(path, ROOT)
+
+    def of_output(wildcards):
+        """The digest for one figure or table."""
+        return code_digest(path, ROOT, planned[wildcards.name]["place"])
+
+    return of_output
 
 
 def slices_of_scans():
@@ -192,27 +207,6 @@ def ablated_generator(wildcards):
     return {"weights": main_weights("safetensors"), "generator": f"{generator}/generator.safetensors"}
 
 
-def of_ablations(file):
-    """A file of every chain of the ablations, the plain U-Net's first, and of every seed within it."""
-    chains = [("plain", ablations.BASE), *((ablations.ARM, point) for point in ABLATIONS.asked)]
-    return [f"<ablations>/{arm}/{point}/seed{seed}/{file}" for arm, point in chains for seed in config["seeds"]]
-
-
-def ablation_files(form):
-    """The figures of the ablations, one for each question that is asked."""
-    return [f"<paper>/figures/ablation_{question}.{form}" for question in ABLATIONS.questions]
-
-
-def ablation_pictures():
-    """The figures of the ablations as the report shows them."""
-    shown = {"category": "4 Segmentation: Figure 7, Table 2", "subcategory": "What drives it"}
-    pictures = []
-    for question, picture in zip(ABLATIONS.questions, ablation_files("png")):
-        shown["labels"] = {"file": f"ablation: {ablations.QUESTIONS[question].title}"}
-        pictures.append(report(picture, caption="../report/ablations.rst", **shown))
-    return pictures
-
-
 def selected_taps(wildcards):
     """The selected layer lists, for a training that uses them."""
     if wildcards.get("layers", config["transfer"]["layers"]) != "selected":
@@ -257,7 +251,7 @@ def own_sheets(wildcards):
 def final_files():
     """What a run is made for, the PDF apart: tables with their lineages, figures, pages, generators and exports."""
     tables = paper_tables(["csv", "md", "tex"])
-    lineages = collect("<paper>/tables/{table}.lineage.json", table=table_names())
+    lineages = collect("<paper>/tables/{table}.lineage.json", table=TABLES)
     bundles = of_seeds("<transfer>/ours/seed{seed}.bundle.safetensors")
     pages = ["<paper>/environment.html", "<paper>/viewer.html", "<paper>/answer.md"]
     pictures = [*paper_figures(["png", "pdf"]), *described("layers.png")]
@@ -267,12 +261,6 @@ def final_files():
 def workflow_files():
     """The files of the workflow itself, by their place in the checkout."""
     return ["Snakefile", *(f"rules/{path.name}" for path in sorted((ROOT / "rules").glob("*.smk")))]
-
-
-def table_names():
-    """The tables of the paper."""
-    tables = ["table1", "table1_printed", "table2", "table2_printed", "table3", "taps", "sweep", "lists"]
-    return [*tables, "tests", "claims", "errata", "costs", *(["ablations"] if ABLATIONS.questions else [])]
 
 
 def main_weights(suffix):
@@ -296,76 +284,14 @@ def inception_trunk():
     return "<encoders>/inception_v3.safetensors" if config["metrics"]["classifier"]["weights"] == "imagenet" else []
 
 
-def trained_models():
-    """The models that are trained before they work; the optimisation is not."""
-    return [model for model in config["transfer"]["models"] if model != "gatys"]
-
-
-def of_trained(pattern):
-    """A pattern for every model that is trained, and for every seed within it."""
-    return collect(pattern, model=trained_models(), seed=config["seeds"])
-
-
-def figure_encoders():
-    """The encoders of Figures 8 and 9."""
-    return config["comparison"]["encoders"]
-
-
-def shown_trainings():
-    """The trainings that Figures 8 and 9 show: every encoder under both losses, as the paper smooths its maps."""
-    return COMPARED["encoders"].query("smoothing == smoothing.iloc[0]")
-
-
-def shown_outputs(file):
-    """A file of each training that Figures 8 and 9 show, of the first seed."""
-    return of_trainings(shown_trainings(), file, config["seeds"][:1])
-
-
-def figure_outputs(wildcards, file):
-    """A file of each encoder's training that Figure 8 (MSE) or 9 (contextual loss) shows, of the first seed."""
-    model = {"figure8": "adain", "figure9": "ours"}[wildcards.figure]
-    return of_trainings(shown_trainings().query("model == @model"), file, config["seeds"][:1])
-
-
-def figure_labels(wildcards):
-    """What tells Figure 8 from 9 in the report."""
-    return {"outputs of": "the encoders", "loss": {"figure8": "MSE", "figure9": "contextual loss"}[wildcards.figure]}
-
-
-def figure_hu(wildcards):
-    """The slices of Figure 8 or 9."""
-    return figure_outputs(wildcards, "test.hu.npy")
-
-
-def figure_rows(wildcards):
-    """The rows of the slices of Figure 8 or 9."""
-    return figure_outputs(wildcards, "test.tsv")
-
-
-def compared_about():
-    """The records beside the weights of the compared encoders."""
-    small = config["comparison"]
-    return [f"<encoders>/{name}/{small['weights']}.json" for name in small["encoders"]]
-
-
-def compared_trainings(question):
-    """What tells the trainings of a question apart, in the order of their files."""
-    return [one for one in COMPARED[question].to_dict("records") for _ in config["seeds"]]
-
-
 def paper_tables(forms):
     """Every table of the paper."""
-    return collect("<paper>/tables/{table}.{form}", table=table_names(), form=forms)
+    return collect("<paper>/tables/{table}.{form}", table=TABLES, form=forms)
 
 
 def paper_figures(forms):
     """Every figure of the paper."""
-    numbered = [f"figure{number}" for number in range(1, 10)]
-    augmented = [arm for arm in config["segment"]["arms"] if arm in augmented_arms()]
-    names = [*numbered, "ranks", "style_space", "training", "sweep", "layer_choice"]
-    names += [f"augmented_{arm}-seed{config['seeds'][0]}" for arm in augmented]
-    names += [f"ablation_{question}" for question in ABLATIONS.questions]
-    return collect("<paper>/figures/{figure}.{form}", figure=names, form=forms)
+    return collect("<paper>/figures/{figure}.{form}", figure=FIGURES, form=forms)
 
 
 def file_digests(names):
@@ -392,16 +318,6 @@ def pinned_subject(wildcards):
     """The pinned row of one subject of totalsegmentator."""
     chosen = {**config["totalsegmentator"], "subjects": [wildcards.case]}
     return totalsegmentator.pinned(settings.build(TotalSegmentatorSettings, chosen), ROOT).iloc[0].to_dict()
-
-
-def viewer_text():
-    """The page that the viewer's pictures are laid into."""
-    return ["ctstyle/paper/viewer.html.j2"]
-
-
-def paper_text():
-    """The layout, the text and the references of the PDF."""
-    return [f"ctstyle/paper/{name}" for name in ("paper.typ", "paper.typ.j2", "references.bib")]
 
 
 def described(form):
@@ -473,44 +389,6 @@ def dataset_of(wildcards):
 def of_seeds(pattern):
     """A pattern for every seed of the run."""
     return collect(pattern, seed=config["seeds"])
-
-
-def of_models(pattern, first_seed=False):
-    """A pattern for every transfer model, and for every seed (in the order of the seeds within a model)."""
-    seeds = config["seeds"][:1] if first_seed else config["seeds"]
-    return collect(pattern, model=config["transfer"]["models"], seed=seeds)
-
-
-def of_arms(pattern, first_seed=False):
-    """A pattern for every arm of Table 2, and for every seed of a U-Net (in the order of the seeds within an arm)."""
-    seeds = UNET_SEEDS[:1] if first_seed else UNET_SEEDS
-    return collect(pattern, arm=config["segment"]["arms"], seed=seeds)
-
-
-def compared_facts():
-    """What captions say about the trainings of the comparison."""
-    small = config["comparison"]
-    criterion = {"difference": "difference of content score and style score", "content": "content score"}
-    return {
-        **{key: small[key] for key in ("weights", "size_px", "warm_up_steps", "steps")},
-        "criterion": criterion[config["encoders"]["choice"]["content_by"]],
-    }
-
-
-def run_facts():
-    """What captions say about a run, as far as the config knows it."""
-    transfer, slices = config["transfer"], config["slices"]
-    return {
-        "encoder": config["encoders"]["main"]["name"],
-        "warm_up_steps": transfer["warm_up"]["steps"],
-        "transfer_steps": transfer["training"]["steps"],
-        "segmentation_steps": config["segment"]["training"]["steps"],
-        "size_px": slices["size_px"],
-        "spacing_mm": slices["spacing_mm"],
-        "window_hu": slices["window_hu"],
-        "cohorts": config["cohorts"],
-        "seeds": len(config["seeds"]),
-    }
 
 
 def stylize_files(wildcards):

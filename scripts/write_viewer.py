@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import numpy as np
-
-from ctstyle.paper.examples import segmentation_examples, transfer_examples
-from ctstyle.paper.inputs import look, read_frames
+from ctstyle.paper.drawing import look_of
+from ctstyle.paper.inputs import read_arrays, read_frames
+from ctstyle.paper.segmentations import segmentation_examples
+from ctstyle.paper.transfers import transfer_examples
 from ctstyle.paper.viewer import viewer
 from ctstyle.provenance.record import write_whole
 from ctstyle.run.job import job
@@ -17,11 +17,11 @@ if __name__ == "__main__":
         keys = [f"{one['encoder']} {one['model']}" for one in run.params.trainings]
         outputs = transfer_examples(
             archive.at_size(run.params.size_px),
-            dict(zip(keys, map(np.load, run.input.hu))),
+            read_arrays(keys, run.input.hu),
             dict(zip(keys, read_frames(run.input.rows))),
         )
-        predictions = dict(zip(run.params.arms, map(np.load, run.input.predictions)))
+        predictions = read_arrays(run.params.arms, run.input.predictions)
         (split,) = read_frames([run.input.split])
         segmentations = segmentation_examples(archive.select(side="test"), split, predictions)
-        page = viewer(outputs, segmentations, look(run.params.slices), lineage=run.fingerprint)
+        page = viewer(outputs, segmentations, look_of(run.params.slices), lineage=run.fingerprint)
         write_whole(Path(run.output.page), page)

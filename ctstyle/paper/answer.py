@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from ctstyle.paper.domains import IN_STYLE, OUT_OF_STYLE
-from ctstyle.paper.measures import SILVER_LABELS
-from ctstyle.paper.significance import INFERIOR, NON_INFERIOR, WITHHELD
+from ctstyle.measures.columns import SILVER_LABELS
+from ctstyle.measures.domains import IN_STYLE, OUT_OF_STYLE
+from ctstyle.measures.significance import INFERIOR, NON_INFERIOR, WITHHELD
 from ctstyle.study.arms import ARM_LABELS, ARMS, is_cheap
 
 Outcome = Literal["use", "cheap", "none", "harm", "withheld"]

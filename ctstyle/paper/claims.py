@@ -1,15 +1,12 @@
 """The claims of the paper, A to H, as a table with this run's verdicts (`ctstyle.paper.verdicts`)."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
-from pathlib import Path
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
-from ctstyle.paper.errata import claimed_gain
-from ctstyle.paper.measures import PaperInputError
-from ctstyle.paper.printed import printed_table2
-from ctstyle.paper.text_table import TextTable
+from ctstyle.paper.inputs import read_frames
+from ctstyle.paper.printed import claimed_gain, printed_table2
 from ctstyle.paper.verdicts import (
     CRITERIA,
     ClaimInputs,
@@ -22,20 +19,14 @@ from ctstyle.paper.verdicts import (
     order_of_styles,
     vgg19_is_best,
 )
-from ctstyle.paper.write import Notes
+from ctstyle.paper.write import Notes, TextTable
 
 
-def read_claim_inputs(paths: Mapping[str, Sequence[Path | str]]) -> ClaimInputs:
-    """The frames of `ClaimInputs` from lists of `.csv` and `.tsv` files; files of one name are laid one below another.
-
-    An empty list stands for a frame that the run did not make. Raises PaperInputError for an unknown name or suffix.
-    """
-    known = [field.name for field in fields(ClaimInputs)]
-    unknown = sorted(set(paths) - set(known))
-    if unknown:
-        raise PaperInputError("unknown input of the claims", where="claims", found=unknown, expected=known)
-    frames = {name: [_read(Path(path)) for path in of_name] for name, of_name in paths.items()}
-    return ClaimInputs(**{name: pd.concat(parts, ignore_index=True) for name, parts in frames.items() if parts})
+def make_claims(inputs: Any, _: Mapping[str, Any]) -> tuple[TextTable, Notes]:
+    """The claims with their verdicts from the tables of a run."""
+    names = ("table1", "table2", "table3", "sweep", "costs", "layers")
+    tables = dict(zip(names, read_frames([inputs[name] for name in names], separator=",")))
+    return claims(ClaimInputs(**tables, transfer=pd.concat(read_frames(inputs.transfer), ignore_index=True)))
 
 
 def claims(inputs: ClaimInputs) -> tuple[TextTable, Notes]:
@@ -82,12 +73,3 @@ def claims(inputs: ClaimInputs) -> tuple[TextTable, Notes]:
         ),
     )
     return table, notes
-
-
-def _read(path: Path) -> pd.DataFrame:
-    separators = {".csv": ",", ".tsv": "\t"}
-    if path.suffix not in separators:
-        raise PaperInputError(
-            "unknown form of a table", where=path, found=path.suffix, expected=" or ".join(separators)
-        )
-    return pd.read_csv(path, sep=separators[path.suffix])

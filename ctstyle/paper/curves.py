@@ -1,25 +1,66 @@
-"""Training curves, the space of grey-scale styles, the sweep of the style weight and the choice of layers."""
+"""Training curves, the sweep of the style weight and the choice of layers."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
-from sklearn.decomposition import PCA
-from sklearn.preprocessing import StandardScaler
 
 from ctstyle.encoders.plan import TapLists
-from ctstyle.paper.drawing import LINES, OKABE_ITO, STYLE_COLOURS, STYLE_MARKERS, Look, Sheet, drawing, require_some
-from ctstyle.paper.measures import LOSS_LABELS, MODEL_LABELS, PaperInputError, in_order
+from ctstyle.measures.columns import ENCODER_LABELS, LOSS_LABELS, MODEL_LABELS, in_order
+from ctstyle.paper.comparison import sweep
+from ctstyle.paper.drawing import LINES, OKABE_ITO, Look, Sheet, drawing, look_of, require_some
+from ctstyle.paper.inputs import in_groups, read_frames
+from ctstyle.study.analysis import Intervals
 from ctstyle.study.arms import ARM_LABELS
+from ctstyle.study.settings import build
 
 History = Sequence[pd.DataFrame]
+
+
 COLUMNS = 3
+
+
 MOST_LINES_INSIDE = 3
+
+
 SCORES = {"validation_iou": "validation IoU"}
 """What a history holds beside losses, from 0 to 1, and its name in a title."""
+
+
+def draw_training_curves(inputs: Any, settings: Mapping[str, Any]) -> Figure:
+    """The training curves from the histories of a run."""
+    return training_curves(
+        read_frames(inputs.warm_up),
+        in_groups(settings["models"], map(in_sequence, read_frames(inputs.transfer))),
+        in_groups(settings["arms"], read_frames(inputs.unet)),
+        look_of(settings["slices"]),
+    )
+
+
+def draw_sweep(inputs: Any, settings: Mapping[str, Any]) -> Figure:
+    """The sweep from the scores of its trainings."""
+    table = sweep(read_frames(inputs.sweep), build(Intervals, settings["intervals"]))
+    return sweep_curves(table.frame, look_of(settings["slices"]))
+
+
+def draw_layer_choice(inputs: Any, settings: Mapping[str, Any]) -> Figure:
+    """The choice of layers from the descriptions of the encoders."""
+    frames = read_frames(inputs.layers)
+    names = [f"{ENCODER_LABELS[frame['encoder'][0]]}, {frame['weights'][0]} weights" for frame in frames]
+    chosen = {name: TapLists.load(Path(path)) for name, path in zip(names, inputs.taps)}
+    return layer_choice(dict(zip(names, frames)), chosen, look_of(settings["slices"]))
+
+
+def in_sequence(history: pd.DataFrame) -> pd.DataFrame:
+    """A history whose stages follow each other, with its steps counted through; others as they are."""
+    if "stage" not in history:
+        return history
+    return history.drop(columns="stage").assign(step=range(1, len(history) + 1))
 
 
 def training_curves(
@@ -64,48 +105,6 @@ def training_curves(
                 above = (axes.transAxes + axes.transData.inverted()).transform((0, 1.45))[1]
                 axes.set_ylim(top=above)  # room for the legend
                 axes.legend(loc="upper right", handlelength=2.2)
-    return sheet.figure
-
-
-def style_space(features: pd.DataFrame, columns: Sequence[str], look: Look) -> Figure:
-    """The scans in the plane of the first two principal components of their standardised style features.
-
-    `features` has one row per scan with `style` and the `columns`; those that hold text take no part. Raises
-    PaperInputError for fewer than two usable columns or three scans.
-    """
-    numbers = features[list(columns)].select_dtypes("number").astype(np.float64)
-    numbers = numbers.loc[:, numbers.notna().all() & (numbers.std() > 0)]
-    if numbers.shape[1] < 2 or len(numbers) < 3:
-        raise PaperInputError(
-            "too little to span a plane",
-            where="style space",
-            found=f"{len(numbers)} scans, {numbers.shape[1]} features that vary",
-            expected="at least 3 scans and 2 features that vary",
-        )
-    pca = PCA(n_components=2, svd_solver="full")
-    points = pca.fit_transform(StandardScaler().fit_transform(numbers))
-    with drawing():
-        sheet = Sheet(look, 80)
-        axes = sheet.axes(14, 6, 80, 62)
-        styles = features["style"].to_numpy()
-        for i, style in enumerate(sorted(set(styles))):
-            marker, colour = STYLE_MARKERS[i % len(STYLE_MARKERS)], STYLE_COLOURS[i % len(STYLE_COLOURS)]
-            chosen = points[styles == style]
-            label = f"{style} ({len(chosen)} scans)"
-            axes.scatter(*chosen.T, s=16, marker=marker, color=colour, alpha=0.8, linewidth=0, label=label)
-        shares = 100 * pca.explained_variance_ratio_
-        axes.set(xlabel=f"component 1 ({shares[0]:.0f} % of variance)", ylabel=f"component 2 ({shares[1]:.0f} %)")
-        axes.legend(loc="best")
-        loads = sheet.axes(125, 6, 40, 62)
-        order = np.argsort(-np.abs(pca.components_).max(axis=0), kind="stable")[:12][::-1]
-        place = np.arange(len(order))
-        for component, colour, shift in ((0, OKABE_ITO["black"], 0.2), (1, "0.6", -0.2)):
-            weights = pca.components_[component, order]
-            loads.barh(place + shift, weights, height=0.38, color=colour, label=f"component {component + 1}")
-        loads.set_yticks(place, [str(numbers.columns[j]).replace("_", " ") for j in order])
-        loads.axvline(0, color="black", linewidth=0.5)
-        loads.set_xlabel("weight of the feature")
-        loads.legend(loc="upper center", bbox_to_anchor=(0.5, 1.09), ncols=2, handlelength=1)
     return sheet.figure
 
 

@@ -1,11 +1,11 @@
 """How every figure looks: one page width, one palette, one grey window, and files with the same bytes each time."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ctstyle.paper.measures import PaperInputError
+from ctstyle.measures.columns import PaperInputError
 
 # Okabe and Ito 2008, told apart by every common form of colour vision.
 OKABE_ITO = {
@@ -78,6 +78,8 @@ RC = {
     "savefig.dpi": 300,
     "path.simplify": True,
 }
+TOP, GAP, SCALE_ROOM = 5.5, 1.5, 10.0
+"""Millimetres above rows of slices, between slices, and for the grey scale beside them."""
 MARKS = {"axial": ("A", "P", "R", "L"), "sagittal": ("S", "I", "A", "P")}
 
 
@@ -128,6 +130,27 @@ class Sheet:
         if marks:
             _mark(axes, MARKS[self.look.orientation])
         return axes
+
+    def titles(
+        self, titles: Sequence[str], left: float, size: float, *, bottom: float = TOP - 1.2, bold: bool = True
+    ) -> None:
+        """Titles of columns of slices, `size` mm wide, the first at `left`."""
+        for column, title in enumerate(titles):
+            middle = left + column * (size + GAP) + size / 2
+            weight = "bold" if bold else "normal"
+            self.text(middle, bottom, title, ha="center", va="bottom", weight=weight, fontsize=7 if size > 19 else 5.6)
+
+    def side_label(self, text: str, middle: float, *, fontsize: float = 6.5) -> None:
+        """The label of a row of slices, upright at the page's left edge."""
+        self.text(0.4, middle, text, rotation=90, va="center", ha="left", fontsize=fontsize)
+
+    def contour(self, axes: Axes, mask: np.ndarray, colour: str) -> None:
+        """The outline of a mask over its slice."""
+        padded = np.pad(np.asarray(mask, dtype=bool), 1)  # a mask that touches the border keeps a closed contour
+        if padded.any():
+            grid_y, grid_x = (np.arange(n) - 1 for n in padded.shape)
+            axes.contour(grid_x, grid_y, padded, levels=[0.5], colors=[colour], linewidths=0.8)
+            axes.set(xlim=(-0.5, mask.shape[1] - 0.5), ylim=(mask.shape[0] - 0.5, -0.5))
 
     def empty(self, left: float, top: float, size: float, height: float, why: str) -> None:
         """The place of a slice that does not exist, with the reason in it."""
@@ -188,6 +211,11 @@ def save_figure(figure: Figure, png: Path, pdf: Path, *, lineage: str = "") -> N
         temporary = path.with_name(path.name + ".tmp")
         temporary.write_bytes(buffer.getvalue())
         temporary.replace(path)
+
+
+def look_of(slices: Mapping[str, Any]) -> Look:
+    """How all figures show slices, from the config section `slices`."""
+    return Look(window_hu=tuple(slices["window_hu"]), orientation=slices["orientation"])
 
 
 def require_slices(where: str, **slices: np.ndarray | None) -> tuple[int, int]:

@@ -1,16 +1,12 @@
 """From a run's files to what tables and figures are made of."""
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from ctstyle.paper.captions import RunFacts
-from ctstyle.paper.drawing import Look
-from ctstyle.paper.measures import PaperInputError
-from ctstyle.study.settings import build
+from ctstyle.measures.columns import PaperInputError
 
 
 def read_frames(paths: Iterable[Path | str], *, separator: str = "\t") -> list[pd.DataFrame]:
@@ -21,13 +17,6 @@ def read_frames(paths: Iterable[Path | str], *, separator: str = "\t") -> list[p
         text = frame.select_dtypes(include=["object", "string"]).columns
         frames.append(frame.astype(dict.fromkeys(text, object)).fillna(dict.fromkeys(text, "")))
     return frames
-
-
-def in_sequence(history: pd.DataFrame) -> pd.DataFrame:
-    """A history whose stages follow each other, with its steps counted through; others as they are."""
-    if "stage" not in history:
-        return history
-    return history.drop(columns="stage").assign(step=range(1, len(history) + 1))
 
 
 def in_groups(names: Sequence[str], frames: Iterable[pd.DataFrame]) -> dict[str, list[pd.DataFrame]]:
@@ -44,18 +33,17 @@ def in_groups(names: Sequence[str], frames: Iterable[pd.DataFrame]) -> dict[str,
     return {name: list(frames[i * seeds : (i + 1) * seeds]) for i, name in enumerate(names)}
 
 
-def look(slices: Mapping[str, Any]) -> Look:
-    """How all figures show slices, from the config section `slices`."""
-    return Look(window_hu=tuple(slices["window_hu"]), orientation=slices["orientation"])
+def read_arrays(names: Sequence[str], paths: Iterable[Path | str]) -> dict[str, np.ndarray]:
+    """The arrays in `paths` by the names that they belong to, in one order."""
+    return dict(zip(names, map(np.load, paths)))
 
 
-def run_facts(
-    facts: Mapping[str, Any], intervals: Mapping[str, Any], *, weights: Path | str, trunk: Path | str
-) -> RunFacts:
-    """The facts of a run, with the true names that stand in the JSON files beside the encoder's and LPIPS' weights."""
-    names = {"weights_name": _true_name(weights), "lpips_trunk": _true_name(trunk)}
-    return build(RunFacts, {**facts, **names, "intervals": dict(intervals)})
+def fullest_slice(rows: pd.DataFrame) -> int:
+    """The label of the row whose slice shows most vertebra; the first of equals."""
+    return int(rows["foreground_px"].astype(int).idxmax())
 
 
-def _true_name(path: Path | str) -> str:
-    return json.loads(Path(path).read_text())["true_name"]
+def by_seed_and_patient(slices: pd.DataFrame, measures: Sequence[str]) -> dict[str, np.ndarray]:
+    """Means over slices of each measure, float64 `[seeds, patients]`, of rows with `seed` and `patient`."""
+    means = slices.groupby(["patient", "seed"], sort=True)[list(measures)].mean()
+    return {measure: means[measure].unstack("patient").to_numpy(dtype=np.float64) for measure in measures}

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ctstyle.encoders.network import cut, trunk
-from ctstyle.paper.measures import PaperInputError
+from ctstyle.measures.columns import PaperInputError
 from ctstyle.segment.unet import build_unet, require_size
 from ctstyle.study.analysis import UNetSettings
 from ctstyle.study.encoders import EncoderSpec, encoder_spec

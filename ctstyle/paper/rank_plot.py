@@ -1,18 +1,27 @@
 """Mean ranks of the arms over patients as a critical-difference diagram (Demsar 2006, figure 1)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from ctstyle.paper.domains import OUT_OF_STYLE, Domain
-from ctstyle.paper.drawing import Look, Sheet, drawing
-from ctstyle.paper.ranks import Ranks, rank
-from ctstyle.paper.significance import MEASURE, candidates
+from ctstyle.measures.domains import OUT_OF_STYLE, Domain, domains
+from ctstyle.measures.significance import MEASURE, candidates
+from ctstyle.measures.statistics import Ranks, rank
+from ctstyle.paper.drawing import Look, Sheet, drawing, look_of
+from ctstyle.paper.inputs import read_frames
 from ctstyle.study.analysis import Intervals
 from ctstyle.study.arms import ARM_LABELS
+from ctstyle.study.settings import build
 
 LINE_MM = 4.0
+
+
+def draw_ranks(inputs: Any, settings: Mapping[str, Any]) -> Figure:
+    """The ranks from the segmentation scores of a run."""
+    scored = domains(read_frames(inputs.segmentation), "ranks")
+    return rank_plot(scored, build(Intervals, settings["intervals"]), look_of(settings["slices"]))
 
 
 def ranks_of(domain: Domain, intervals: Intervals) -> Ranks:

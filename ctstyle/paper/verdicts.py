@@ -13,9 +13,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from ctstyle.paper.errata import CLAIMED_GAIN, claimed_gain
-from ctstyle.paper.measures import MEASURES, PaperInputError
-from ctstyle.paper.printed import printed_table2
+from ctstyle.measures.columns import MEASURES, PaperInputError
+from ctstyle.paper.printed import CLAIMED_GAIN, claimed_gain, printed_table2
 from ctstyle.study.arms import ARMS
 
 Verdict = Literal["reproduced", "mixed", "not reproduced", "not testable here"]

@@ -15,9 +15,10 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 from scipy import ndimage
 
+from ctstyle.measures.columns import ENCODER_LABELS, LOSS_LABELS, PaperInputError, in_order
 from ctstyle.paper.drawing import PREDICTION_COLOUR, REFERENCE_COLOUR, Look
-from ctstyle.paper.figures import SegmentationExample, TransferExample, iou_text
-from ctstyle.paper.measures import ENCODER_LABELS, LOSS_LABELS, PaperInputError, in_order
+from ctstyle.paper.segmentations import SegmentationExample, iou_text
+from ctstyle.paper.transfers import TransferExample
 from ctstyle.slices.window import Window
 from ctstyle.study.arms import ARM_LABELS
 

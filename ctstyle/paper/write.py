@@ -1,19 +1,22 @@
 """Tables as CSV, Markdown and LaTeX: the same bytes for the same numbers, each file whole or not there."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 
 import pandas as pd
 
-from ctstyle.paper.measures import MEASURES, Measure, PaperInputError
-from ctstyle.paper.tables import Table
+from ctstyle.measures.columns import MEASURES, Measure, PaperInputError
 from ctstyle.provenance.lineage import short
 from ctstyle.provenance.record import write_whole
 
 ABSENT = "–"
+
+
 ARROWS = {"lower": "↓", "higher": "↑", None: ""}
+
+
 LATEX = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -37,6 +40,53 @@ LATEX = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A frame and how it is printed.
+
+    `frame` has one row per cell group: label columns, counts, and measures of `measures.MEASURES`, each with
+    `<measure>_low` and `<measure>_high` where it has an interval. `row` and `group` name the columns that name a row
+    and the rows it competes with, `printed` the measures that are printed (the CSV has all), `no_contest` rows that
+    are references and never marked best, `contest` whether any row is, `void` measures that mean nothing here and
+    are printed in parentheses, `measures_as_rows` whether the printed table is turned, `digits` numbers of printed
+    digits in place of the measures' own.
+    """
+
+    frame: pd.DataFrame
+    row: str
+    group: str
+    printed: tuple[str, ...]
+    counts: tuple[str, ...] = ()
+    no_contest: tuple[str, ...] = ()
+    contest: bool = True
+    void: tuple[str, ...] = ()
+    measures_as_rows: bool = False
+    digits: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextTable:
+    """A table of sentences: `frame` of strings, and for each column its printed heading and its share of the width.
+
+    The shares are of LaTeX's line and leave room for the gaps: their sum is at most 0.95. Raises PaperInputError where
+    headings, shares and columns do not fit together.
+    """
+
+    frame: pd.DataFrame
+    headings: Mapping[str, str]
+    shares: Mapping[str, float]
+
+    def __post_init__(self):
+        columns = list(self.frame.columns)
+        if list(self.headings) != columns or list(self.shares) != columns or sum(self.shares.values()) > 0.95:
+            raise PaperInputError(
+                "headings and widths do not fit the columns",
+                where="a table of sentences",
+                found=f"headings {list(self.headings)}, shares {dict(self.shares)}",
+                expected=f"one of each for {columns}, shares of at most 0.95 in all",
+            )
+
+
 @dataclass(frozen=True)
 class Notes:
     """What stands with a table: its title (the caption), sentences under it, and its number ("Table 1")."""
@@ -54,31 +104,21 @@ class Cell:
     best: bool = False
 
 
-def write_table(table: Table, stem: Path, notes: Notes, *, lineage: str = "") -> tuple[Path, ...]:
-    """Write `<stem>.csv`, `.md` and `.tex` and return their paths.
+def write_table(table: Table | TextTable, stem: Path, notes: Notes, *, lineage: str = "") -> None:
+    """Write `<stem>.csv`, `.md` and `.tex`, each whole or not there.
 
     The CSV holds every column with six digits after the point; Markdown and LaTeX (booktabs, one `table` environment)
     hold the printed measures with interval and direction, the best row of each group in bold, and the notes, with the
     first digits of `lineage`, the fingerprint of the job (docs/provenance.md).
     """
-    notes = with_lineage(notes, lineage)
-    return write_forms(
-        {".csv": to_csv(table), ".md": to_markdown(table, notes), ".tex": to_latex(table, notes)}, Path(stem)
-    )
-
-
-def write_forms(texts: Mapping[str, str], stem: Path) -> tuple[Path, ...]:
-    """Write one text per suffix beside each other, each whole or not there; returns the paths."""
-    paths = {stem.with_name(stem.name + suffix): text for suffix, text in texts.items()}
-    for path, text in paths.items():
-        write_whole(path, text)
-    return tuple(paths)
-
-
-def with_lineage(notes: Notes, lineage: str) -> Notes:
-    """The notes with the shortened fingerprint of the job that makes the table, where there is one."""
-    said = (f"Lineage {short(lineage)}.",) if lineage else ()
-    return replace(notes, sentences=(*notes.sentences, *said))
+    if lineage:
+        notes = replace(notes, sentences=(*notes.sentences, f"Lineage {short(lineage)}."))
+    if isinstance(table, TextTable):
+        forms = {"csv": to_csv(table), "md": text_markdown(table, notes), "tex": text_latex(table, notes)}
+    else:
+        forms = {"csv": to_csv(table), "md": to_markdown(table, notes), "tex": to_latex(table, notes)}
+    for suffix, text in forms.items():
+        write_whole(Path(f"{stem}.{suffix}"), text)
 
 
 def full_title(notes: Notes) -> str:
@@ -86,7 +126,7 @@ def full_title(notes: Notes) -> str:
     return f"{notes.number}. {notes.title}" if notes.number else notes.title
 
 
-def to_csv(table: Table) -> str:
+def to_csv(table: Table | TextTable) -> str:
     """All columns, unit and direction in `measures.MEASURES`; floats with six digits, empty where not measured."""
     return table.frame.to_csv(index=False, float_format="%.6f", lineterminator="\n")
 
@@ -123,6 +163,39 @@ def to_latex(table: Table, notes: Notes) -> str:
     lines += [r"\bottomrule", r"\end{tabular}", r"\par\smallskip\raggedright"]
     lines += [latex(sentence) + r"\par" for sentence in (*notes.sentences, _legend(table))]
     return "\n".join([*lines, r"\end{table}"]) + "\n"
+
+
+def text_markdown(table: TextTable, notes: Notes) -> str:
+    """A pipe table under its title, the notes as a list below."""
+    rows = [list(table.headings.values()), ["---"] * len(table.headings), *table.frame.to_numpy().tolist()]
+    lines = [f"**{full_title(notes)}**", ""]
+    lines += ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in rows]
+    if notes.sentences:
+        lines += ["", *(f"- {sentence}" for sentence in notes.sentences)]
+    return "\n".join(lines) + "\n"
+
+
+def text_latex(table: TextTable, notes: Notes) -> str:
+    """One `table` environment with booktabs rules; cells are paragraphs of fixed width, set ragged."""
+    columns = "".join(rf">{{\raggedright\arraybackslash}}p{{{share:g}\linewidth}}" for share in table.shares.values())
+    rows = [" & ".join(latex(cell) for cell in row) + r" \\" for row in table.frame.to_numpy().tolist()]
+    lines = [
+        r"% needs \usepackage{booktabs} and \usepackage{array}",
+        r"\begin{table}",
+        r"\centering\scriptsize\setlength{\tabcolsep}{3pt}",
+        rf"\caption{{{latex(notes.title)}}}",
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        " & ".join(latex(heading) for heading in table.headings.values()) + r" \\",
+        r"\midrule",
+        "\n\\addlinespace\n".join(rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\par\smallskip\raggedright",
+        *(latex(sentence) + r"\par" for sentence in notes.sentences),
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def latex(text: str) -> str:

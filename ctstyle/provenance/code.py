@@ -1,11 +1,15 @@
 """The digest of the code a script runs: itself and every module of this package that it imports, directly or not.
 
-Snakemake does not notice an edited module behind an unchanged script; with this digest as a param it does.
+Snakemake does not notice an edited module behind an unchanged script; with this digest as a param it does. A script
+that runs a function by its place ("module:function") imports that module late; the digest takes the place beside it.
 """
 
 import functools
+import importlib
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ctstyle.errors import CTStyleError
 from ctstyle.provenance.digest import listing_digest, sha256_file
@@ -45,10 +49,16 @@ def _imports_of(path: Path) -> frozenset[str]:
     return frozenset(imported_modules(path.read_text()))
 
 
-def modules_of(script: Path, root: Path) -> dict[str, Path]:
-    """Every module of the package that `script` needs, by dotted name, found by following the imports."""
+def load(place: str) -> Callable[..., Any]:
+    """The function at a place ("module:function")."""
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def modules_of(script: Path, root: Path, place: str = "") -> dict[str, Path]:
+    """Every module that `script` and the function at `place` need, by dotted name, found by following the imports."""
     found: dict[str, Path] = {}
-    waiting, seen = list(_imports_of(script)), set()
+    waiting, seen = [*_imports_of(script), *([place.partition(":")[0]] if place else [])], set()
     while waiting:
         name = waiting.pop()
         if name in seen:
@@ -65,19 +75,20 @@ def modules_of(script: Path, root: Path) -> dict[str, Path]:
 
 
 @functools.cache
-def code_digest(script: Path, root: Path) -> str:
+def code_digest(script: Path, root: Path, place: str = "") -> str:
     """SHA-256 over the script and its modules, by name and content; where they lie does not matter."""
-    return listing_digest((name.removeprefix("code:"), sha256) for name, sha256 in code_dependencies(script, root))
+    listed = code_dependencies(script, root, place)
+    return listing_digest((name.removeprefix("code:"), sha256) for name, sha256 in listed)
 
 
-def code_dependencies(script: Path, root: Path) -> list[tuple[str, str]]:
-    """(`code:` name, SHA-256) of a script and of every module of the library it imports, sorted by name.
+def code_dependencies(script: Path, root: Path, place: str = "") -> list[tuple[str, str]]:
+    """(`code:` name, SHA-256) of a script and of every module that it and the function at `place` import, sorted.
 
     Raises UnknownScript.
     """
     if not script.is_file():
         raise UnknownScript("no such script", where=script, fix="Name the script as the rule that runs it.")
-    modules = modules_of(script, root)
+    modules = modules_of(script, root, place)
     if not modules:
         raise UnknownScript(
             "the script imports nothing of the library", where=script, found="no module", expected=f"import {PACKAGE}"

@@ -91,7 +91,7 @@ def statement(
     ]
     code = [
         {"name": name, "uri": name, "digest": {"sha256": sha256}}
-        for name, sha256 in code_dependencies(job.script, job.names.root)
+        for name, sha256 in code_dependencies(job.script, job.names.root, job.params.get("place", ""))
     ]
     # files of the checkout that the script reads and no module imports
     code += [

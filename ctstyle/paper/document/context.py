@@ -9,9 +9,9 @@ from typing import Any
 
 from ctstyle.cohorts import lidc0001, spine_mets, totalsegmentator, verse
 from ctstyle.cohorts.phantom import settings as phantom
+from ctstyle.measures.columns import MEASURES, MODEL_LABELS
 from ctstyle.paper.document.markup import shown
 from ctstyle.paper.document.printed_table import PrintedTable
-from ctstyle.paper.measures import MEASURES, MODEL_LABELS
 from ctstyle.paper.write import ABSENT, Cell
 from ctstyle.study.ablations import QUESTIONS
 from ctstyle.study.arms import ARM_LABELS

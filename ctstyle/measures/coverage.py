@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 from scipy.special import expit
 
-from ctstyle.paper.intervals import half_width, pseudo_values
+from ctstyle.measures.statistics import half_width, pseudo_values
 from ctstyle.study.analysis import Intervals
 
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ctstyle.measures.columns import SILVER_LABELS, PaperInputError, in_order
 from ctstyle.measures.segmentation import COUNTS, Counts, scores
-from ctstyle.paper.intervals import pseudo_values
-from ctstyle.paper.measures import SILVER_LABELS, PaperInputError, in_order
+from ctstyle.measures.statistics import Estimate, interval, pseudo_values
+from ctstyle.study.analysis import Intervals
 from ctstyle.study.arms import ARM_LABELS
 
 IN_STYLE, OUT_OF_STYLE, STYLE, REAL = KINDS = ("in_style", "out_of_style", "style", "real")
@@ -62,6 +63,12 @@ def percent(counts: np.ndarray, measure: str) -> np.ndarray:
     """A score in percent of counts `[..., 4]`; one definition of a score for all tables."""
     made = [scores(Counts(*row))[measure] for row in counts.reshape(-1, len(COUNTS)).tolist()]
     return 100 * np.array(made, dtype=np.float64).reshape(counts.shape[:-1])
+
+
+def lead(domain: Domain, arm: str, other: str, measure: str, intervals: Intervals) -> Estimate:
+    """What `arm` leads `other` by in points, paired: the same seeds and patients in both."""
+    values = domain.pseudo(arm, measure) - domain.pseudo(other, measure)
+    return interval(domain.score(arm, measure) - domain.score(other, measure), values, intervals, bounds=(-100, 100))
 
 
 def domains(segmentation: Sequence[pd.DataFrame], where: str) -> list[Domain]:

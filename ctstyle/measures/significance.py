@@ -1,4 +1,4 @@
-"""The table of tests: which arm is better than the plain U-Net and than the best rival, and which does harm in style.
+"""Tests between arms: which arm is better than the plain U-Net and than the best rival, and which does harm in style.
 
 Two families of sign-flip tests over patients for each of these domains: all out-of-style scans, and each real cohort.
 Harm in style is judged by the interval of the gain against a margin. References (transductive, oracle) take no part.
@@ -9,17 +9,43 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ctstyle.paper.domains import IN_STYLE, OUT_OF_STYLE, REAL, Domain
-from ctstyle.paper.intervals import LEAST_SEEDS
-from ctstyle.paper.permutation import holm, least_p, sign_flip
-from ctstyle.paper.power import patients_needed
-from ctstyle.paper.tables import Table, cells, lead
+from ctstyle.measures.domains import IN_STYLE, OUT_OF_STYLE, REAL, Domain, lead
+from ctstyle.measures.statistics import LEAST_SEEDS, holm, least_p, patients_needed, sign_flip
 from ctstyle.study.analysis import Intervals
 from ctstyle.study.arms import ARM_LABELS, ARMS, is_cheap, is_reference, rival_arms
 
 MEASURE = "foreground_iou"
 BETTER, WORSE, NOT_SHOWN, OUT_OF_REACH, WITHHELD = ("better", "worse", "not shown", "out of reach", "withheld")
 NON_INFERIOR, INFERIOR, UNDECIDED = ("non-inferior", "inferior", "undecided")
+
+
+def comparisons(scored: Sequence[Domain], intervals: Intervals, margin: float) -> pd.DataFrame:
+    """One row per arm and question; foreground IoU in points, p from sign flips, adjusted within each family.
+
+    Columns: `comparison, method, arm, against, domain, kind`, the sizes, `difference` with its interval, `p, p_holm,
+    needed` (patients to see half the difference) and `verdict` with the `reason` where something is withheld.
+    """
+    rows = []
+    rival = best_rival(scored, intervals, margin)
+    cheap = best_rival(scored, intervals, margin, cheap=True)
+    for domain in scored:
+        if domain.kind in (OUT_OF_STYLE, REAL):
+            # a real cohort too small for tests is listed once
+            small = domain.kind == REAL and _untestable(domain.patients, domain.seeds, 1 - intervals.confidence)
+            for other in dict.fromkeys(["plain", *([] if small else [rival, cheap])]):
+                if other:
+                    rows += _family(domain, other, intervals)
+    for domain in scored:
+        if domain.kind == IN_STYLE:
+            rows += _harm(domain, intervals, margin)
+    if not rows:
+        about = {"comparison": "Nothing to compare", "method": ARM_LABELS["plain"], "arm": "plain", "against": "plain"}
+        about |= dict.fromkeys(("domain", "kind", "cohort"), "")
+        about |= {"verdict": WITHHELD, "reason": "no other arm, or no such scan"}
+        rows = [about | scored[0].size()]
+    columns = ["comparison", "method", "verdict", "arm", "against", "domain", "kind", "cohort"]
+    columns += ["seeds", "patients", "scans", "slices", "difference", "difference_low", "difference_high"]
+    return pd.DataFrame(rows, columns=[*columns, "p", "p_holm", "needed", "reason"])
 
 
 def harm(low: float, high: float, margin: float) -> str:
@@ -34,13 +60,13 @@ def harm(low: float, high: float, margin: float) -> str:
     return INFERIOR if high < -margin else UNDECIDED
 
 
-def best_rival(domains: Sequence[Domain], intervals: Intervals, margin: float, *, cheap: bool = False) -> str:
+def best_rival(scored: Sequence[Domain], intervals: Intervals, margin: float, *, cheap: bool = False) -> str:
     """The rival with the highest mean out of style among those not shown to do harm in style; empty without one.
 
     `cheap`: among those without a trained generator only. It is chosen on the scans it is then compared on, which
     flatters the rival and so is no help to the other arms.
     """
-    of_kind = {domain.kind: domain for domain in domains}
+    of_kind = {domain.kind: domain for domain in scored}
     if OUT_OF_STYLE not in of_kind:
         return ""
     outside, inside = of_kind[OUT_OF_STYLE], of_kind.get(IN_STYLE)
@@ -49,48 +75,6 @@ def best_rival(domains: Sequence[Domain], intervals: Intervals, margin: float, *
         gains = {arm: lead(inside, arm, "plain", MEASURE, intervals) for arm in rivals}
         rivals = [arm for arm in rivals if harm(gains[arm].low, gains[arm].high, margin) != INFERIOR]
     return max(rivals, key=lambda arm: outside.score(arm, MEASURE), default="")
-
-
-def significance(domains: Sequence[Domain], intervals: Intervals, margin: float) -> Table:
-    """One row per arm and question; foreground IoU in points, p from sign flips, adjusted within each family.
-
-    Columns: `comparison, method, arm, against, domain, kind`, the sizes, `difference` with its interval, `p, p_holm,
-    needed` (patients to see half the difference) and `verdict` with the `reason` where something is withheld.
-    """
-    rows = []
-    rival = best_rival(domains, intervals, margin)
-    cheap = best_rival(domains, intervals, margin, cheap=True)
-    for domain in domains:
-        if domain.kind in (OUT_OF_STYLE, REAL):
-            # a real cohort too small for tests is listed once
-            small = domain.kind == REAL and _untestable(domain.patients, domain.seeds, 1 - intervals.confidence)
-            for other in dict.fromkeys(["plain", *([] if small else [rival, cheap])]):
-                if other:
-                    rows += _family(domain, other, intervals)
-    for domain in domains:
-        if domain.kind == IN_STYLE:
-            rows += _harm(domain, intervals, margin)
-    if not rows:
-        about = {"comparison": "Nothing to compare", "method": ARM_LABELS["plain"], "arm": "plain", "against": "plain"}
-        about |= {
-            "domain": "",
-            "kind": "",
-            "cohort": "",
-            "verdict": WITHHELD,
-            "reason": "no other arm, or no such scan",
-        }
-        rows = [about | domains[0].size()]
-    columns = ["comparison", "method", "verdict", "arm", "against", "domain", "kind", "cohort"]
-    columns += ["seeds", "patients", "scans", "slices", "difference", "difference_low", "difference_high"]
-    frame = pd.DataFrame(rows, columns=[*columns, "p", "p_holm", "needed", "reason"])
-    return Table(
-        frame=frame,
-        row="method",
-        group="comparison",
-        printed=("difference", "p", "p_holm", "needed"),
-        counts=("verdict", "patients", "slices", "seeds"),
-        contest=False,
-    )
 
 
 def candidates(domain: Domain, against: str) -> list[str]:
@@ -116,7 +100,7 @@ def _family(domain: Domain, against: str, intervals: Intervals) -> list[dict]:
     rows = []
     for number, arm in enumerate(arms):
         found = lead(domain, arm, against, MEASURE, intervals)
-        row = _row(domain, arm, against, f"against {ARM_LABELS.get(against, against)}") | cells("difference", found)
+        row = _row(domain, arm, against, f"against {ARM_LABELS.get(against, against)}") | found.cells("difference")
         row |= {"p": p[number], "p_holm": adjusted[number]}
         row["needed"] = patients_needed(differences[:, number], level=level)
         row["verdict"] = _verdict(adjusted[number], differences[:, number].mean(), level, reason, reach)
@@ -128,7 +112,7 @@ def _harm(domain: Domain, intervals: Intervals, margin: float) -> list[dict]:
     rows = []
     for arm in candidates(domain, "plain"):
         gain = lead(domain, arm, "plain", MEASURE, intervals)
-        row = _row(domain, arm, "plain", f"harm, margin {margin:g} points") | cells("difference", gain)
+        row = _row(domain, arm, "plain", f"harm, margin {margin:g} points") | gain.cells("difference")
         row |= {"p": np.nan, "p_holm": np.nan, "needed": np.nan}
         rows.append(row | {"verdict": harm(gain.low, gain.high, margin), "reason": gain.reason})
     return rows
