@@ -39,10 +39,12 @@ class Workflow:
         )
 
     def planned(self, *arguments: str) -> set[str]:
-        """The rules that Snakemake would run now, from a dry run."""
+        """The rules that Snakemake would run now, from a dry run; figures and tables each by its name."""
         done = self.run("--dry-run", "--quiet", "progress", *arguments)
         assert done.returncode == 0, done.stdout
-        return set(re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):", done.stdout, flags=re.MULTILINE))
+        jobs = re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):((?:\n    .*)*)", done.stdout, flags=re.MULTILINE)
+        names = [(rule, re.search(r"wildcards: name=(\S+)", about)) for rule, about in jobs]
+        return {f"{rule} {name[1]}" if name else rule for rule, name in names}
 
 
 def audit(results: Path) -> dict:

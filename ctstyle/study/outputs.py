@@ -229,7 +229,7 @@ TABLES = (
         ENCODERS,
         "taps of all encoders",
         inputs={"layers": "<encoders>/{described}.layers.tsv", **WEIGHTS},
-        settings=RUN,
+        settings={"facts": "run facts"},
     ),
     _table(
         "sweep",

@@ -75,7 +75,7 @@ def test_scripts_are_thin_guarded_and_named_as_their_rule(root):
     scripts = {path.stem: path.read_text() for path in (root / "scripts").glob("*.py")}
     assert {rule for rule, text in rules.items() if "script:" in text} == set(scripts)
     for name, text in scripts.items():
-        assert f'"../scripts/{name}.py"' in rules[name] and f'fingerprint("{name}")' in rules[name]
+        assert f'"../scripts/{name}.py"' in rules[name] and f'fingerprint("{name}"' in rules[name]
         assert f"(rule {name})" in text.splitlines()[0]
         assert 'if __name__ == "__main__":' in text and "snakemake.config" not in text
         assert len(text.splitlines()) <= 50, name

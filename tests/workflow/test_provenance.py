@@ -106,7 +106,7 @@ def _no_record(place):
 
 def _both(place):
     _one_cell(place)
-    record = place / "provenance" / "records" / "make_table2.json"
+    record = place / "provenance" / "records" / "make_table" / "table2.json"
     table = place / "paper" / "tables" / "table2.csv"
     digest = subprocess.run(["sha256sum", table], capture_output=True, text=True, check=True).stdout.split()[0]
     statement = json.loads(record.read_text())
@@ -137,7 +137,7 @@ def test_a_clean_run_is_sound_also_elsewhere(root, tiny, copy):
         status, said = _audit(root, place)
         assert status == 0, said
     status, said = _audit(root, results / "paper" / "tables" / "table2.csv", "--explain")
-    assert status == 0 and "make_table2" in said and "train_unet" in said and "simulate_scan" in said
+    assert status == 0 and "make_table" in said and "train_unet" in said and "simulate_scan" in said
 
 
 @pytest.mark.parametrize("what", TAMPERED)
@@ -184,10 +184,10 @@ def test_the_root_is_printed_in_the_paper_and_the_lineage_in_tables_and_figures(
     _, _, results = tiny
     root = json.loads((results / "provenance" / "root.json").read_text())["root"]
     assert root[:12] in (results / "paper" / "paper.typ").read_text()
-    record = json.loads((results / "provenance" / "records" / "make_table2.json").read_text())
+    record = json.loads((results / "provenance" / "records" / "make_table" / "table2.json").read_text())
     lineage = record["predicate"]["runDetails"]["metadata"]["invocationId"]
     assert f"Lineage {lineage[:12]}." in (results / "paper" / "tables" / "table2.md").read_text()
-    figure = json.loads((results / "provenance" / "records" / "draw_figure5.json").read_text())
+    figure = json.loads((results / "provenance" / "records" / "draw_figure" / "figure5.json").read_text())
     drawn = figure["predicate"]["runDetails"]["metadata"]["invocationId"].encode()
     assert drawn in (results / "paper" / "figures" / "figure5.png").read_bytes()
     assert drawn in (results / "paper" / "figures" / "figure5.pdf").read_bytes()

@@ -4,11 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ctstyle.measures.columns import PaperInputError
 from ctstyle.measures.segmentation import COUNTS
-from ctstyle.paper.ablation_curves import LEAST_SPAN, PANELS, ablation_curves, save_curves
-from ctstyle.paper.ablations import by_seed, table
+from ctstyle.paper.ablations import LEAST_SPAN, PANELS, ablation_curves, by_seed, table
 from ctstyle.paper.drawing import Look
-from ctstyle.paper.measures import PaperInputError
 from ctstyle.paper.write import Notes, to_markdown
 
 IOU = {("plain", "base"): (0.2, 0.3), ("ours", "base"): (0.6, 0.5), ("ours", "alpha-0.5"): (0.4, 0.5)}
@@ -116,14 +115,6 @@ def test_words_have_no_line_between_them(chains):
     assert all(line.get_linestyle() in ("None", "--") for line in axes.lines)
     (bars,) = axes.collections
     assert [segment[0][1] for segment in bars.get_segments()] == pytest.approx([55, 45])
-
-
-def test_every_question_is_a_pair_of_files(chains, tmp_path):
-    names = ["ablation_content_target", "ablation_alpha"]
-    pngs, pdfs = ([tmp_path / f"{name}.{form}" for name in names] for form in ("png", "pdf"))
-    save_curves(chains, ASKED, Look(), pngs, pdfs, lineage="a" * 64)
-    assert all(path.stat().st_size > 1000 for path in (*pngs, *pdfs))
-    assert pngs[0].read_bytes() != pngs[1].read_bytes()
 
 
 def test_no_panel_spans_less_than_what_means_anything_and_the_reference_is_inside(chains):

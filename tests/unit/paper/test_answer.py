@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ctstyle.measures.domains import domains
 from ctstyle.measures.segmentation import Counts, scores
+from ctstyle.measures.significance import best_rival, harm
 from ctstyle.paper.answer import Candidate, Decision, answer, decide, read_candidates
-from ctstyle.paper.domains import domains
 from ctstyle.paper.drawing import Look
 from ctstyle.paper.rank_plot import rank_plot, ranks_of
-from ctstyle.paper.significance import best_rival, harm, significance
-from ctstyle.paper.tables import table2
+from ctstyle.paper.tables import significance, table2
 from ctstyle.paper.write import to_csv
 from ctstyle.study.analysis import Intervals
 from ctstyle.study.arms import ARM_LABELS

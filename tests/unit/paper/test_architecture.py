@@ -11,10 +11,9 @@ from matplotlib.patches import Circle, Rectangle
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from ctstyle.paper.architecture import figure1, figure2, figure3
-from ctstyle.paper.boxes import PRINT
+from ctstyle.measures.columns import PaperInputError
+from ctstyle.paper.architecture import PRINT, figure1, figure2, figure3
 from ctstyle.paper.drawing import Look, save_figure
-from ctstyle.paper.measures import PaperInputError
 from ctstyle.paper.networks import unet_levels
 from ctstyle.segment.unet import UNetError, build_unet
 from ctstyle.study.analysis import UNetSettings

@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ctstyle.paper.claims import claims, read_claim_inputs
-from ctstyle.paper.measures import PaperInputError
+from ctstyle.measures.columns import PaperInputError
+from ctstyle.paper.claims import claims
 from ctstyle.paper.printed import printed_table2
-from ctstyle.paper.text_table import text_csv, text_latex
 from ctstyle.paper.verdicts import (
     CONTENT_MARGIN,
     CRITERIA,
@@ -29,6 +28,7 @@ from ctstyle.paper.verdicts import (
     order_of_styles,
     vgg19_is_best,
 )
+from ctstyle.paper.write import text_latex, to_csv
 
 
 def sweep(ours, adain):
@@ -282,7 +282,7 @@ def test_g_tells_the_memory_beside_a_gan_with_that_of_the_warm_up_and_does_not_j
 
 def test_g_has_the_same_bytes_when_seconds_differ():
     tables = [claims(ClaimInputs(costs=costs(ours=(20, a), gatys=(0, b))))[0] for a, b in ((1.0, 33.3), (1.234, 41.0))]
-    assert text_csv(tables[0]) == text_csv(tables[1])
+    assert to_csv(tables[0]) == to_csv(tables[1])
 
 
 @pytest.mark.parametrize(
@@ -329,19 +329,6 @@ def test_the_table_holds_every_verdict_and_its_criteria_and_can_be_set():
     assert all(f"{limit:g} (" in CRITERIA[7] for limit in TOLERANCES.values())
     assert text_latex(table, notes).isascii()
     assert not re.search(r"(?<![\w.])-\d", " ".join(table.frame["evidence"]))  # numbers carry a true minus
-
-
-def test_frames_are_read_by_their_form_and_laid_together(tmp_path):
-    pd.DataFrame({"a": [1]}).to_csv(tmp_path / "t.csv", index=False)
-    for seed in (0, 1):
-        pd.DataFrame({"a": [seed], "b": ["x, y"]}).to_csv(tmp_path / f"{seed}.tsv", sep="\t", index=False)
-    read = read_claim_inputs({"table1": [tmp_path / "t.csv"], "transfer": sorted(tmp_path.glob("*.tsv")), "sweep": []})
-    assert read.table1["a"].tolist() == [1] and read.sweep is None
-    assert read.transfer["a"].tolist() == [0, 1] and set(read.transfer["b"]) == {"x, y"}
-    with pytest.raises(PaperInputError, match="unknown form"):
-        read_claim_inputs({"table1": [tmp_path / "t.txt"]})
-    with pytest.raises(PaperInputError, match="unknown input"):
-        read_claim_inputs({"table9": []})
 
 
 @pytest.mark.parametrize("name", ["table1", "table2", "table3", "sweep", "costs", "layers", "transfer"])

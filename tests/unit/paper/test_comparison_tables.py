@@ -10,19 +10,21 @@ import torchvision
 
 from ctstyle.encoders.network import parameters_to
 from ctstyle.encoders.plan import TapLists
-from ctstyle.paper.captions import ComparedFacts, RunFacts, sweep_notes
+from ctstyle.measures.columns import PaperInputError
+from ctstyle.paper.captions import RunFacts
 from ctstyle.paper.comparison import (
     KEPT_AND_REACHED,
     ComparedEncoder,
+    ComparedFacts,
     by_training,
+    costs,
     lists,
     read_encoders,
     sweep,
+    sweep_notes,
     table3,
     taps,
 )
-from ctstyle.paper.costs import costs
-from ctstyle.paper.measures import PaperInputError
 from ctstyle.paper.write import Notes, printed_cells, to_markdown
 from ctstyle.study.analysis import Intervals
 from ctstyle.study.encoders import ENCODERS, UnknownEncoder, encoder_spec

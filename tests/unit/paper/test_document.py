@@ -16,7 +16,6 @@ from ctstyle.paper.document import (
     LAYOUT,
     LITERATURE,
     TEXT,
-    PaperError,
     PaperParts,
     paper_source,
     paper_text,
@@ -26,10 +25,9 @@ from ctstyle.paper.document import (
 from ctstyle.paper.document.context import constants, derived, installed_versions, scanner_table
 from ctstyle.paper.document.markup import escape
 from ctstyle.paper.document.numbers import numbers_in, prose, typed_numbers, unexplained_numbers
-from ctstyle.paper.document.printed_table import read_printed_table
+from ctstyle.paper.document.printed_table import PaperError, read_printed_table
 from ctstyle.paper.printed import printed_table1, printed_table2
-from ctstyle.paper.tables import Table
-from ctstyle.paper.write import Notes, printed_cells, write_table
+from ctstyle.paper.write import Notes, Table, printed_cells, write_table
 from ctstyle.study.config import checked
 
 WEIGHTS = "VGG16 convolutions of #HED_2 [*edge*] <transplanted> in 13 layers"

@@ -8,12 +8,10 @@ from decimal import Decimal
 import pandas as pd
 import pytest
 
-from ctstyle.paper import errata as module
-from ctstyle.paper.errata import claimed_gain, errata
-from ctstyle.paper.measures import PaperInputError
-from ctstyle.paper.printed import printed_table2
-from ctstyle.paper.text_table import TextTable, text_csv, text_latex, text_markdown, write_text_table
-from ctstyle.paper.write import Notes
+from ctstyle.measures.columns import PaperInputError
+from ctstyle.paper import printed as module
+from ctstyle.paper.printed import claimed_gain, errata, printed_table2
+from ctstyle.paper.write import Notes, TextTable, text_latex, text_markdown, to_csv, write_table
 
 NOTES = Notes("A title, 5 %", ("One & two.",), number="Table 9")
 
@@ -64,12 +62,13 @@ def test_all_errata_of_the_method_are_there_once():
 
 
 def test_the_three_files(tmp_path):
-    paths = write_text_table(*[errata()[0], tmp_path / "new" / "errata", errata()[1]])
-    assert [path.name for path in paths] == ["errata.csv", "errata.md", "errata.tex"]
-    assert list(csv.DictReader(io.StringIO(paths[0].read_text()))) == errata()[0].frame.to_dict("records")
+    table, notes = errata()
+    paths = [tmp_path / "new" / f"errata.{form}" for form in ("csv", "md", "tex")]
+    write_table(table, tmp_path / "new" / "errata", notes)
+    assert list(csv.DictReader(io.StringIO(paths[0].read_text()))) == table.frame.to_dict("records")
     assert sorted(tmp_path.rglob("*")) == sorted([tmp_path / "new", *paths])  # nothing half written stays
     before = [path.read_bytes() for path in paths]
-    write_text_table(errata()[0], tmp_path / "new" / "errata", errata()[1])
+    write_table(table, tmp_path / "new" / "errata", notes)
     assert before == [path.read_bytes() for path in paths]
 
 
@@ -94,7 +93,7 @@ def test_the_errata_hold_no_character_that_latex_does_not_know():
 
 
 def test_csv_has_the_columns_names():
-    assert text_csv(small(("x", "y, z"))) == 'a,b\nx,"y, z"\n'
+    assert to_csv(small(("x", "y, z"))) == 'a,b\nx,"y, z"\n'
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ctstyle.paper.examples import (
-    augmented_examples,
-    grey_scales,
-    segmentation_examples,
-    style_examples,
-    transfer_examples,
-)
+from ctstyle.paper.grey_scales import grey_scales
 from ctstyle.paper.inputs import read_frames
+from ctstyle.paper.segmentations import augmented_examples, segmentation_examples
+from ctstyle.paper.transfers import style_examples, transfer_examples
 from ctstyle.slices.run import open_run
 from ctstyle.slices.window import Window
 from ctstyle.transfer.gallery import few_pairs, for_model, single_styles

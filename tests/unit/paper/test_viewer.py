@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ctstyle.measures.columns import PaperInputError
 from ctstyle.paper.drawing import PREDICTION_COLOUR, Look
-from ctstyle.paper.figures import SegmentationExample, TransferExample
-from ctstyle.paper.measures import PaperInputError
+from ctstyle.paper.segmentations import SegmentationExample
+from ctstyle.paper.transfers import TransferExample
 from ctstyle.paper.viewer import SHOWN_PX, viewer
 
 LOOK = Look(window_hu=(-250, 750))

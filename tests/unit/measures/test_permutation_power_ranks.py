@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ctstyle.paper.permutation import holm, least_p, sign_flip
-from ctstyle.paper.power import patients_needed, power
-from ctstyle.paper.ranks import critical_difference, rank
+from ctstyle.measures.statistics import critical_difference, holm, least_p, patients_needed, power, rank, sign_flip
 
 
 def test_exact_sign_flips_are_those_of_scipy():

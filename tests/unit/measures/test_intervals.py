@@ -5,17 +5,11 @@ import pytest
 from scipy import stats
 
 from benchmarks.coverage import bca, percentile
-from ctstyle.paper.coverage import POPULATIONS, Population, coverage, coverage_range, draw, foreground_iou, true_gain
-from ctstyle.paper.intervals import (
-    IntervalError,
-    crossed_error,
-    half_width,
-    interval,
-    mean_over_patients,
-    pseudo_values,
-    withheld,
-)
+from ctstyle.errors import CTStyleError
+from ctstyle.measures.coverage import POPULATIONS, Population, coverage, coverage_range, draw, foreground_iou, true_gain
+from ctstyle.measures.statistics import crossed_error, half_width, interval, mean_over_patients, pseudo_values, withheld
 from ctstyle.study.analysis import Intervals
+from ctstyle.study.settings import build
 
 MANY = Intervals(replicates=4000)
 
@@ -124,8 +118,8 @@ def test_patients_without_a_value_are_left_out():
 
 @pytest.mark.parametrize("settings", [{"replicates": 10}, {"confidence": 1.0}, {"confidence": 0.2}])
 def test_settings_without_meaning_are_refused(settings):
-    with pytest.raises(IntervalError, match=next(iter(settings))):
-        Intervals(**settings)
+    with pytest.raises(CTStyleError, match=next(iter(settings))):
+        build(Intervals, settings)
 
 
 def test_a_population_without_spread_has_the_gain_of_its_levels():
