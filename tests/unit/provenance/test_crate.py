@@ -59,7 +59,7 @@ def ran(tmp_path, root, monkeypatch):
         finished=START + timedelta(minutes=2),
     )
     scan = {"rule": "scan_patient", "outputs": {"zip": [SCAN]}, "script": root / "scripts" / "simulate_scan.py"}
-    table = {"rule": "make_table2", "outputs": {"table": [TABLE]}, "script": root / "scripts" / "make_table2.py"}
+    table = {"rule": "make_table2", "outputs": {"table": [TABLE]}, "script": root / "scripts" / "make_table.py"}
     late = {"started": base.finished, "finished": START + timedelta(hours=1)}
     jobs = {
         "make_table2": replace(base, **table, **late, wildcards={}, inputs={"slices": [SLICES, private]}),
@@ -104,7 +104,7 @@ def test_a_job_of_the_crate_is_that_of_its_record(ran, options):
     tool = entities[job["instrument"]["@id"]]
     dependencies = record["predicate"]["buildDefinition"]["resolvedDependencies"]
     assert {"sha256": tool["sha256"]} in [
-        one["digest"] for one in dependencies if one["uri"].endswith("/make_table2.py")
+        one["digest"] for one in dependencies if one["uri"].endswith("/make_table.py")
     ]
     assert entities["#job/cut_scan/a"]["name"] == "cut_scan scan=a"
     step = entities[entities["#control/make_table2"]["instrument"]["@id"]]
