@@ -9,8 +9,7 @@ from ctstyle.measures.segmentation import score_arm
 from ctstyle.run.job import job
 from ctstyle.segment.generate import Generated
 from ctstyle.segment.online import online_change
-from ctstyle.segment.pools import arm_pools, arm_settings, pool_sizes, validation_pool
-from ctstyle.segment.train import train
+from ctstyle.segment.train import arm_pools, arm_settings, pool_sizes, train, validation_pool
 from ctstyle.segment.unet import predict, save_unet
 from ctstyle.slices.run import open_run
 from ctstyle.slices.window import Window

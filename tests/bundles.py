@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from ctstyle.encoders.network import build
 from ctstyle.encoders.weights import random
 from ctstyle.run.device import place
-from ctstyle.run.initialise import he_initialise
+from ctstyle.run.fit import he_initialise
 from ctstyle.study.data import SliceSettings
 from ctstyle.transfer.bundle import Bundle, Style
 from ctstyle.transfer.decoder import Decoder

@@ -20,8 +20,7 @@ from ctstyle.encoders.network import cut, trunk
 from ctstyle.encoders.weights import Weights
 from ctstyle.errors import CTStyleError
 from ctstyle.run.checkpoint import Checkpoint
-from ctstyle.run.fit import fit
-from ctstyle.run.initialise import he_initialise
+from ctstyle.run.fit import descend, fit, he_initialise
 from ctstyle.run.optimise import AdamW
 from ctstyle.run.tensors import state_digest
 from ctstyle.study.encoders import IMAGENET, EncoderSpec, encoder_spec
@@ -88,11 +87,8 @@ def train_domain(
         level_loss = _cross_entropy(level, targets[chosen])
         rotation_loss = F.cross_entropy(rotation, turns)
         loss = level_loss + settings.rotation_weight * rotation_loss
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-        return {"loss": loss.detach(), "level": level_loss.detach(), "rotation": rotation_loss.detach()}
+        descend(loss, optimiser, schedule)
+        return {"loss": loss, "level": level_loss, "rotation": rotation_loss}
 
     network.train()
     history = fit(

@@ -23,7 +23,7 @@ from ctstyle.cohorts.download import Piece, SourceUnavailable, fetch
 from ctstyle.encoders.network import WrongArchitecture, build, trunk
 from ctstyle.encoders.plan import WeightsDigestMismatch, WeightsUnavailable, check_file
 from ctstyle.provenance.digest import sha256_file
-from ctstyle.run.initialise import he_initialise
+from ctstyle.run.fit import he_initialise
 from ctstyle.run.tensors import Kind, check_finite, state_digest
 from ctstyle.study.encoders import ENCODERS, encoder_spec
 

@@ -32,7 +32,7 @@ from ctstyle.measures.inception import (
     trunk_part,
 )
 from ctstyle.run.checkpoint import Checkpoint
-from ctstyle.run.fit import fit
+from ctstyle.run.fit import descend, fit
 from ctstyle.run.optimise import AdamW
 from ctstyle.run.tensors import Kind, filled
 from ctstyle.slices.archive import Archive
@@ -246,11 +246,8 @@ def _train_head(
 
 def _descend(logits: Tensor, targets: Tensor, optimiser: Any, schedule: Any) -> dict[str, Tensor]:
     loss = F.cross_entropy(logits, targets)
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    optimiser.step()
-    schedule.step()
-    return {"loss": loss.detach(), "accuracy": (logits.argmax(1) == targets).float().mean()}
+    descend(loss, optimiser, schedule)
+    return {"loss": loss, "accuracy": (logits.argmax(1) == targets).float().mean()}
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ import torchvision
 from torch import Tensor, nn
 
 from ctstyle.errors import CTStyleError
-from ctstyle.run.initialise import he_initialise
+from ctstyle.run.fit import he_initialise
 
 SMALLEST_PX = 75
 """Below this side Inception-v3 has no positions left."""

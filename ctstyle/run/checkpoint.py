@@ -103,10 +103,6 @@ class Checkpoint:
         """Note the last step of the present segment."""
         self.segments[-1]["steps"][1] = step
 
-    def note(self, **facts: Any) -> None:
-        """Note something of the present segment, for the job's record."""
-        self.segments[-1].update(facts)
-
     def finish(self) -> None:
         """The training is done: nothing will resume from here."""
         _remove(self.path)

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint as recomputed
 
 from ctstyle.errors import CTStyleError
-from ctstyle.run.accumulate import out_of_memory
 from ctstyle.run.checkpoint import Checkpoint
 
 log = logging.getLogger(__name__)
@@ -28,13 +29,17 @@ class TrainingDiverged(CTStyleError):
     """A loss became NaN or infinite."""
 
 
+class GPUMemoryExhausted(CTStyleError):
+    """A training step that does not fit into the card's memory."""
+
+
 def step_rng(seed: int, step: int) -> np.random.Generator:
     """The random generator of one training step."""
     return np.random.default_rng([seed, step])
 
 
 def fit(
-    step: Callable[[int, np.random.Generator], Mapping[str, torch.Tensor | float]],
+    step: Callable[[int, np.random.Generator], Mapping[str, Tensor | float]],
     *,
     parts: Mapping[str, Any],
     steps: int,
@@ -53,7 +58,7 @@ def fit(
 
     `history.attrs["seconds_per_step"]` is the median time of the steps that this process ran (NaN if none).
 
-    Raises TrainingDiverged at the first loss that is not finite, GPUMemoryExhausted where a step cannot be split.
+    Raises TrainingDiverged at the first loss that is not finite, GPUMemoryExhausted where a card does not hold a step.
     """
     history = [] if checkpoint is None else checkpoint.resume(parts, name)
     first = len(history)
@@ -66,7 +71,7 @@ def fit(
             try:
                 losses = {key: torch.as_tensor(value).detach().item() for key, value in step(i, rng).items()}
             except torch.OutOfMemoryError as error:
-                raise out_of_memory(name, str(error).partition(". ")[0]) from error
+                raise _out_of_memory(name, error) from error
             durations.append(time.perf_counter() - began)
             bad = [key for key, value in losses.items() if not math.isfinite(value)]
             if bad:
@@ -97,6 +102,43 @@ def fit(
     return frame
 
 
+def descend(loss: Tensor, optimiser: torch.optim.Optimizer, schedule: Any = None, *, clip: float = math.inf) -> None:
+    """One step of `optimiser` down `loss` (a scalar), its gradient no longer than `clip`, and one of `schedule`."""
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    if clip < math.inf:
+        torch.nn.utils.clip_grad_norm_([value for group in optimiser.param_groups for value in group["params"]], clip)
+    optimiser.step()
+    if schedule is not None:
+        schedule.step()
+
+
+def in_parts(forward: Callable[..., Tensor | dict[str, Tensor]], parts: int, *batch: Tensor) -> Any:
+    """`forward(*batch)` in `parts` parts of the samples, whose activations are computed again for the gradient.
+
+    Returns what `forward` returns for the whole batch: a tensor, or tensors by name, samples first. So the loss sees
+    the whole batch and has the same gradient whatever it pools, as long as no layer mixes samples (Chen et al. 2016,
+    arXiv 1604.06174). MixStyle finds its mates within a part.
+    """
+    if parts == 1:
+        return forward(*batch)
+    made = [recomputed(forward, *part, use_reentrant=False) for part in zip(*(one.chunk(parts) for one in batch))]
+    if isinstance(made[0], Tensor):
+        return torch.cat(made)
+    return {name: torch.cat([part[name] for part in made]) for name in made[0]}
+
+
+def _out_of_memory(name: str, error: torch.OutOfMemoryError) -> GPUMemoryExhausted:
+    peak = torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else math.nan
+    return GPUMemoryExhausted(
+        "the card's memory does not hold a training step",
+        where=name,
+        found=f"a peak of {peak:.1f} GiB; {str(error).partition('. ')[0]}",
+        expected="a `batch` that fits into the card",
+        fix="Set a smaller `batch` of this training, or `accumulate: 2` or more to run each batch in parts.",
+    )
+
+
 class _StopSignal:
     """Remembers that SIGTERM or SIGUSR1 came, so that the loop can end between two steps."""
 
@@ -116,3 +158,20 @@ class _StopSignal:
 
     def _ask(self, *_: object) -> None:
         self.asked = True
+
+
+def he_initialise(network: nn.Module, *, seed: int) -> torch.Generator:
+    """Fill convolutions and linear layers by He et al. 2015, batch norm with the identity and biases with zero.
+
+    In place: normal, fan in, gain of ReLU. Returns the generator for what is still to be drawn.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
+                if module.bias is not None:
+                    module.bias.zero_()
+            elif isinstance(module, nn.BatchNorm2d):
+                module.reset_parameters()
+    return generator

@@ -12,8 +12,7 @@ from ctstyle.measures.segmentation import score_arm
 from ctstyle.run.checkpoint import Checkpoint
 from ctstyle.segment.generate import COLUMNS, generate, network_painter, training_slices
 from ctstyle.segment.guard import counts
-from ctstyle.segment.pools import arm_pools, arm_settings, pool_sizes
-from ctstyle.segment.train import train
+from ctstyle.segment.train import arm_pools, arm_settings, pool_sizes, train
 from ctstyle.segment.unet import predict
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.window import Window

@@ -6,14 +6,28 @@ All are painters for `generate.generate`, as a style-transfer network is.
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy import ndimage
+from scipy import fft, ndimage
 from skimage.exposure import match_histograms
 
-from ctstyle.segment.fourier import amplitude_swap
 from ctstyle.segment.generate import Painter
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window
 from ctstyle.study.analysis import AugmentSettings, FourierSettings
+
+
+def amplitude_swap(content: np.ndarray, style: np.ndarray, beta: float) -> np.ndarray:
+    """Images `[..., H, W]` (float64) with `style`'s amplitudes below `beta` cycles per pixel, and `content`'s phases.
+
+    Of a real image half of the spectrum is kept (`rfft2`), with columns 0 to W // 2 and all rows: a low frequency has a
+    low column number and its row at either end. Public code also writes the columns at the right end of that half, as
+    if it were the whole spectrum; these are the highest frequencies (method.md, 5).
+    """
+    height, width = content.shape[-2:]
+    low = (np.abs(fft.fftfreq(height))[:, None] < beta) & (fft.rfftfreq(width) < beta)
+    spectrum = fft.rfft2(np.asarray(content, dtype=np.float64))
+    amplitude = np.abs(fft.rfft2(np.asarray(style, dtype=np.float64)))
+    swapped = np.where(low, amplitude * np.exp(1j * np.angle(spectrum)), spectrum)
+    return fft.irfft2(swapped, s=(height, width))
 
 
 def noise_painter(window: Window, *, smooth_px: float = 3.0) -> Painter:

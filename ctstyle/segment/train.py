@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -11,18 +11,21 @@ from torch import Tensor
 
 from ctstyle.errors import CTStyleError
 from ctstyle.measures.segmentation import confusion, require_same_shape, scores
-from ctstyle.run.accumulate import Accumulation
 from ctstyle.run.checkpoint import Checkpoint
 from ctstyle.run.device import autocast
-from ctstyle.run.fit import fit
+from ctstyle.run.fit import descend, fit, in_parts
 from ctstyle.run.optimise import AdamW
+from ctstyle.segment.generate import Generated
 from ctstyle.segment.geometry import random_grid, transform
 from ctstyle.segment.loss import dice_ce_loss
 from ctstyle.segment.online import Online
 from ctstyle.segment.residual import UNet
 from ctstyle.segment.unet import build_unet, predict, require_size
+from ctstyle.slices.archive import Archive
+from ctstyle.slices.run import SOURCE, labelled
 from ctstyle.slices.window import Window
 from ctstyle.study.analysis import SegmentSettings
+from ctstyle.study.arms import ARMS
 
 SCHEDULES = ("cosine", "constant")
 
@@ -70,7 +73,7 @@ def train(
     device = torch.device(device)
     network = build_unet(settings.unet, seed=seed).to(device, memory_format=torch.channels_last).train()
     optimiser = AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
-    accumulation = Accumulation(name, checkpoint)
+    parts = getattr(settings, "accumulate", 1)  # settings: accumulate
     online = online or Online()
 
     def step(i: int, rng: np.random.Generator) -> dict[str, Tensor | float]:
@@ -80,19 +83,11 @@ def train(
         images, labels = sample(pools, window, settings, rng)
         images = online.images(images, rng)
         images, labels = images.to(device, memory_format=torch.channels_last), labels.to(device)
-
-        def forward(part: slice) -> dict[str, Tensor]:
-            """The logits."""
-            with autocast(device):
-                return {"logits": network(images[part]).float()}
-
-        def loss_of(outputs: dict[str, Tensor], _: np.random.Generator) -> dict[str, Tensor]:
-            """Dice and cross entropy, pooled over the batch."""
-            return {"loss": dice_ce_loss(outputs["logits"], labels)}
-
-        result = accumulation.backward(optimiser, len(images), forward, loss_of, rng)
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 10.0)
-        optimiser.step()
+        with autocast(device):
+            logits = in_parts(network, parts, images)
+        loss = dice_ce_loss(logits.float(), labels)
+        descend(loss, optimiser, clip=10.0)
+        result = {"loss": loss}
         last = i + 1 == settings.steps
         if validation is not None and (last or (i + 1) % settings.validate_every == 0):
             found = predict(network, validation.hu, window, device=device)
@@ -164,3 +159,55 @@ def _check(pools: Sequence[Pool], settings: SegmentSettings) -> None:
         )
     for pool in pools:
         require_size(*pool.hu.shape[1:], settings.unet)
+
+
+class NoAugmentation(CTStyleError):
+    """An augmented arm without a single accepted slice."""
+
+
+def arm_settings(arm: str, settings: SegmentSettings) -> SegmentSettings:
+    """The settings of an arm: all arms share them, apart from what its entry changes in the U-Net."""
+    return replace(settings, unet=replace(settings.unet, **ARMS[arm].unet))
+
+
+def pool(archive: Archive) -> Pool:
+    """All slices of a selection as one pool."""
+    return Pool(archive.hu(), archive.labels())
+
+
+def arm_pools(arm: str, archive: Archive, generated: Generated | None) -> list[Pool]:
+    """The pools of an arm; a batch takes equal shares of each.
+
+    All have the labelled training slices of the source style; an arm that adds `labelled` ones those of all other
+    styles, an arm with an archive of made slices (`arms.archive_of`) those `generated` ones. Raises NoAugmentation
+    where none was accepted.
+    """
+    training = labelled(archive.select(side="train"))
+    source = pool(training.select(style=SOURCE))
+    if not ARMS[arm].added:
+        return [source]
+    if ARMS[arm].added == "labelled":
+        others = training.take(np.flatnonzero(training.rows["style"] != SOURCE))
+        return [source, pool(others)] if len(others) else [source]
+    if generated is None or not len(generated.hu):
+        refused = {} if generated is None else generated.rows["reason"].value_counts().to_dict()
+        raise NoAugmentation(
+            "the guard accepted no generated slice",
+            where=f"arm {arm}",
+            found=f"refused: {refused}",
+            expected="at least one slice",
+            fix="Train the transfer for longer, or look at `augment: guard`.",
+        )
+    return [source, Pool(generated.hu, generated.labels)]
+
+
+def validation_pool(archive: Archive) -> Pool | None:
+    """The labelled slices of validation patients in the source style; None where there are none."""
+    chosen = labelled(archive.select(side="val", style=SOURCE))
+    return pool(chosen) if len(chosen) else None
+
+
+def pool_sizes(pools: list[Pool]) -> dict[str, int]:
+    """How many slices an arm is trained on: those of the source style, and those its arm adds (made or labelled)."""
+    source, *added = (len(pool.hu) for pool in pools)
+    return {"source_slices": source, "added_slices": sum(added)}

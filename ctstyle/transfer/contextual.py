@@ -8,28 +8,74 @@ import copy
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ctstyle.encoders.network import Encoder
 from ctstyle.errors import CTStyleError
-from ctstyle.run.accumulate import Accumulation
 from ctstyle.run.checkpoint import Checkpoint
 from ctstyle.run.device import autocast, place
-from ctstyle.run.fit import fit
-from ctstyle.run.initialise import he_initialise
+from ctstyle.run.fit import descend, fit, he_initialise, in_parts
 from ctstyle.run.optimise import Adam
-from ctstyle.study.networks import AT_MOST_POINTS, ContextualSettings, CRNSettings
-from ctstyle.transfer.contextual_loss import contextual_loss
-from ctstyle.transfer.crn import CRN
+from ctstyle.study.comparison import module_sizes
+from ctstyle.study.networks import ContextualSettings, CRNSettings
 from ctstyle.transfer.features import FeatureCache, Material
 from ctstyle.transfer.generator import NetworkPerStyle, check_training
-from ctstyle.transfer.losses import contextual_content_loss, sample_points
+from ctstyle.transfer.losses import contextual_map_loss
+
+
+class CRN(nn.Module):
+    """Maps a slice `[B, in_channels, H, W]` in [0, 1] to `[B, out_channels, H, W]`, linear at the end.
+
+    Each module takes the slice averaged down to its size beside the features of the module before, doubled
+    bilinearly, and applies two 3x3 convolutions, each with layer norm over (C, H, W) of a sample and leaky ReLU 0.2. A
+    1x1 convolution makes the slice. A network is built for one size, `size_px` (height, width). At the reference's
+    scale (512 and 256 channels, 256 px, RGB) it has 24.3 M parameters.
+    """
+
+    def __init__(self, settings: CRNSettings, *, size_px: tuple[int, int], in_channels: int = 1, out_channels: int = 1):
+        super().__init__()
+        self.settings, self.size_px = settings, tuple(size_px)
+        self.sizes = module_sizes(self.size_px, settings.smallest_px)
+        stages, width = [], 0
+        for size in self.sizes:
+            channels = settings.channels if min(size) < settings.fine_from_px else settings.fine_channels
+            stages.append(
+                nn.Sequential(*_convolution(in_channels + width, channels), *_convolution(channels, channels))
+            )
+            width = channels
+        self.stages = nn.ModuleList(stages)
+        self.to_slice = nn.Conv2d(width, out_channels, 1)
+
+    def forward(self, slices: Tensor) -> Tensor:
+        """The transformed slices, not clamped; raises CTStyleError for slices of another size."""
+        if tuple(slices.shape[2:]) != self.size_px:
+            raise CTStyleError(
+                "this network was built for slices of another size",
+                where="contextual transformation",
+                found=f"{slices.shape[2]} x {slices.shape[3]} px",
+                expected=f"{self.size_px[0]} x {self.size_px[1]} px",
+                fix="Train it again for this size, or cut the slices as those of its training.",
+            )
+        features = None
+        for stage, size in zip(self.stages, self.sizes):
+            reduced = F.interpolate(slices, size=size, mode="area")
+            if features is not None:
+                doubled = F.interpolate(features, scale_factor=2, mode="bilinear", align_corners=False)
+                reduced = torch.cat([reduced, doubled.to(reduced.dtype)], dim=1)
+            features = stage(reduced)
+        return self.to_slice(features)
+
+
+def _convolution(channels_in: int, channels: int) -> tuple[nn.Module, ...]:
+    return nn.Conv2d(channels_in, channels, 3, padding=1), nn.GroupNorm(1, channels), nn.LeakyReLU(0.2)
+
 
 KIND = "contextual"
 """The `kind` in the metadata of a saved file."""
@@ -110,59 +156,39 @@ def train_contextual(
     stages = [_Stage(start, settings, settings.warm_up_steps)]
     stages += [_Stage(copy.deepcopy(start), settings, settings.steps) for _ in targets]
 
-    accumulation = Accumulation("contextual transformation", checkpoint)
+    parts = getattr(settings, "accumulate", 1)  # settings: accumulate
 
     def step(i: int, rng: np.random.Generator) -> Mapping[str, Tensor]:
         """One batch of the warm-up or, after it, of the target style whose turn it is."""
         if i < settings.warm_up_steps:
             images = contents.images(rng.integers(len(content), size=settings.batch))
-
-            def decoded(part: slice) -> dict[str, Tensor]:
-                """The slices as the network gives them back."""
-                with autocast(device):
-                    return {"again": start(images[part]).float()}
-
-            def l1(outputs: Mapping[str, Tensor], _: np.random.Generator) -> dict[str, Tensor]:
-                """L1 to the slices."""
-                return {"loss": F.l1_loss(outputs["again"], images)}
-
-            values = accumulation.backward(stages[0].optimiser, settings.batch, decoded, l1, rng)
-            stages[0].descend()
-            return values
+            with autocast(device):
+                again = in_parts(start, parts, images)
+            loss = F.l1_loss(again.float(), images)
+            descend(loss, stages[0].optimiser, stages[0].rates)
+            return {"loss": loss}
         turn, place = divmod(i - settings.warm_up_steps, settings.steps)
         stage = stages[turn + 1]
         if place == 0:
             stage.network.load_state_dict(start.state_dict())
         x = rng.integers(len(content), size=settings.batch)
         y = rng.choice(groups[turn], size=settings.batch)
-
-        def forward(part: slice) -> dict[str, Tensor]:
-            """The maps of the outputs."""
-            with autocast(device):
-                made = encoder(stage.network(contents.images(x[part])), made_taps)
-            return {tap: maps.float() for tap, maps in made.items()}
-
-        def loss_of(made: Mapping[str, Tensor], rng: np.random.Generator) -> dict[str, Tensor]:
-            """Both contextual losses and their weighted sum."""
-            shared = {"bandwidth": settings.bandwidth, "at_most": settings.at_most_points}
-            kept = contextual_content_loss(
-                made, contents.maps(x, content_taps), masks[x], rng, layers=content_taps, **shared
-            )
-            reached = contextual_style_loss(
-                made, styles.maps(y, style_taps), masks[x], style_masks[y], rng, layers=style_taps, **shared
-            )
-            loss = settings.content_weight * kept + settings.style_weight * reached
-            return {"loss": loss, "content": kept, "style": reached}
-
-        values = accumulation.backward(stage.optimiser, settings.batch, forward, loss_of, rng)
-        stage.descend()
-        return values
+        with autocast(device):
+            made = in_parts(lambda images: encoder(stage.network(images), made_taps), parts, contents.images(x))
+        made = {tap: maps.float() for tap, maps in made.items()}
+        points = {"bandwidth": settings.bandwidth, "at_most": settings.at_most_points}
+        loss_to = partial(contextual_map_loss, made, body=masks[x], rng=rng, **points)
+        kept = loss_to(contents.maps(x, content_taps), layers=content_taps)
+        reached = loss_to(styles.maps(y, style_taps), layers=style_taps, target_body=style_masks[y])
+        loss = settings.content_weight * kept + settings.style_weight * reached
+        descend(loss, stage.optimiser, stage.rates)
+        return {"loss": loss, "content": kept, "style": reached}
 
     names = [(WARM_UP, settings.warm_up_steps), *((name, settings.steps) for name in targets)]
-    parts = {f"{what}{number}": getattr(stage, what) for number, stage in enumerate(stages) for what in _Stage.PARTS}
+    kept = {f"{what}{number}": getattr(stage, what) for number, stage in enumerate(stages) for what in _Stage.PARTS}
     history = fit(
         step,
-        parts=parts,
+        parts=kept,
         steps=sum(count for _, count in names),
         seed=seed,
         name="contextual transformation",
@@ -173,34 +199,6 @@ def train_contextual(
     history.insert(0, "stage", [name for name, count in names for _ in range(count)])
     networks = {name: stage.network for name, stage in zip(targets, stages[1:])}
     return ContextualTransformation(encoder, networks).eval(), history
-
-
-def contextual_style_loss(
-    generated: Mapping[str, Tensor],
-    style: Mapping[str, Tensor],
-    body: Tensor,
-    style_body: Tensor,
-    rng: np.random.Generator,
-    *,
-    layers: Sequence[str],
-    bandwidth: float = 0.5,
-    at_most: int = AT_MOST_POINTS,
-) -> Tensor:
-    """Contextual loss of generated slices to style slices, summed over `layers`, mean over the batch.
-
-    Maps are `[B, C, H, W]`; `body` and `style_body` are bool `[B, height, width]`. The two slices show different
-    patients, so each has its own points inside its own body, and their numbers may differ.
-    """
-    total = torch.zeros((), device=body.device)
-    for layer in layers:
-        for made, wanted, own, other in zip(generated[layer], style[layer], body, style_body):
-            points = sample_points(own, tuple(made.shape[1:]), rng, at_most=at_most)
-            style_points = sample_points(other, tuple(wanted.shape[1:]), rng, at_most=at_most)
-            loss = contextual_loss(
-                made.flatten(1)[None, :, points], wanted.flatten(1)[None, :, style_points], bandwidth=bandwidth
-            )
-            total = total + loss[0] / len(body)
-    return total
 
 
 class _Stage:
@@ -215,11 +213,6 @@ class _Stage:
         self.rates = torch.optim.lr_scheduler.LambdaLR(
             self.optimiser, lambda step: 0.55 + 0.45 * math.cos(math.pi * step / max(steps, 1)) if falls else 1.0
         )
-
-    def descend(self) -> None:
-        """One step of Adam down the gradient that lies in the network."""
-        self.optimiser.step()
-        self.rates.step()
 
 
 def _taps(encoder: Encoder, settings: ContextualSettings) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -5,8 +5,8 @@ whole slices, as the reference's do; no encoder takes part.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
+from collections.abc import Mapping, Sequence
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -16,15 +16,105 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ctstyle.encoders.network import Encoder
-from ctstyle.run.accumulate import Accumulation
+from ctstyle.errors import CTStyleError
 from ctstyle.run.checkpoint import Checkpoint
 from ctstyle.run.device import autocast
-from ctstyle.run.fit import fit
+from ctstyle.run.fit import descend, fit, in_parts
 from ctstyle.run.optimise import Adam
-from ctstyle.study.networks import CycleGANSettings, GeneratorSettings
-from ctstyle.transfer.cyclegan_networks import PatchDiscriminator, ResNetGenerator, adversarial_loss, draw_weights
+from ctstyle.study.networks import CycleGANSettings, DiscriminatorSettings, GeneratorSettings
 from ctstyle.transfer.features import Material
 from ctstyle.transfer.generator import NetworkPerStyle, check_training
+
+DEVIATION = 0.02
+"""Of the normal distribution that all convolutions are drawn from (the reference)."""
+
+
+class ResNetGenerator(nn.Module):
+    """Maps slices `[B, in_channels, H, W]` in [0, 1] to `[B, out_channels, H, W]` in [0, 1]; H and W multiples of 4.
+
+    c7s1-k, d2k, d4k, R4k ..., u2k, uk, c7s1-1 with reflection padding, instance norm and ReLU, tanh at the end. On the
+    way up the maps are doubled (nearest) and convolved in place of the reference's transposed convolution, with as many
+    parameters: in a short training that draws a checkerboard (Odena et al. 2016).
+    """
+
+    def __init__(self, settings: GeneratorSettings, *, in_channels: int = 1, out_channels: int = 1):
+        super().__init__()
+        self.settings, width = settings, settings.channels
+        layers = [nn.ReflectionPad2d(3), nn.Conv2d(in_channels, width, 7), *_normed(width)]
+        for k in (width, 2 * width):
+            layers += [nn.Conv2d(k, 2 * k, 3, stride=2, padding=1), *_normed(2 * k)]
+        layers += [_Block(4 * width) for _ in range(settings.blocks)]
+        for k in (4 * width, 2 * width):
+            layers += [nn.Upsample(scale_factor=2), nn.Conv2d(k, k // 2, 3, padding=1), *_normed(k // 2)]
+        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, out_channels, 7), nn.Tanh()]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, slices: Tensor) -> Tensor:
+        """The transformed slices; raises CTStyleError for sides that cannot be halved twice."""
+        if slices.shape[2] % 4 or slices.shape[3] % 4 or min(slices.shape[2:]) < 8:
+            raise CTStyleError(
+                "slices of this size cannot be halved twice and doubled again",
+                where="CycleGAN",
+                found=f"{slices.shape[2]} x {slices.shape[3]} px",
+                expected="multiples of 4, at least 8",
+            )
+        return (self.layers(2 * slices - 1) + 1) / 2
+
+
+class PatchDiscriminator(nn.Module):
+    """One number for each patch of slices `[B, in_channels, H, W]`: near 1 for real, near 0 for generated ones.
+
+    4x4 convolutions with leaky ReLU 0.2 (`layers` of stride 2, doubling the channels up to eightfold, then two of
+    stride 1), instance norm in all but the first and the last (PatchGAN, Isola et al. 2017).
+    """
+
+    def __init__(self, settings: DiscriminatorSettings, *, in_channels: int = 1):
+        super().__init__()
+        widths = [settings.channels * min(2**n, 8) for n in range(settings.layers + 1)]
+        layers: list[nn.Module] = [nn.Conv2d(in_channels, widths[0], 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+        for n, (k, wider) in enumerate(pairwise(widths), start=1):
+            stride = 2 if n < settings.layers else 1
+            layers += [nn.Conv2d(k, wider, 4, stride=stride, padding=1), nn.InstanceNorm2d(wider), nn.LeakyReLU(0.2)]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4, padding=1))
+
+    def forward(self, slices: Tensor) -> Tensor:
+        """Scores `[B, 1, h, w]`, not bounded."""
+        return self.layers(2 * slices - 1)
+
+
+def draw_weights(network: nn.Module, generator: torch.Generator) -> None:
+    """Fill a network anew, in place: normal weights with DEVIATION, biases zero (the reference).
+
+    The numbers are the CPU's, whatever the network's device.
+    """
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d):
+                module.weight.copy_(DEVIATION * torch.randn(module.weight.shape, generator=generator))
+                module.bias.zero_()
+
+
+def adversarial_loss(scores: Tensor, real: bool) -> Tensor:
+    """Least-squares loss of a discriminator's scores (Mao et al. 2017): mean of (score - 1)^2, or of score^2."""
+    return F.mse_loss(scores, torch.full_like(scores, float(real)))
+
+
+class _Block(nn.Module):
+    """x + conv(relu(conv(x))), reflection padding, instance norm after both convolutions."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        first = (nn.ReflectionPad2d(1), nn.Conv2d(width, width, 3), *_normed(width))
+        self.layers = nn.Sequential(*first, nn.ReflectionPad2d(1), nn.Conv2d(width, width, 3), nn.InstanceNorm2d(width))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Maps of the same shape."""
+        return maps + self.layers(maps)
+
+
+def _normed(width: int) -> tuple[nn.Module, ...]:
+    return nn.InstanceNorm2d(width), nn.ReLU()
+
 
 BETAS = (0.5, 0.999)
 """Of Adam (the reference)."""
@@ -106,10 +196,8 @@ def train_cyclegan(
 
     X are the content slices of `material`, Y its style slices of the target style, drawn apart. Returns the model and
     the history (`stage`, the style, `step` within it, `loss` of the generators and its parts `adversarial`, `cycle`,
-    `identity` before their weights, and `discriminators`). All styles are one training with one state file. Where a
-    card's memory does not hold a batch, generators and discriminators each run it in parts; a single slice that does
-    not fit raises GPUMemoryExhausted. Raises CTStyleError for slices or settings that do not fit, TrainingDiverged
-    where a loss is not finite.
+    `identity` before their weights, and `discriminators`). All styles are one training with one state file. Raises
+    CTStyleError for slices or settings that do not fit, TrainingDiverged where a loss is not finite.
     """
     check_training(
         material,
@@ -124,7 +212,6 @@ def train_cyclegan(
     groups = [np.flatnonzero(names == name) for name in targets]
     finished = nn.ModuleList(ResNetGenerator(settings.generator) for _ in targets).to(device)
     pair = _Pair(settings, device)
-    accumulation = Accumulation("CycleGAN", checkpoint)
 
     def step(i: int, rng: np.random.Generator) -> Mapping[str, Tensor]:
         """One step of the generators and one of the discriminators of the style whose turn it is."""
@@ -134,7 +221,7 @@ def train_cyclegan(
         pair.set_rate(settings.learning_rate * rate_factor(place, settings.steps, settings.constant_share))
         x = _images(material.content, rng.integers(len(material.content), size=settings.batch), device)
         y = _images(material.style, rng.choice(groups[turn], size=settings.batch), device)
-        losses = pair.descend(x, y, accumulation, rng)
+        losses = pair.descend(x, y, rng)
         if place == settings.steps - 1:
             finished[turn].load_state_dict(pair.networks["to_y"].state_dict())
         return losses
@@ -158,6 +245,7 @@ class _Pair:
 
     def __init__(self, settings: CycleGANSettings, device: torch.device):
         self.settings, self.device = settings, device
+        self.accumulate = getattr(settings, "accumulate", 1)  # settings: accumulate
         self.networks = nn.ModuleDict(
             {
                 "to_y": ResNetGenerator(settings.generator),
@@ -192,66 +280,39 @@ class _Pair:
             for group in optimiser.param_groups:
                 group["lr"] = rate
 
-    def descend(self, x: Tensor, y: Tensor, accumulation: Accumulation, rng: np.random.Generator) -> dict[str, Tensor]:
+    def descend(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
         """One step down for the generators, then for the discriminators on what the pools hand on; the losses."""
         self.judges.requires_grad_(False)
-        losses = accumulation.backward(
-            self.optimisers["generators"], len(x), lambda part: self._generate(x[part], y[part]), self._loss(x, y), rng
-        )
-        self.optimisers["generators"].step()
-        old_y, old_x = (pool.exchange(losses.pop(name), rng) for name, pool in self.pools.items())
+        with autocast(self.device):
+            made = _floats(in_parts(self._generate, self.accumulate, x, y))
+        adversarial = adversarial_loss(made["score_y"], True) + adversarial_loss(made["score_x"], True)
+        cycle = F.l1_loss(made["again_x"], x) + F.l1_loss(made["again_y"], y)
+        losses = {"adversarial": adversarial, "cycle": cycle}
+        loss = adversarial + self.settings.cycle_weight * cycle
+        if self.settings.identity_weight:
+            losses["identity"] = F.l1_loss(made["same_y"], y) + F.l1_loss(made["same_x"], x)
+            loss = loss + self.settings.identity_weight * losses["identity"]
+        descend(loss, self.optimisers["generators"])
+        old_y, old_x = (pool.exchange(made[name], rng) for name, pool in self.pools.items())
         self.judges.requires_grad_(True)
-
-        def judged(part: slice) -> dict[str, Tensor]:
-            """Scores of real and generated slices on both sides."""
-            with autocast(self.device):
-                return _floats(
-                    real_y=self.judge_y(y[part]),
-                    real_x=self.judge_x(x[part]),
-                    old_y=self.judge_y(old_y[part]),
-                    old_x=self.judge_x(old_x[part]),
-                )
-
-        judging = accumulation.backward(
-            self.optimisers["discriminators"],
-            len(x),
-            judged,
-            lambda scores, _: {"loss": discriminator_loss(scores)},
-            rng,
-        )
-        self.optimisers["discriminators"].step()
-        return {**losses, "discriminators": judging["loss"]}
+        with autocast(self.device):
+            scores = _floats(in_parts(self._judge, self.accumulate, y, x, old_y, old_x))
+        judging = discriminator_loss(scores)
+        descend(judging, self.optimisers["discriminators"])
+        return {"loss": loss, **losses, "discriminators": judging}
 
     def _generate(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         """All that the generators make of slices of both sides, and the scores of it."""
-        with autocast(self.device):
-            made_y, made_x = self.to_y(x), self.to_x(y)
-            same = {"same_y": self.to_y(y), "same_x": self.to_x(x)} if self.settings.identity_weight else {}
-            return _floats(
-                made_y=made_y,
-                made_x=made_x,
-                again_x=self.to_x(made_y),
-                again_y=self.to_y(made_x),
-                score_y=self.judge_y(made_y),
-                score_x=self.judge_x(made_x),
-                **same,
-            )
+        made_y, made_x = self.to_y(x), self.to_x(y)
+        same = {"same_y": self.to_y(y), "same_x": self.to_x(x)} if self.settings.identity_weight else {}
+        again = {"again_x": self.to_x(made_y), "again_y": self.to_y(made_x)}
+        scores = {"score_y": self.judge_y(made_y), "score_x": self.judge_x(made_x)}
+        return {"made_y": made_y, "made_x": made_x, **again, **scores, **same}
 
-    def _loss(self, x: Tensor, y: Tensor) -> Callable[[Mapping[str, Tensor], np.random.Generator], dict[str, Tensor]]:
-        """The generators' loss on what `_generate` made of `x` and `y`; the made slices come along for the pools."""
-
-        def loss_of(made: Mapping[str, Tensor], _: np.random.Generator) -> dict[str, Tensor]:
-            """The weighted sum and its parts."""
-            adversarial = adversarial_loss(made["score_y"], True) + adversarial_loss(made["score_x"], True)
-            cycle = F.l1_loss(made["again_x"], x) + F.l1_loss(made["again_y"], y)
-            parts = {"adversarial": adversarial, "cycle": cycle}
-            loss = adversarial + self.settings.cycle_weight * cycle
-            if self.settings.identity_weight:
-                parts["identity"] = F.l1_loss(made["same_y"], y) + F.l1_loss(made["same_x"], x)
-                loss = loss + self.settings.identity_weight * parts["identity"]
-            return {"loss": loss, **parts, "made_y": made["made_y"], "made_x": made["made_x"]}
-
-        return loss_of
+    def _judge(self, real_y: Tensor, real_x: Tensor, old_y: Tensor, old_x: Tensor) -> dict[str, Tensor]:
+        """Scores of real and generated slices on both sides."""
+        real = {"real_y": self.judge_y(real_y), "real_x": self.judge_x(real_x)}
+        return {**real, "old_y": self.judge_y(old_y), "old_x": self.judge_x(old_x)}
 
 
 def discriminator_loss(scores: Mapping[str, Tensor]) -> Tensor:
@@ -262,7 +323,7 @@ def discriminator_loss(scores: Mapping[str, Tensor]) -> Tensor:
     return 0.5 * (sides[0] + sides[1])
 
 
-def _floats(**maps: Tensor) -> dict[str, Tensor]:
+def _floats(maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: values.float() for name, values in maps.items()}
 
 

@@ -50,35 +50,30 @@ def sample_points(body: Tensor, size: tuple[int, int], rng: np.random.Generator,
     return inside.to(body.device)
 
 
-def contextual_content_loss(
+def contextual_map_loss(
     generated: Mapping[str, Tensor],
     target: Mapping[str, Tensor],
     body: Tensor,
     rng: np.random.Generator,
     *,
     layers: Sequence[str],
+    target_body: Tensor | None = None,
     bandwidth: float = 0.5,
-    spatial_weight: float = 0.0,
     at_most: int = AT_MOST_POINTS,
 ) -> Tensor:
     """Contextual loss summed over `layers`, mean over the batch, at positions in the body of the content slice.
 
-    Maps are `[B, C, H, W]`, `body` is bool `[B, height, width]`. Each sample has its own points and its own loss.
+    Maps are `[B, C, H, W]`, `body` is bool `[B, height, width]`. Each sample has its own points and its own loss. The
+    points are the same in both maps (content). Where the target shows another patient (style), it has points of its
+    own inside `target_body`, and their numbers may differ.
     """
     total = torch.zeros((), device=body.device)
     for layer in layers:
-        made, wanted = generated[layer], target[layer]
-        height, width = made.shape[2:]
-        for sample in range(len(made)):
-            points = sample_points(body[sample], (height, width), rng, at_most=at_most)
-            place = torch.stack([(points // width + 0.5) / height, (points % width + 0.5) / width]).to(made.dtype)
-            loss = contextual_loss(
-                made[sample].flatten(1)[None, :, points],
-                wanted[sample].flatten(1)[None, :, points],
-                bandwidth=bandwidth,
-                generated_xy=place,
-                target_xy=place,
-                spatial_weight=spatial_weight,
-            )
-            total = total + loss[0] / len(made)
+        for sample, (made, wanted) in enumerate(zip(generated[layer], target[layer])):
+            points = others = sample_points(body[sample], made.shape[1:], rng, at_most=at_most)
+            if target_body is not None:
+                others = sample_points(target_body[sample], wanted.shape[1:], rng, at_most=at_most)
+            vectors, targets = made.flatten(1)[:, points], wanted.flatten(1)[:, others]  # [C, N], [C, M]
+            loss = contextual_loss(vectors[None], targets[None], bandwidth=bandwidth)
+            total = total + loss[0] / len(generated[layer])
     return total

@@ -14,11 +14,9 @@ from torch import Tensor
 from ctstyle.encoders.network import Encoder, tap_scales
 from ctstyle.encoders.plan import TapLists
 from ctstyle.errors import CTStyleError
-from ctstyle.run.accumulate import Accumulation
 from ctstyle.run.checkpoint import Checkpoint
 from ctstyle.run.device import autocast, place
-from ctstyle.run.fit import fit
-from ctstyle.run.initialise import he_initialise
+from ctstyle.run.fit import descend, fit, he_initialise, in_parts
 from ctstyle.run.optimise import Adam
 from ctstyle.study.encoders import EncoderSpec
 from ctstyle.study.networks import TransferSettings, WarmUpSettings
@@ -26,7 +24,7 @@ from ctstyle.transfer.adain import STATISTICS, restyle
 from ctstyle.transfer.decoder import Decoder
 from ctstyle.transfer.features import FeatureCache, Material, scaled_maps, with_smoothing
 from ctstyle.transfer.generator import Generator
-from ctstyle.transfer.losses import contextual_content_loss, style_loss
+from ctstyle.transfer.losses import contextual_map_loss, style_loss
 
 MODELS = ("ours", "adain")
 """`ours`: contextual content loss. `adain`: MSE to the AdaIN target, everything else equal."""
@@ -111,7 +109,7 @@ def warm_up(
     place(decoder, device)
     optimiser = Adam(decoder.parameters(), lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rise_and_fall(step, settings.steps))
-    accumulation = Accumulation("warm-up", checkpoint)
+    parts = getattr(settings, "accumulate", 1)  # settings: accumulate
 
     def step(_: int, rng: np.random.Generator) -> Mapping[str, Tensor]:
         """One batch of slices, or windows of them, to be given back."""
@@ -120,19 +118,11 @@ def warm_up(
         if settings.window:
             maps, wanted = _windows(maps, wanted, settings.window, rng)
 
-        def forward(part: slice) -> dict[str, Tensor]:
-            """The decoded slices."""
-            with autocast(device):
-                return {"images": decoder(maps[part]).float()}
-
-        def loss_of(outputs: Mapping[str, Tensor], _: np.random.Generator) -> dict[str, Tensor]:
-            """L1 to the slices."""
-            return {"loss": F.l1_loss(outputs["images"], wanted)}
-
-        losses = accumulation.backward(optimiser, len(maps), forward, loss_of, rng)
-        optimiser.step()
-        schedule.step()
-        return {"l1": losses["loss"]}
+        with autocast(device):
+            again = in_parts(decoder, parts, maps)
+        loss = F.l1_loss(again.float(), wanted)
+        descend(loss, optimiser, schedule)
+        return {"l1": loss}
 
     history = fit(
         step,
@@ -175,7 +165,13 @@ def train(
     decoder = copy.deepcopy(start.decoder).train()
     optimiser = Adam(decoder.parameters(), lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _rate(settings))
-    accumulation = Accumulation(f"transfer {model}", checkpoint)
+    parts = getattr(settings, "accumulate", 1)  # settings: accumulate
+    with_identity = settings.identity_weight > 0
+
+    def outputs(target: Tensor, maps: Tensor) -> dict[str, Tensor]:
+        """The scaled maps of the decoded `target`, and X decoded from its own `maps` where the loss reads it."""
+        made = scaled_maps(encoder, decoder(target), losses.made, losses.scales)
+        return made | ({AGAIN: decoder(maps).float()} if with_identity else {})
 
     def step(_: int, rng: np.random.Generator) -> Mapping[str, Tensor]:
         """One batch of contents, each towards a slice of a style drawn for it."""
@@ -185,30 +181,18 @@ def train(
         wanted = styles.statistics(y, losses.statistics)
         own = masks[x] if in_bodies else None
         target = restyle(maps[adain_tap], *wanted[adain_tap], own)
-        with_identity = settings.identity_weight > 0
-
-        def forward(part: slice) -> dict[str, Tensor]:
-            """The scaled maps of the outputs, and X decoded from its own maps."""
-            with autocast(device):
-                made = scaled_maps(encoder, decoder(target[part]), losses.made, losses.scales)
-                return {**made, **({AGAIN: decoder(maps[adain_tap][part]).float()} if with_identity else {})}
-
-        def loss_of(outputs: Mapping[str, Tensor], rng: np.random.Generator) -> dict[str, Tensor]:
-            """The weighted sum, and its terms."""
-            found = {
-                "content": losses.content(outputs, maps, target, wanted, masks[x], rng),
-                "style": style_loss(outputs, wanted, losses.style_weights, own),
-            }
-            loss = found["content"] + settings.style_weight * found["style"]
-            if with_identity:
-                found["identity"] = F.l1_loss(outputs[AGAIN], contents.images(x))
-                loss = loss + settings.identity_weight * found["identity"]
-            return {"loss": loss, **found}
-
-        values = accumulation.backward(optimiser, settings.batch, forward, loss_of, rng)
-        optimiser.step()
-        schedule.step()
-        return values
+        with autocast(device):
+            made = in_parts(outputs, parts, target, maps[adain_tap])
+        found = {
+            "content": losses.content(made, maps, target, wanted, masks[x], rng),
+            "style": style_loss(made, wanted, losses.style_weights, own),
+        }
+        loss = found["content"] + settings.style_weight * found["style"]
+        if with_identity:
+            found["identity"] = F.l1_loss(made[AGAIN], contents.images(x))
+            loss = loss + settings.identity_weight * found["identity"]
+        descend(loss, optimiser, schedule)
+        return {"loss": loss, **found}
 
     history = fit(
         step,
@@ -269,14 +253,13 @@ class _Losses:
         if self.settings.content_target == "adain":
             own = masks if self.settings.statistics == "body" else None
             maps = {layer: restyle(maps[layer], *wanted[layer], own) for layer in self.layers}
-        return contextual_content_loss(
+        return contextual_map_loss(
             made,
             maps,
             masks if self.settings.points == "body" else torch.ones_like(masks),
             rng,
             layers=self.layers,
             bandwidth=self.settings.bandwidth,
-            spatial_weight=self.settings.spatial_weight,
             at_most=self.settings.at_most_points,
         )
 

@@ -15,7 +15,7 @@ from ctstyle.encoders.domain import (
     vary_grey_scale,
 )
 from ctstyle.encoders.network import build
-from ctstyle.run.initialise import he_initialise
+from ctstyle.run.fit import he_initialise
 from ctstyle.study.encoders import ENCODERS
 from ctstyle.study.networks import DomainSettings
 from tests.killed import killed_and_resumed

@@ -8,7 +8,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 
 from ctstyle.encoders.network import build, cut, trunk
 from ctstyle.encoders.weights import random
-from ctstyle.run.initialise import he_initialise
+from ctstyle.run.fit import he_initialise
 from ctstyle.study.encoders import ENCODERS, UnknownEncoder
 
 FORMS = [(name, batch_norm) for name in ("vgg16", "vgg19") for batch_norm in (False, True)]

@@ -18,10 +18,8 @@ from ctstyle.segment.unet import build_unet, load_unet, save_unet
 from ctstyle.study.analysis import UNetSettings
 from ctstyle.study.networks import CRNSettings, GeneratorSettings
 from ctstyle.transfer.apply import load_model
-from ctstyle.transfer.contextual import ContextualTransformation
-from ctstyle.transfer.crn import CRN
-from ctstyle.transfer.cyclegan import CycleGAN
-from ctstyle.transfer.cyclegan_networks import ResNetGenerator
+from ctstyle.transfer.contextual import CRN, ContextualTransformation
+from ctstyle.transfer.cyclegan import CycleGAN, ResNetGenerator
 from ctstyle.transfer.generator import MODEL
 from tests.bundles import random_generator
 

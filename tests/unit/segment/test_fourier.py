@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from ctstyle.segment.controls import PAINTERS, fourier_painter
-from ctstyle.segment.fourier import amplitude_swap
+from ctstyle.segment.controls import PAINTERS, amplitude_swap, fourier_painter
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window
 from ctstyle.study.analysis import AugmentSettings, FourierSettings

@@ -6,9 +6,8 @@ import torch
 from torch.nn import functional
 
 from ctstyle.errors import CTStyleError
-from ctstyle.run.accumulate import Accumulation
-from ctstyle.segment.online import MixStyleSettings
-from ctstyle.segment.online.mixstyle import first_levels, mix_statistics
+from ctstyle.run.fit import in_parts
+from ctstyle.segment.online import MixStyleSettings, first_levels, mix_statistics
 from ctstyle.segment.unet import build_unet, load_unet, save_unet
 from ctstyle.study.analysis import UNetSettings
 
@@ -97,15 +96,7 @@ def test_a_batch_in_parts_draws_the_same_when_its_activations_are_computed_again
         torch.manual_seed(3)
         with ALWAYS.within(network):
             if recomputed:
-                accumulation = Accumulation("training", None)
-                accumulation.parts = 2
-                accumulation.backward(
-                    torch.optim.SGD(network.parameters(), 1.0),
-                    4,
-                    lambda part, network=network: {"logits": network(images[part])},
-                    lambda made, _: {"loss": made["logits"].square().mean()},
-                    np.random.default_rng(0),
-                )
+                in_parts(network, 2, images).square().mean().backward()
             else:
                 torch.cat([network(images[:2]), network(images[2:])]).square().mean().backward()
         found.append(torch.cat([value.grad.flatten() for value in network.parameters()]))

@@ -10,9 +10,7 @@ from scipy import ndimage
 from skimage.exposure import adjust_gamma
 
 from ctstyle.errors import CTStyleError
-from ctstyle.segment.online import ConvolutionSettings, IntensitySettings
-from ctstyle.segment.online.convolution import mix, random_network
-from ctstyle.segment.online.intensity import Change, factor
+from ctstyle.segment.online import Change, ConvolutionSettings, IntensitySettings, factor, mix, random_network
 
 NEVER = Change(0.0, (1.0, 1.0))
 NOTHING = IntensitySettings(**{field.name: NEVER for field in fields(IntensitySettings)})

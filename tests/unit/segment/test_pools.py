@@ -9,7 +9,7 @@ import pytest
 from ctstyle.segment.controls import PAINTERS
 from ctstyle.segment.generate import COLUMNS, Generated
 from ctstyle.segment.online import ONLINE
-from ctstyle.segment.pools import NoAugmentation, arm_pools, arm_settings, pool_sizes
+from ctstyle.segment.train import NoAugmentation, arm_pools, arm_settings, pool_sizes
 from ctstyle.slices.run import labelled, open_run
 from ctstyle.study.analysis import SegmentSection, SegmentSettings
 from ctstyle.study.arms import ARMS, archive_of, augmented_arms

@@ -7,7 +7,7 @@ from monai.networks.nets import UNet as MonaiUNet
 from monai.transforms import AdjustContrast
 
 from ctstyle.segment.loss import dice_ce_loss
-from ctstyle.segment.online.intensity import gamma
+from ctstyle.segment.online import gamma
 from ctstyle.segment.unet import build_unet
 from ctstyle.study.analysis import UNetSettings
 

@@ -9,8 +9,7 @@ import torch
 
 from ctstyle.measures.segmentation import confusion, scores
 from ctstyle.run.fit import step_rng
-from ctstyle.segment.online import ONLINE, IntensitySettings, MixStyleSettings
-from ctstyle.segment.online.intensity import Change
+from ctstyle.segment.online import ONLINE, Change, IntensitySettings, MixStyleSettings
 from ctstyle.segment.train import NoTrainingSlices, Pool, rate, sample, train
 from ctstyle.segment.unet import UNetError, predict
 from ctstyle.slices.window import Window

@@ -1,4 +1,4 @@
-"""The contextual loss against method.md, 3, written out in float64 with plain loops."""
+"""The contextual loss against method.md, 3, in float64: with plain loops, and in matrices through autograd."""
 
 import math
 
@@ -8,6 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.contextual import textbook
+from ctstyle.errors import CTStyleError
+from ctstyle.transfer import contextual_loss as module
 from ctstyle.transfer.contextual_loss import contextual_loss
 
 
@@ -100,11 +103,88 @@ def test_blind_to_contrast_and_bounded(seed, contrast):
     assert float(stretched) == pytest.approx(float(loss), rel=1e-6, abs=1e-9)
 
 
-def test_spatial_term_punishes_a_change_of_place():
-    target = features(10, 16, channels=8).float()
-    y, x = torch.meshgrid(torch.arange(4) / 4, torch.arange(4) / 4, indexing="ij")
-    place = torch.stack([y.flatten(), x.flatten()])
-    moved = target.flip(2)
-    options = {"generated_xy": place, "target_xy": place, "spatial_weight": 0.5}
-    assert float(contextual_loss(moved, target)) == pytest.approx(float(contextual_loss(target, target)), abs=1e-5)
-    assert contextual_loss(moved, target, **options) > contextual_loss(target, target, **options) + 0.1
+def both(generated, target, **options):
+    """Value and gradient of the streamed loss, and of the textbook's matrices."""
+    results = []
+    for form in (contextual_loss, textbook):
+        leaf = generated.clone().requires_grad_(True)
+        loss = form(leaf, target, **options)
+        loss.sum().backward()
+        results.append((loss.detach(), leaf.grad))
+    return results
+
+
+def apart(found: torch.Tensor, exact: torch.Tensor) -> float:
+    return float((found.double() - exact).norm() / exact.norm())
+
+
+@pytest.mark.parametrize("card", [False, True])
+@pytest.mark.parametrize("bandwidth", [0.1, 0.5, 2.0])
+@pytest.mark.parametrize(("count", "wanted"), [(2, 2), (2, 9), (9, 2), (40, 40), (33, 70), (70, 33)])
+def test_blocks_of_rows_change_nothing(monkeypatch, count, wanted, bandwidth, card):
+    monkeypatch.setattr(module, "_rows_at_once", lambda target: 1000 if card else 16)
+    (value, gradient), (expected, slope) = both(features(1, count), features(2, wanted), bandwidth=bandwidth)
+    torch.testing.assert_close(value, expected, rtol=1e-11, atol=1e-12)
+    torch.testing.assert_close(gradient, slope, rtol=1e-7, atol=1e-10)
+
+
+def test_gradient_by_differences(monkeypatch):
+    monkeypatch.setattr(module, "BLOCK_ROWS", 4)
+    generated, target = features(5, 11, batch=2).requires_grad_(True), features(6, 9, batch=2)
+    assert torch.autograd.gradcheck(lambda g: contextual_loss(g, target), (generated,))
+
+
+def test_saturated_rows_keep_their_digits():
+    target = features(3, 60)
+    near = target + 0.1 * features(4, 60)
+    (value, gradient), (expected, slope) = both(near, target, bandwidth=0.1)
+    assert 0 < expected < 0.01 and slope.abs().max() > 1e-6
+    torch.testing.assert_close(value, expected, rtol=1e-8, atol=0)
+    torch.testing.assert_close(gradient, slope, rtol=1e-6, atol=1e-6 * float(slope.abs().max()))
+
+
+def test_single_precision_is_as_good_as_the_textbooks():
+    generated, target = features(7, 300, channels=32), features(8, 300, channels=32)
+    exact = both(generated, target)[1][1]
+    (_, ours), (_, theirs) = both(generated.float(), target.float())
+    assert apart(ours, exact) < max(2 * apart(theirs, exact), 1e-6)
+
+
+def test_of_equal_rows_the_first_gets_the_gradient():
+    generated = features(9, 6)[:, :, [0, 1, 0, 2, 3, 0]].requires_grad_(True)
+    contextual_loss(generated, features(10, 8)).sum().backward()
+    assert generated.grad[0, :, 0].abs().max() > 0
+    assert generated.grad[0, :, [2, 5]].abs().max() == 0
+
+
+def test_nothing_hides_a_nan():
+    generated = features(11, 30)
+    generated[0, 0, 3] = math.nan
+    assert contextual_loss(generated, features(12, 30)).isnan().all()
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_half_precision_is_widened(kind):
+    generated, target = (features(seed, 40, batch=2).to(kind) for seed in (5, 6))
+    generated *= 300  # their squares are more than float16 holds
+    loss = contextual_loss(generated, target)
+    assert loss.dtype == torch.float32 and loss.isfinite().all()
+    torch.testing.assert_close(loss, contextual_loss(generated.float(), target.float()))
+
+
+def test_autocast_changes_nothing():
+    generated, target = (features(seed, 600).float() for seed in (7, 8))
+    found = []
+    for enabled in (True, False):
+        leaf = generated.clone().requires_grad_(True)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            loss = contextual_loss(leaf, target)
+            loss.sum().backward()
+        found.append((loss.detach(), leaf.grad))
+    assert all(torch.equal(one, other) for one, other in zip(*found))
+
+
+@pytest.mark.parametrize(("count", "wanted"), [(0, 5), (5, 0)])
+def test_nothing_to_compare(count, wanted):
+    with pytest.raises(CTStyleError, match="nothing to compare"):
+        contextual_loss(features(1, count), features(2, wanted))

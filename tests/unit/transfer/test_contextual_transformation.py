@@ -10,17 +10,17 @@ from ctstyle.encoders.network import build
 from ctstyle.encoders.weights import random
 from ctstyle.errors import CTStyleError
 from ctstyle.run.device import place
-from ctstyle.run.initialise import he_initialise
+from ctstyle.run.fit import he_initialise
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window
 from ctstyle.study.networks import ContextualSettings, CRNSettings
 from ctstyle.study.settings import build as build_settings
 from ctstyle.transfer.apply import stylise
-from ctstyle.transfer.contextual import ContextualTransformation, contextual_style_loss, train_contextual
-from ctstyle.transfer.crn import CRN
+from ctstyle.transfer.contextual import CRN, ContextualTransformation, train_contextual
 from ctstyle.transfer.decoder import Decoder
 from ctstyle.transfer.features import Material
 from ctstyle.transfer.generator import MODEL, Generator, WrongGenerator
+from ctstyle.transfer.losses import contextual_map_loss
 from tests.killed import killed_and_resumed
 
 TINY = CRNSettings(channels=8)
@@ -75,15 +75,16 @@ def test_style_loss_compares_each_body_with_the_other_however_large():
     made, wanted = ({"a": torch.randn(2, 5, 4, 4, generator=generator)} for _ in range(2))
     body, style_body = torch.zeros(2, 8, 8, dtype=torch.bool), torch.zeros(2, 8, 8, dtype=torch.bool)
     body[:, :4], style_body[:, 2:] = True, True
-    found = contextual_style_loss(made, wanted, body, style_body, np.random.default_rng(0), layers=("a",))
+    inside = {"target_body": style_body, "rng": np.random.default_rng(0)}
+    found = contextual_map_loss(made, wanted, body, layers=("a",), **inside)
     pairs = zip(made["a"].double().numpy(), wanted["a"].double().numpy())
     expected = [reference(g[:, :2].reshape(5, -1), x[:, 1:].reshape(5, -1), 0.5) for g, x in pairs]
     assert float(found) == pytest.approx(np.mean(expected), rel=1e-4)
     # Two layers add up; with a cap on the points of a slice the loss is that of some of them.
     again = {"a": made["a"], "b": made["a"]}, {"a": wanted["a"], "b": wanted["a"]}
-    double = contextual_style_loss(*again, body, style_body, np.random.default_rng(0), layers=("a", "b"))
+    double = contextual_map_loss(*again, body, layers=("a", "b"), **inside)
     assert float(double) == pytest.approx(2 * float(found), rel=1e-5)
-    few = contextual_style_loss(made, wanted, body, style_body, np.random.default_rng(0), layers=("a",), at_most=3)
+    few = contextual_map_loss(made, wanted, body, layers=("a",), at_most=3, **inside)
     assert abs(float(few) - float(found)) > 1e-3
 
 

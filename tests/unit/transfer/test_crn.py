@@ -8,10 +8,10 @@ import torch
 from scipy.ndimage import correlate
 
 from ctstyle.errors import CTStyleError
-from ctstyle.run.initialise import he_initialise
+from ctstyle.run.fit import he_initialise
 from ctstyle.study.comparison import module_sizes
 from ctstyle.study.networks import CRNSettings
-from ctstyle.transfer.crn import CRN
+from ctstyle.transfer.contextual import CRN
 
 PAPER = CRNSettings(channels=512, fine_channels=256)
 

@@ -8,7 +8,7 @@ from ctstyle.encoders.network import build
 from ctstyle.encoders.weights import random
 from ctstyle.errors import CTStyleError
 from ctstyle.run.device import place
-from ctstyle.run.initialise import he_initialise
+from ctstyle.run.fit import he_initialise
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.window import Window
 from ctstyle.transfer.apply import Encodings, load_model, stylise

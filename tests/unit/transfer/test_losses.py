@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ctstyle.transfer.adain import channel_statistics
-from ctstyle.transfer.losses import contextual_content_loss, sample_points, style_loss
+from ctstyle.transfer.losses import contextual_map_loss, sample_points, style_loss
 
 
 def test_style_loss_is_equation_12():
@@ -48,7 +48,7 @@ def test_points_lie_in_the_body_and_are_few_distinct_and_seeded():
 
 
 def content_loss(made, maps, body, **options):
-    return contextual_content_loss({"l": made}, {"l": maps}, body, np.random.default_rng(0), layers=("l",), **options)
+    return contextual_map_loss({"l": made}, {"l": maps}, body, np.random.default_rng(0), layers=("l",), **options)
 
 
 def test_air_and_batch_mates_do_not_matter():

@@ -126,7 +126,6 @@ def test_training_lowers_its_loss_and_leaves_the_start_alone(start, data, model)
         {"points": "slice"},
         {"smoothing": "softmax"},
         {"identity_weight": 1.0},
-        {"spatial_weight": 0.5},
         {"at_most_points": 9},
     ],
     ids=lambda change: next(iter(change)),
