@@ -13,7 +13,7 @@ COMPILE := $(VENV)/bin/uv pip compile --universal --python-version 3.11 --genera
 	--custom-compile-command "make lock"
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-.PHONY: all venv test test-all tiny report chaos bench clean lock lint
+.PHONY: all venv test test-all tiny report chaos bench clean config lock lint
 
 all: venv
 	@echo "The quick run: phantom and one real CT, from DICOM to tables, figures and the PDF; half an hour on 2 fast cores, an hour or more on slow ones."
@@ -64,6 +64,10 @@ chaos: venv
 bench: venv
 	@echo "The hot paths beside their peers, into docs/performance.md; half an hour or more on an idle machine."
 	$(VENV)/bin/python -m benchmarks
+
+config: venv
+	@echo "Writing config/config.yaml, config/schema and docs/config.md from ctstyle/study."
+	$(VENV)/bin/python -m ctstyle.study.config
 
 lock: venv
 	@echo "Compiling envs/requirements.lock and envs/ctstyle.yaml from envs/requirements.in, and envs/uv.txt."
