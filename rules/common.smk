@@ -9,7 +9,7 @@ from snakemake.exceptions import WorkflowError
 ROOT = Path(workflow.current_basedir).parent
 sys.path.insert(0, str(ROOT))
 
-from ctstyle.cohorts import catalogue, spine_mets, totalsegmentator, verse
+from ctstyle.cohorts import catalogue
 from ctstyle.encoders.plan import check_weights
 from ctstyle.errors import CTStyleError
 from ctstyle.run.places import OUTPUT, check_places, mark_run
@@ -18,16 +18,23 @@ from ctstyle.provenance.digest import sha256_file
 from ctstyle.study import ablations, comparison, outputs, settings
 from ctstyle.study.arms import ARMS, archive_of, arms_with, augmented_arms, exported_arms
 from ctstyle.study.config import Config, checked
-from ctstyle.study.data import SpineMetsSettings, TotalSegmentatorSettings, VerseSettings
 from ctstyle.study.arms import lending_seed, unet_seeds
 from ctstyle.slices.regions import can_lend
-from ctstyle.apply import plan as stylize_plan
 from ctstyle.study.comparison import module_sizes
 
 
 def list_scans(config):
     """All scans of the configured cohorts as a frame, one row per scan."""
     return catalogue.list_scans(config, workflow.pathvars.apply("<cohorts>"), ROOT)
+
+
+def asked_stylize():
+    """What `snakemake stylize` is asked for; pydicom and safetensors stay out of the start of all other runs."""
+    if not any(config[key] for key in ("content", "style", "model", "mask")):
+        return None
+    from ctstyle.apply import plan
+
+    return plan.asked(config)
 
 
 def chosen_places():
@@ -48,7 +55,7 @@ try:
         module_sizes((config["slices"]["size_px"],) * 2, config["transfer"]["contextual"]["crn"]["smallest_px"])
     UNET_SEEDS = unet_seeds(config["segment"]["seeds"], config["seeds"])
     SCANS = list_scans(config)
-    ASKED = stylize_plan.asked(config)
+    ASKED = asked_stylize()
     COMPARED = comparison.trainings(
         config["comparison"], config["encoders"]["main"], config["transfer"]["training"]["style_weight"]
     )
@@ -304,20 +311,17 @@ def file_digests(names):
 
 def pinned_series(wildcards):
     """The pinned row of one patient of spine_mets."""
-    asked = settings.build(SpineMetsSettings, {**config["spine_mets"], "patients": [wildcards.case]})
-    return spine_mets.pinned(asked, ROOT).iloc[0].to_dict()
+    return catalogue.pinned_row(config, "spine_mets", wildcards.case, ROOT)
 
 
 def pinned_scan(wildcards):
     """The pinned row of one scan of verse."""
-    table = verse.pinned(settings.build(VerseSettings, config["verse"]), ROOT)
-    return table.set_index("case", drop=False).loc[wildcards.case].to_dict()
+    return catalogue.pinned_row(config, "verse", wildcards.case, ROOT)
 
 
 def pinned_subject(wildcards):
     """The pinned row of one subject of totalsegmentator."""
-    chosen = {**config["totalsegmentator"], "subjects": [wildcards.case]}
-    return totalsegmentator.pinned(settings.build(TotalSegmentatorSettings, chosen), ROOT).iloc[0].to_dict()
+    return catalogue.pinned_row(config, "totalsegmentator", wildcards.case, ROOT)
 
 
 def described(form):
@@ -393,8 +397,10 @@ def of_seeds(pattern):
 
 def stylize_files(wildcards):
     """The content, the bundle, and where they are asked for the CT that gives the style and the mask."""
+    from ctstyle.apply import plan
+
     try:
-        stylize_plan.require(config)
+        plan.require(config)
     except CTStyleError as error:
         raise WorkflowError(str(error)) from None
     return ASKED.files

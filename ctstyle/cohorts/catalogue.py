@@ -27,10 +27,7 @@ def list_scans(config: Mapping[str, Any], folder: str, root: Path) -> pd.DataFra
     """
     scans: list[sheet.Scan] = []
     for cohort in config["cohorts"]:
-        field = keys_of(Config).get(cohort)
-        kind = None if field is None else section_of(field.annotation)
-        chosen = build(kind, config[cohort], cohort) if kind else config.get(cohort)
-        scans += import_module(COHORTS[cohort].module).scans(chosen, f"{folder}/{cohort}", root)
+        scans += _module(cohort).scans(_chosen(config, cohort), f"{folder}/{cohort}", root)
     twice = pd.Series([scan.scan for scan in scans]).value_counts()
     if not scans or twice.iloc[0] > 1:
         raise NoScans(
@@ -41,3 +38,21 @@ def list_scans(config: Mapping[str, Any], folder: str, root: Path) -> pd.DataFra
             fix="Rename it in the sheet.",
         )
     return sheet.sheet_frame(scans)
+
+
+def pinned_row(config: Mapping[str, Any], cohort: str, case: str, root: Path) -> dict[str, str]:
+    """The row of a public cohort's table that pins one case. Raises UnusableList."""
+    module = _module(cohort)
+    table = module.pinned(_chosen(config, cohort), root)
+    return table.set_index(module.COLLECTION.case, drop=False).loc[case].to_dict()
+
+
+def _module(cohort: str) -> Any:
+    return import_module(COHORTS[cohort].module)
+
+
+def _chosen(config: Mapping[str, Any], cohort: str) -> Any:
+    """The settings of a cohort, or the config's value where it has no section."""
+    field = keys_of(Config).get(cohort)
+    kind = None if field is None else section_of(field.annotation)
+    return build(kind, config[cohort], cohort) if kind else config.get(cohort)
