@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from benchmarks.side_by_side import interleave, machine, ratios, spread, table
 from ctstyle.encoders.network import Encoder, build, trunk
 from ctstyle.run.device import autocast, place
-from ctstyle.run.optimise import Adam
 from ctstyle.study.comparison import VARIANCE_GUARD
 from ctstyle.study.encoders import encoder_spec
 from ctstyle.transfer.adain import restyle
@@ -124,7 +123,7 @@ class OurStep:
         self.styles = FeatureCache(self.encoder, style, scales=scales, limit_bytes=0)
         self.decoder, self.indices, self.device = place(decoder, device), range(BATCH), device
         # a capturable optimiser keeps its step count on the card, as a CUDA graph needs
-        self.optimiser = Adam(decoder.parameters(), lr=1e-4, capturable=device.type == "cuda")
+        self.optimiser = torch.optim.Adam(decoder.parameters(), lr=1e-4, capturable=device.type == "cuda", fused=True)
 
     def material(self) -> tuple[Tensor, dict[str, tuple[Tensor, Tensor]]]:
         """AdaIN's target and the wanted statistics, from what is cached."""

@@ -21,7 +21,6 @@ from ctstyle.encoders.weights import Weights
 from ctstyle.errors import CTStyleError
 from ctstyle.run.checkpoint import Checkpoint
 from ctstyle.run.fit import descend, fit, he_initialise
-from ctstyle.run.optimise import AdamW
 from ctstyle.run.tensors import state_digest
 from ctstyle.study.encoders import IMAGENET, EncoderSpec, encoder_spec
 from ctstyle.study.networks import DomainSettings
@@ -75,7 +74,9 @@ def train_domain(
     he_initialise(network, seed=seed)
     images = reduce_to(training.slices, settings.size_px).to(device)
     targets = _classes(training.levels, known).to(device)
-    optimiser = AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+    )
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=settings.steps)
 
     def step(_: int, rng: np.random.Generator) -> Mapping[str, Tensor]:

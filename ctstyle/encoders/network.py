@@ -1,15 +1,14 @@
 """The networks of the registry: trunks with torchvision's keys, the frozen encoder, its maps and their scales."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ctstyle.encoders.vgg import VGG, vgg
 from ctstyle.errors import CTStyleError
-from ctstyle.run.convolution import from_one_channel, in_channels_last
 from ctstyle.study.encoders import EncoderSpec, encoder_spec
 
 PADDINGS = ("reflect", "zeros")
@@ -24,12 +23,11 @@ def trunk(spec: EncoderSpec, *, batch_norm: bool = False) -> nn.Module:
 
     `batch_norm` gives VGG one behind each convolution, as all other encoders have it.
     """
-    with torch.device("meta"):
-        if spec.name.startswith("vgg"):
-            return vgg(spec, batch_norm=batch_norm)
-        import torchvision
+    import torchvision  # here, as its import takes as long as torch's
 
-        network = getattr(torchvision.models, spec.name)(weights=None)
+    name = f"{spec.name}_bn" if batch_norm and spec.name.startswith("vgg") else spec.name
+    with torch.device("meta"):
+        network = getattr(torchvision.models, name)(weights=None)
     for path in spec.discarded:
         parent, _, child = path.rpartition(".")
         setattr(network.get_submodule(parent), child, nn.Identity())
@@ -41,12 +39,12 @@ def cut(network: nn.Module, spec: EncoderSpec, taps: Iterable[str]) -> nn.Module
 
     Raises UnknownEncoder for a tap that `spec` does not have, ValueError for one behind the end of `network`.
     """
-    nodes = {spec.tap(tap).module: tap for tap in taps}
-    if isinstance(network, VGG):
-        return network.cut(nodes.values())
     from torchvision.models.feature_extraction import create_feature_extractor
 
-    return create_feature_extractor(network, return_nodes=nodes)
+    modules = {tap.name: tap.module for tap in spec.taps}
+    if spec.name.startswith("vgg"):  # each ReLU is a tap, and batch norm moves its number
+        modules.update(zip(modules, (path for path, one in network.named_modules() if isinstance(one, nn.ReLU))))
+    return create_feature_extractor(network, return_nodes={modules[spec.tap(tap).name]: tap for tap in taps})
 
 
 def parameters_to(spec: EncoderSpec, taps: Iterable[str]) -> int:
@@ -72,6 +70,11 @@ class Encoder(nn.Module):
         self._readers: dict[frozenset[str], nn.Module] = {}
         self.requires_grad_(False)
         self.train(False)
+
+    def _apply(self, *args: Any, **kwargs: Any) -> "Encoder":
+        """Move to another device or precision; readers would keep the old buffers."""
+        self._readers.clear()
+        return super()._apply(*args, **kwargs)
 
     def train(self, mode: bool = True) -> "Encoder":
         """Stay in evaluation mode, whatever mode the enclosing module is put in."""
@@ -183,9 +186,6 @@ class GreyConv2d(nn.Conv2d):
         """The maps of grey slices that were not normalised."""
         down, right = self.padding
         padded = F.pad(x, (right, right, down, down), mode="reflect")
-        if self.kernel_size == (3, 3) and self.stride == (1, 1) and self.grey_weight.device.type == "cpu":
-            last = in_channels_last(self.weight)
-            return from_one_channel(padded, self.grey_weight, self.grey_bias, channels_last=last)
         return F.conv2d(padded, self.grey_weight, self.grey_bias, self.stride)
 
 

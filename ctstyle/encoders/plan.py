@@ -71,7 +71,6 @@ def check_file(path: Path, sha256: str) -> None:
         )
 
 
-CRITERIA = ("difference", "content")
 CONTENT_STRIDES = (4, 8)
 STYLE_LEVELS = 4
 
@@ -104,10 +103,8 @@ def choose_taps(layers: pd.DataFrame, *, content_by: str = "difference") -> TapL
       (it keeps the slice and knows little of the grey scale), or `content`, the content score alone.
 
     Equal scores take the shallower tap; a style score that could not be measured counts as 0. A network with one tap
-    per level (ResNet, DenseNet) leaves nothing to choose. Raises CTStyleError for another criterion.
+    per level (ResNet, DenseNet) leaves nothing to choose.
     """
-    if content_by not in CRITERIA:
-        raise CTStyleError("no such criterion", where="content_by", found=content_by, expected=" | ".join(CRITERIA))
     scores = layers.assign(style=layers["style_score"].fillna(0.0), content=layers["content_score"])
     scores["difference"] = scores["content"] - scores["style"]
     levels = sorted(scores["stride"].unique())

@@ -33,7 +33,6 @@ from ctstyle.measures.inception import (
 )
 from ctstyle.run.checkpoint import Checkpoint
 from ctstyle.run.fit import descend, fit
-from ctstyle.run.optimise import AdamW
 from ctstyle.run.tensors import Kind, filled
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.window import Window
@@ -206,7 +205,9 @@ def _train_all(
     network: nn.Module, images: Tensor, targets: Tensor, settings: ClassifierSettings, **run: Any
 ) -> pd.DataFrame:
     """Train every layer; half of the slices of a batch are mirrored on average, and all are shifted."""
-    optimiser = AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+    )
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=settings.steps)
     labels = targets.cpu().numpy()
 
@@ -230,7 +231,9 @@ def _train_head(
     # [2, n, 2048]: as they are, and mirrored
     features = torch.stack([forward(network, images, BATCH), forward(network, images.flip(-1), BATCH)])
     network.fc = head
-    optimiser = AdamW(head.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    optimiser = torch.optim.AdamW(
+        head.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+    )
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=settings.steps)
     labels = targets.cpu().numpy()
 

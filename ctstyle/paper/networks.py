@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ctstyle.encoders.network import cut, trunk
 from ctstyle.measures.columns import PaperInputError
 from ctstyle.segment.unet import build_unet, require_size
+from ctstyle.segment.unet import levels as unet_steps
 from ctstyle.study.analysis import UNetSettings
 from ctstyle.study.encoders import EncoderSpec, encoder_spec
 from ctstyle.transfer.decoder import Decoder
@@ -99,7 +100,7 @@ def unet_levels(settings: UNetSettings, size_px: int) -> tuple[UNetLevel, ...]:
     """
     require_size(size_px, size_px, settings)
     network = build_unet(settings, seed=0).to("meta")  # shapes without numbers
-    steps = list(network.levels())
+    steps = list(unet_steps(network))
     shapes: dict[nn.Module, tuple[int, ...]] = {}
 
     def keep(module: nn.Module, _: tuple, out: Tensor) -> None:

@@ -1,6 +1,6 @@
 """Changes of the grey values of every training batch, by the name in an arm's entry (`arms.Arm.online`)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ctstyle.errors import CTStyleError
-from ctstyle.segment.residual import UNet
+from ctstyle.segment.unet import levels
 from ctstyle.study.settings import build
 
 
@@ -29,7 +28,7 @@ class Online:
         """The images of a batch (float32 `[B, 1, H, W]` in [0, 1]), changed with what is drawn from `rng`."""
         return images
 
-    def within(self, network: UNet) -> AbstractContextManager:
+    def within(self, network: nn.Module) -> AbstractContextManager:
         """A context in which `network` changes its own maps while it is in training mode."""
         return nullcontext()
 
@@ -126,26 +125,51 @@ class IntensitySettings(Online):
 
     def images(self, images: Tensor, rng: np.random.Generator) -> Tensor:
         """Every slice on its own; the result is float32 `[B, 1, H, W]` in [0, 1]."""
-        changed = [self._slice(image, rng) for image in images[:, 0].numpy()]
-        return torch.from_numpy(np.stack(changed)[:, None]).clamp(0, 1)
+        changes, changed = self._changes(rng), []
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(rng.integers(2**62)))  # the changes draw noise, and whether they act, from torch
+            for image in images.clone():  # [1, H, W], changed in place
+                for change in changes:
+                    image = change(image=image)["image"]
+                changed.append(image)
+        return torch.stack(changed).clamp(0, 1)
 
-    def _slice(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """One slice `[H, W]`."""
-        if rng.random() < self.noise.probability:
-            deviation = rng.uniform(*self.noise.range) * image.std()
-            image = image + deviation * rng.standard_normal(image.shape, dtype=np.float32)
-        if rng.random() < self.blur.probability:
-            image = ndimage.gaussian_filter(image, rng.uniform(*self.blur.range, size=2))
-        if rng.random() < self.brightness.probability:
-            image = image * factor(self.brightness.range, rng)
-        if rng.random() < self.contrast.probability:
-            image = contrast(image, factor(self.contrast.range, rng))
-        if rng.random() < self.low_resolution.probability:
-            image = low_resolution(image, rng.uniform(*self.low_resolution.range))
-        for change, inverted in ((self.inverted_gamma, True), (self.gamma, False)):
-            if rng.random() < change.probability:
-                image = gamma(image, factor(change.range, rng), inverted=inverted)
-        return image.astype(np.float32, copy=False)
+    def _changes(self, rng: np.random.Generator) -> list[Callable[..., dict[str, Tensor]]]:
+        """nnU-Net's own transforms (batchgeneratorsv2), whose strengths are drawn from `rng`."""
+        from batchgeneratorsv2.transforms.intensity.brightness import MultiplicativeBrightnessTransform
+        from batchgeneratorsv2.transforms.intensity.contrast import ContrastTransform
+        from batchgeneratorsv2.transforms.intensity.gamma import GammaTransform
+        from batchgeneratorsv2.transforms.intensity.gaussian_noise import GaussianNoiseTransform
+        from batchgeneratorsv2.transforms.noise.gaussian_blur import GaussianBlurTransform
+        from batchgeneratorsv2.transforms.spatial.low_resolution import SimulateLowResolutionTransform
+        from batchgeneratorsv2.transforms.utils.random import RandomTransform
+
+        def uniform(change: Change) -> Callable[..., float]:
+            return lambda *_, **__: rng.uniform(*change.range)
+
+        def factors(change: Change) -> Callable[..., float]:
+            return lambda *_, **__: factor(change.range, rng)
+
+        def noise(image: Tensor, **_: Any) -> float:
+            return rng.uniform(*self.noise.range) * float(image.std())
+
+        channel = {"synchronize_channels": False, "p_per_channel": 1.0}
+        gamma = {**channel, "p_retain_stats": 1.0}
+        chain = (
+            (self.noise, GaussianNoiseTransform(noise, **channel)),
+            (self.blur, GaussianBlurTransform(uniform(self.blur), synchronize_axes=False, **channel)),
+            (self.brightness, MultiplicativeBrightnessTransform(factors(self.brightness), False)),
+            (self.contrast, ContrastTransform(factors(self.contrast), preserve_range=True, **channel)),
+            (
+                self.low_resolution,
+                SimulateLowResolutionTransform(
+                    uniform(self.low_resolution), synchronize_axes=True, ignore_axes=None, **channel
+                ),
+            ),
+            (self.inverted_gamma, GammaTransform(factors(self.inverted_gamma), p_invert_image=1.0, **gamma)),
+            (self.gamma, GammaTransform(factors(self.gamma), p_invert_image=0.0, **gamma)),
+        )
+        return [RandomTransform(transform, change.probability) for change, transform in chain]
 
 
 def factor(limits: tuple[float, float], rng: np.random.Generator) -> float:
@@ -154,28 +178,6 @@ def factor(limits: tuple[float, float], rng: np.random.Generator) -> float:
     if rng.random() < 0.5 and low < 1:
         return float(rng.uniform(low, min(1.0, high)))
     return float(rng.uniform(max(low, 1.0), high) if high > 1 else rng.uniform(low, high))
-
-
-def contrast(image: np.ndarray, by: float) -> np.ndarray:
-    """Values spread about their mean by a factor, and kept within the range the image had."""
-    mean = image.mean()
-    return np.clip(mean + by * (image - mean), image.min(), image.max())
-
-
-def low_resolution(image: np.ndarray, scale: float) -> np.ndarray:
-    """An image `[H, W]` as if it had been sampled `scale` times as finely: nearest down, linear up."""
-    size = [max(1, round(scale * side)) for side in image.shape]
-    coarse = functional.interpolate(torch.from_numpy(image)[None, None], size, mode="nearest-exact")
-    return functional.interpolate(coarse, image.shape, mode="bilinear", align_corners=False)[0, 0].numpy()
-
-
-def gamma(image: np.ndarray, exponent: float, *, inverted: bool) -> np.ndarray:
-    """The power of the range-normalised image, or of its negative, with mean and deviation put back."""
-    image = -image if inverted else image
-    low, spread = image.min(), np.ptp(image)
-    powered = ((image - low) / (spread + 1e-7)) ** exponent * spread
-    restored = (powered - powered.mean()) / (powered.std() + 1e-8) * image.std() + image.mean()
-    return -restored if inverted else restored
 
 
 MIXSTYLE_EPSILON = 1e-6
@@ -196,7 +198,7 @@ class MixStyleSettings(Online):
     levels: int = 2
 
     @contextmanager
-    def within(self, network: UNet) -> Iterator[None]:
+    def within(self, network: nn.Module) -> Iterator[None]:
         """The network with this change after its first levels, and afterwards as it was."""
         hooks = [level.register_forward_hook(self._hook) for level in first_levels(network, self.levels)]
         try:
@@ -226,18 +228,18 @@ def mix_statistics(maps: Tensor, mates: Tensor, share: Tensor) -> Tensor:
     return ((values - mean) / deviation * mixed_deviation + mixed_mean).to(maps.dtype)
 
 
-def first_levels(network: UNet, count: int) -> list[nn.Module]:
+def first_levels(network: nn.Module, count: int) -> list[nn.Module]:
     """The modules of the first `count` levels of the way down; raises CTStyleError where there are fewer."""
-    levels = [down for down, up in network.levels() if up is not None]
-    if len(levels) < count:
+    above = [down for down, up in levels(network) if up is not None]
+    if len(above) < count:
         raise CTStyleError(
             "the U-Net has too few levels",
             where="segment: mixstyle: levels",
-            found=f"{len(levels)} levels above the lowest",
+            found=f"{len(above)} levels above the lowest",
             expected=f"at least {count}",
             fix="Lower `levels`, or give the U-Net more `channels`.",
         )
-    return levels[:count]
+    return above[:count]
 
 
 ONLINE: dict[str, type[Online]] = {

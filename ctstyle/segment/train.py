@@ -7,27 +7,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ctstyle.errors import CTStyleError
 from ctstyle.measures.segmentation import confusion, require_same_shape, scores
 from ctstyle.run.checkpoint import Checkpoint
 from ctstyle.run.device import autocast
 from ctstyle.run.fit import descend, fit, in_parts
-from ctstyle.run.optimise import AdamW
 from ctstyle.segment.generate import Generated
 from ctstyle.segment.geometry import random_grid, transform
-from ctstyle.segment.loss import dice_ce_loss
 from ctstyle.segment.online import Online
-from ctstyle.segment.residual import UNet
 from ctstyle.segment.unet import build_unet, predict, require_size
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.run import SOURCE, labelled
 from ctstyle.slices.window import Window
 from ctstyle.study.analysis import SegmentSettings
 from ctstyle.study.arms import ARMS
-
-SCHEDULES = ("cosine", "constant")
 
 
 class NoTrainingSlices(CTStyleError):
@@ -56,23 +51,28 @@ def train(
     validation: Pool | None = None,
     checkpoint: Checkpoint | None = None,
     name: str = "unet",
-) -> tuple[UNet, pd.DataFrame]:
+) -> tuple[nn.Module, pd.DataFrame]:
     """Train a U-Net and return it (evaluation mode) with its history (`step, loss` and, at times, `validation_iou`).
 
     Each batch takes equal shares of all pools: the plain arm has one pool, an augmented arm the same source slices and
     the generated ones, half and half, so all arms take the same number of optimiser steps on batches of one size.
-    Loss: cross entropy + Dice over the batch (`dice_ce_loss`). The network of one `seed` starts from the same weights
-    in every arm, and arms of as many pools draw the same slices of the first and move them alike; `online` changes the
-    grey values of each batch after that. `validation` slices are scored (foreground IoU) every `validate_every` steps
-    and choose nothing.
+    Loss: cross entropy of all pixels + 1 - Dice of the foreground, pooled over the batch (MONAI). The network of one
+    `seed` starts from the same weights in every arm, and arms of as many pools draw the same slices of the first and
+    move them alike. `online` changes the grey values of each batch after that. `validation` slices are scored
+    (foreground IoU) every `validate_every` steps and choose nothing.
 
     Raises NoTrainingSlices for an empty pool or no foreground, UNetError for slices of a size that does not fit,
     and what `fit` raises.
     """
+    from monai.losses import DiceCELoss  # here, as its import takes longer than torch's
+
     _check(pools, settings)
+    criterion = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
     device = torch.device(device)
     network = build_unet(settings.unet, seed=seed).to(device, memory_format=torch.channels_last).train()
-    optimiser = AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+    )
     parts = getattr(settings, "accumulate", 1)  # settings: accumulate
     online = online or Online()
 
@@ -85,7 +85,7 @@ def train(
         images, labels = images.to(device, memory_format=torch.channels_last), labels.to(device)
         with autocast(device):
             logits = in_parts(network, parts, images)
-        loss = dice_ce_loss(logits.float(), labels)
+        loss = criterion(logits.float(), labels)
         descend(loss, optimiser, clip=10.0)
         result = {"loss": loss}
         last = i + 1 == settings.steps

@@ -1,5 +1,6 @@
 """The U-Net of every arm: its settings, its file, and its masks of slices."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -10,13 +11,10 @@ from torch import nn
 
 from ctstyle.errors import CTStyleError
 from ctstyle.run.tensors import Kind, filled
-from ctstyle.segment.residual import UNet
 from ctstyle.slices.window import Window
 from ctstyle.study.analysis import UNetSettings
 
 CLASSES = 2
-NORMS = ("none", "instance")
-MOST_UNITS = 100
 
 
 class UNetError(CTStyleError):
@@ -26,21 +24,36 @@ class UNetError(CTStyleError):
 _FILE = Kind("U-Net", UNetError, "the rule train_unet")
 
 
-def build_unet(settings: UNetSettings, *, seed: int) -> UNet:
-    """A new U-Net: float32 `[B, 1, H, W]` in [0, 1] to logits `[B, 2, H, W]` (background, vertebra).
+def build_unet(settings: UNetSettings, *, seed: int) -> nn.Module:
+    """A new U-Net of residual units (MONAI): float32 `[B, 1, H, W]` in [0, 1] to logits `[B, 2, H, W]`.
 
-    The first weights come from `seed` alone and the caller's random state is left as it was.
+    The classes are background and vertebra. The first weights come from `seed` alone and the caller's random state is
+    left as it was.
     """
+    from monai.networks.nets.unet import UNet  # here, as its import takes longer than torch's
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return UNet(
-            settings.channels,
-            settings.strides,
-            classes=CLASSES,
-            units=settings.residual_units,
-            norm=settings.norm == "instance",
+            spatial_dims=2,
+            in_channels=1,
+            out_channels=CLASSES,
+            channels=settings.channels,
+            strides=settings.strides,
+            num_res_units=settings.residual_units,
+            norm=None if settings.norm == "none" else settings.norm,
             dropout=settings.dropout,
         )
+
+
+def levels(network: nn.Module) -> Iterator[tuple[nn.Module, nn.Module | None]]:
+    """The way down and the way up of each level of a U-Net, from the top; the lowest has no way up."""
+    block = network.model
+    while isinstance(block, nn.Sequential):
+        down, below, up = block
+        yield down, up
+        block = below.submodule
+    yield block, None
 
 
 def require_size(height: int, width: int, settings: UNetSettings) -> None:
@@ -55,12 +68,12 @@ def require_size(height: int, width: int, settings: UNetSettings) -> None:
         )
 
 
-def save_unet(network: UNet, settings: UNetSettings, path: Path) -> None:
+def save_unet(network: nn.Module, settings: UNetSettings, path: Path) -> None:
     """Write the weights as safetensors; the settings stand in its metadata, so the file alone rebuilds the network."""
     _FILE.save(path, network.state_dict(), asdict(settings))
 
 
-def load_unet(path: Path) -> tuple[UNet, UNetSettings]:
+def load_unet(path: Path) -> tuple[nn.Module, UNetSettings]:
     """The network (on the CPU, in evaluation mode) and the settings from a file of `save_unet`; raises UNetError."""
     with _FILE.reading(path):
         tensors, about = _FILE.load(path)

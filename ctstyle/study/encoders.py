@@ -82,6 +82,7 @@ def _vgg(name: str, convolutions: tuple[int, ...]) -> EncoderSpec:
         content_taps=("relu3_2", "relu4_2"),
         deep_content_taps=("relu3_2", "relu4_2", "relu5_2"),
         style_taps=("relu1_1", "relu2_1", "relu3_1", "relu4_1"),
+        discarded=("avgpool", "classifier"),
     )
 
 

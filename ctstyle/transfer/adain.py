@@ -13,9 +13,6 @@ from torch import Tensor
 from ctstyle.encoders.network import positions_in_body
 from ctstyle.study.comparison import VARIANCE_GUARD
 
-STATISTICS = ("body", "slice")
-"""Where a model takes its channel statistics: inside the body masks, or over whole slices as the paper does."""
-
 
 def channel_statistics(maps: Tensor, body: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Mean and population standard deviation `[B, C]` of feature maps `[B, C, H, W]`, per sample and channel.

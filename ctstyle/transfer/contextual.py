@@ -22,11 +22,10 @@ from ctstyle.errors import CTStyleError
 from ctstyle.run.checkpoint import Checkpoint
 from ctstyle.run.device import autocast, place
 from ctstyle.run.fit import descend, fit, he_initialise, in_parts
-from ctstyle.run.optimise import Adam
 from ctstyle.study.comparison import module_sizes
 from ctstyle.study.networks import ContextualSettings, CRNSettings
 from ctstyle.transfer.features import FeatureCache, Material
-from ctstyle.transfer.generator import NetworkPerStyle, check_training
+from ctstyle.transfer.generator import NetworkPerStyle
 from ctstyle.transfer.losses import contextual_map_loss
 
 
@@ -83,9 +82,6 @@ KIND = "contextual"
 WARM_UP = "warm-up"
 """The stage of the history that all target styles share."""
 
-SCHEDULES = ("cosine", "constant")
-"""`constant`: the reference. `cosine`: each stage ends at a tenth of the learning rate, for few steps."""
-
 
 class ContextualTransformation(NetworkPerStyle):
     """One trained network for each target style; stands where a `Generator` stands.
@@ -131,15 +127,7 @@ def train_contextual(
     TrainingDiverged where a loss is not finite.
     """
     content, bodies, style, style_bodies = material.content, material.bodies, material.style, material.style_bodies
-    check_training(
-        material,
-        targets,
-        (
-            ("warm_up_steps", settings.warm_up_steps, "at least 0", settings.warm_up_steps >= 0),
-            ("steps", settings.steps, "at least 1", settings.steps >= 1),
-            ("schedule", settings.schedule, " | ".join(SCHEDULES), settings.schedule in SCHEDULES),
-        ),
-    )
+    material.check(targets=targets)
     device = encoder.mean.device
     content_taps, style_taps = _taps(encoder, settings)
     made_taps = tuple(dict.fromkeys((*content_taps, *style_taps)))
@@ -208,7 +196,7 @@ class _Stage:
 
     def __init__(self, network: CRN, settings: ContextualSettings, steps: int):
         self.network = network
-        self.optimiser = Adam(network.parameters(), lr=settings.learning_rate)
+        self.optimiser = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, fused=True)
         falls = settings.schedule == "cosine"
         self.rates = torch.optim.lr_scheduler.LambdaLR(
             self.optimiser, lambda step: 0.55 + 0.45 * math.cos(math.pi * step / max(steps, 1)) if falls else 1.0

@@ -20,10 +20,9 @@ from ctstyle.errors import CTStyleError
 from ctstyle.run.checkpoint import Checkpoint
 from ctstyle.run.device import autocast
 from ctstyle.run.fit import descend, fit, in_parts
-from ctstyle.run.optimise import Adam
 from ctstyle.study.networks import CycleGANSettings, DiscriminatorSettings, GeneratorSettings
 from ctstyle.transfer.features import Material
-from ctstyle.transfer.generator import NetworkPerStyle, check_training
+from ctstyle.transfer.generator import NetworkPerStyle
 
 DEVIATION = 0.02
 """Of the normal distribution that all convolutions are drawn from (the reference)."""
@@ -199,14 +198,7 @@ def train_cyclegan(
     `identity` before their weights, and `discriminators`). All styles are one training with one state file. Raises
     CTStyleError for slices or settings that do not fit, TrainingDiverged where a loss is not finite.
     """
-    check_training(
-        material,
-        targets,
-        (
-            ("steps", settings.steps, "at least 1", settings.steps >= 1),
-            ("constant_share", settings.constant_share, "0 to 1", 0 <= settings.constant_share <= 1),
-        ),
-    )
+    material.check(targets=targets)
     device = device or torch.device("cpu")
     names = np.asarray(material.style_names)
     groups = [np.flatnonzero(names == name) for name in targets]
@@ -257,7 +249,7 @@ class _Pair:
         self.to_y, self.to_x, self.judge_y, self.judge_x = self.networks.values()
         self.judges = nn.ModuleList([self.judge_y, self.judge_x])
         self.optimisers = {
-            name: Adam(chain(*(network.parameters() for network in of)), betas=BETAS)
+            name: torch.optim.Adam(chain(*(network.parameters() for network in of)), betas=BETAS, fused=True)
             for name, of in (("generators", (self.to_y, self.to_x)), ("discriminators", self.judges))
         }
         self.pools = {name: ImagePool(settings.pool) for name in ("made_y", "made_x")}

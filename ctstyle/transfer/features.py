@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ctstyle.encoders.network import Encoder
+from ctstyle.errors import CTStyleError
 from ctstyle.slices.archive import Archive
 from ctstyle.slices.body import body_mask
 from ctstyle.slices.run import SOURCE
@@ -139,3 +141,30 @@ class Material:
             style_bodies=body_mask(training.hu(), window),
             style_names=training.rows["style"].to_numpy(),
         )
+
+    def check(self, *further: tuple[str, Any, Any, bool], targets: Sequence[str] | None = None) -> None:
+        """Check shapes, names, and the `targets` of a training that has one network for each.
+
+        `further` are checks of the training's own: where, found, expected, whether it is right. Raises CTStyleError for
+        the first fault.
+        """
+        shape, style_shape, known = self.content.shape, self.style.shape, sorted(set(self.style_names))
+        faults = [
+            ("content slices", shape, "[n, H, W] with n > 0", len(shape) == 3 and shape[0] > 0),
+            ("style slices", style_shape, "[m, H, W] with m > 0", len(style_shape) == 3 and style_shape[0] > 0),
+            ("body masks", self.bodies.shape, shape, self.bodies.shape == shape),
+            (
+                "body masks of the style slices",
+                self.style_bodies.shape,
+                style_shape,
+                self.style_bodies.shape == style_shape,
+            ),
+            ("style names", len(self.style_names), style_shape[0], len(self.style_names) == style_shape[0]),
+            *further,
+        ]
+        if targets is not None:
+            right = len(targets) > 0 and len(set(targets)) == len(targets) and set(targets) <= set(known)
+            faults.append(("targets", list(targets), f"at least one of {', '.join(known)}, each once", right))
+        for where, found, expected, right in faults:
+            if not right:
+                raise CTStyleError("the training cannot start", where=where, found=found, expected=expected)

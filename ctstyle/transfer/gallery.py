@@ -16,8 +16,6 @@ from ctstyle.slices.window import Window
 if TYPE_CHECKING:
     from ctstyle.transfer.apply import Model
 
-PAIRINGS = ("level", "random")
-
 
 class NothingToPair(CTStyleError):
     """No content slices, or no style slices of a target style."""
@@ -32,10 +30,8 @@ def pair_slices(
     without repetition for one content while the style has candidates enough. With `pairing="level"` the candidates are
     the slices of the nearest vertebral level; a slice without a level takes all.
 
-    Raises NothingToPair where either side is empty or the pairing is unknown.
+    Raises NothingToPair where either side is empty.
     """
-    if pairing not in PAIRINGS:
-        raise NothingToPair("unknown pairing", where="pairing", found=pairing, expected=" or ".join(PAIRINGS))
     if content.empty or style.empty:
         raise NothingToPair(
             "there is nothing to pair",

@@ -11,7 +11,6 @@ from torch import Tensor
 from ctstyle.encoders.network import Encoder, positions_in_body
 from ctstyle.errors import CTStyleError
 from ctstyle.run.fit import fit
-from ctstyle.run.optimise import Adam
 from ctstyle.study.networks import GatysSettings
 
 
@@ -137,7 +136,7 @@ def _descend(
 ) -> tuple[np.ndarray, pd.DataFrame]:
     """The optimised batch as `[B, H, W]` and its history."""
     pixels = images.clone().requires_grad_(True)
-    optimiser = Adam([pixels], lr=settings.learning_rate)
+    optimiser = torch.optim.Adam([pixels], lr=settings.learning_rate, fused=True)
 
     def step(_: int, __: np.random.Generator) -> Mapping[str, Tensor]:
         """One step of Adam inside [0, 1]."""

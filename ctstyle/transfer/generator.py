@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -16,7 +16,6 @@ from ctstyle.run.device import place
 from ctstyle.run.tensors import Kind, check_fit, filled
 from ctstyle.transfer.adain import channel_statistics, restyle
 from ctstyle.transfer.decoder import Decoder
-from ctstyle.transfer.features import Material
 
 
 class WrongGenerator(CTStyleError):
@@ -246,28 +245,3 @@ class NetworkPerStyle(nn.Module, ABC):
             model = cls.rebuilt(kept, encoder)
             model.networks.load_state_dict(state)
             return place(model, encoder.mean.device).eval()
-
-
-def check_training(material: Material, targets: Sequence[str], settings: Iterable[tuple[str, Any, str, bool]]) -> None:
-    """Hold what a training for each style of `targets` is given against what it needs.
-
-    `settings` are further checks: where, found, expected, whether it is right. Raises CTStyleError for the first fault.
-    """
-    content, bodies, style, style_bodies = material.content, material.bodies, material.style, material.style_bodies
-    known = sorted(set(material.style_names))
-    for where, found, expected, right in (
-        ("content slices", content.shape, "[n, H, W] with n > 0", content.ndim == 3 and len(content) > 0),
-        ("style slices", style.shape, "[m, H, W] with m > 0", style.ndim == 3 and len(style) > 0),
-        ("body masks", bodies.shape, content.shape, bodies.shape == content.shape),
-        ("body masks of the style slices", style_bodies.shape, style.shape, style_bodies.shape == style.shape),
-        ("style names", len(material.style_names), len(style), len(material.style_names) == len(style)),
-        (
-            "targets",
-            list(targets),
-            f"at least one of {', '.join(known)}, each once",
-            len(targets) > 0 and len(set(targets)) == len(targets) and set(targets) <= set(known),
-        ),
-        *settings,
-    ):
-        if not right:
-            raise CTStyleError("the training cannot start", where=where, found=found, expected=expected)

@@ -17,10 +17,9 @@ from ctstyle.errors import CTStyleError
 from ctstyle.run.checkpoint import Checkpoint
 from ctstyle.run.device import autocast, place
 from ctstyle.run.fit import descend, fit, he_initialise, in_parts
-from ctstyle.run.optimise import Adam
 from ctstyle.study.encoders import EncoderSpec
 from ctstyle.study.networks import TransferSettings, WarmUpSettings
-from ctstyle.transfer.adain import STATISTICS, restyle
+from ctstyle.transfer.adain import restyle
 from ctstyle.transfer.decoder import Decoder
 from ctstyle.transfer.features import FeatureCache, Material, scaled_maps, with_smoothing
 from ctstyle.transfer.generator import Generator
@@ -29,20 +28,10 @@ from ctstyle.transfer.losses import contextual_map_loss, style_loss
 MODELS = ("ours", "adain")
 """`ours`: contextual content loss. `adain`: MSE to the AdaIN target, everything else equal."""
 
-CONTENT_TARGETS = ("x", "adain")
-
-POINTS = ("body", "slice")
-"""Where the contextual loss takes its feature positions: inside the content's body mask, or in the whole slice."""
-
 LAYERS = ("registry", "deep", "selected")
-
-SMOOTHINGS = ("none", "softmax")
 
 AGAIN = "identity"
 """Among a step's outputs, beside the taps: X decoded from its own maps."""
-
-SCHEDULES = ("cosine", "inverse")
-"""`inverse`: lr / (1 + decay * step), of the AdaIN reference. `cosine`: as in the warm-up, for few steps."""
 
 
 def with_layers(
@@ -107,7 +96,7 @@ def warm_up(
         decoder.layers[-1].weight *= 0.05
         decoder.layers[-1].bias.fill_(float(slices.mean()))
     place(decoder, device)
-    optimiser = Adam(decoder.parameters(), lr=settings.learning_rate)
+    optimiser = torch.optim.Adam(decoder.parameters(), lr=settings.learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rise_and_fall(step, settings.steps))
     parts = getattr(settings, "accumulate", 1)  # settings: accumulate
 
@@ -163,7 +152,7 @@ def train(
     groups = [np.flatnonzero(material.style_names == name) for name in sorted(set(material.style_names))]
     masks = torch.from_numpy(np.ascontiguousarray(material.bodies, dtype=bool)).to(device)
     decoder = copy.deepcopy(start.decoder).train()
-    optimiser = Adam(decoder.parameters(), lr=settings.learning_rate)
+    optimiser = torch.optim.Adam(decoder.parameters(), lr=settings.learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _rate(settings))
     parts = getattr(settings, "accumulate", 1)  # settings: accumulate
     with_identity = settings.identity_weight > 0
@@ -307,32 +296,10 @@ def _check_slices(slices: np.ndarray, stride: int, where: str) -> None:
 
 
 def _check(start: Generator, model: str, settings: TransferSettings, material: Material) -> None:
-    content, style, bodies, style_bodies = material.content, material.style, material.bodies, material.style_bodies
-    stride = start.decoder.stride
-    _check_slices(content, stride, "content slices")
-    _check_slices(style, stride, "style slices")
-    style_taps = _style_taps(start, settings)
-    for where, found, expected, right in (
+    taps, weights = _style_taps(start, settings), len(settings.style_tap_weights)
+    material.check(
         ("model", model, " | ".join(MODELS), model in MODELS),
-        (
-            "content_target",
-            settings.content_target,
-            " | ".join(CONTENT_TARGETS),
-            settings.content_target in CONTENT_TARGETS,
-        ),
-        ("schedule", settings.schedule, " | ".join(SCHEDULES), settings.schedule in SCHEDULES),
-        ("smoothing", settings.smoothing, " | ".join(SMOOTHINGS), settings.smoothing in SMOOTHINGS),
-        ("statistics", settings.statistics, " | ".join(STATISTICS), settings.statistics in STATISTICS),
-        ("points", settings.points, " | ".join(POINTS), settings.points in POINTS),
-        ("body masks", bodies.shape, content.shape, bodies.shape == content.shape),
-        ("body masks of the style slices", style_bodies.shape, style.shape, style_bodies.shape == style.shape),
-        ("style names", len(material.style_names), len(style), len(material.style_names) == len(style)),
-        (
-            "style_tap_weights",
-            len(settings.style_tap_weights),
-            f"none, or one for each of {', '.join(style_taps)}",
-            len(settings.style_tap_weights) in (0, len(style_taps)),
-        ),
-    ):
-        if not right:
-            raise CTStyleError("the training cannot start", where=where, found=found, expected=expected)
+        ("style_tap_weights", weights, f"none, or one for each of {', '.join(taps)}", weights in (0, len(taps))),
+    )
+    for where, slices in (("content slices", material.content), ("style slices", material.style)):
+        _check_slices(slices, start.decoder.stride, where)

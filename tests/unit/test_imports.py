@@ -19,17 +19,6 @@ LIGHT += ("make_control*", "export_*")
 MODULES = ("ctstyle.sheet", "ctstyle.audit.__main__", "ctstyle.study.encoders", "ctstyle.segment.generate")
 
 
-APPLY_VGG = """
-import torch
-from ctstyle.run.device import configure_torch
-from ctstyle.encoders.network import build
-from ctstyle.encoders.weights import random
-configure_torch(1, torch.device("cpu"))
-build("vgg19", random("vgg19", seed=0).state)(torch.zeros(1, 1, 32, 32), ["relu1_1", "relu3_1"])
-"""
-LEAN = ("train_transfer", "warm_up_decoder", "train_compared", "stylise_test", "generate_augmentation", "train_unet")
-
-
 def heavy_after(code: str, heavy: tuple[str, ...] = HEAVY) -> set[str]:
     """Which of the `heavy` packages are there after `code`, in a process of its own."""
     tail = f"\nimport sys\nprint(*(name for name in {heavy} if name in sys.modules))"
@@ -58,11 +47,6 @@ def test_tables_figures_sheets_and_audit_import_no_torch():
     if heavy:  # which of them
         culprits = [name for name in scripts if heavy_after(imports_of(ROOT / "scripts" / name))]
         pytest.fail(f"{', '.join(sorted(heavy))} imported by {', '.join(culprits) or 'a module'}")
-
-
-def test_transfer_with_a_vgg_and_a_u_net_never_import_torchvision():
-    code = "\n".join(imports_of(ROOT / "scripts" / f"{name}.py") for name in LEAN) + APPLY_VGG
-    assert not heavy_after(code, ("torchvision", "torch._dynamo", "monai", "lpips", "scipy.stats"))
 
 
 def test_the_test_would_notice():

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-from ctstyle.run.convolution import in_channels_last
 from ctstyle.run.device import NoGPU, configure_torch, place, select_device
 
 
@@ -12,7 +11,7 @@ from ctstyle.run.device import NoGPU, configure_torch, place, select_device
 def test_channels_last_where_the_processor_is_faster_with_them(monkeypatch, capability, last):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     network = place(nn.Sequential(nn.Conv2d(2, 3, 3), nn.Linear(3, 4)), torch.device("cpu"))
-    assert in_channels_last(network[0].weight) == last
+    assert network[0].weight.is_contiguous(memory_format=torch.channels_last) == last
     assert network[0].weight.device.type == "cpu"
 
 

@@ -15,6 +15,7 @@ import torch
 from ctstyle.encoders.weights import random
 from ctstyle.run.tensors import state_digest
 from ctstyle.slices.archive import Archive, ScanFiles, write_scan
+from ctstyle.slices.window import Window
 from ctstyle.transfer.about import (
     BUNDLE,
     LONGEST_HINT,
@@ -78,7 +79,7 @@ def test_the_styles_of_a_run_are_those_of_its_training_slices(tmp_path):
     (style,) = bundle.styles.values()
     assert (style.name, style.hint, style.slices) == ("s1", "standard", 4)
     training = np.concatenate([np.load(path) for path in paths[:2]])
-    mean, deviation = moments(generator, training, window=SETTINGS.window).pooled()
+    mean, deviation = moments(generator, training, window=Window(*SETTINGS.window_hu)).pooled()
     torch.testing.assert_close(style.mean, mean)
     torch.testing.assert_close(style.deviation, deviation)
 
@@ -215,7 +216,7 @@ def changed_at(value, path, new):
         (("generator", "adain_tap"), "relu9_1", "relu9_1"),
         (("generator", "scale"), -0.8, "scale"),
         (("generator", "statistics"), "skin", "skin"),
-        (("slices", "window_hu"), [750, -250], "an empty window"),
+        (("slices", "window_hu"), [750, -250], "window_hu.*the first below the second"),
         (("slices", "size_px"), 10**9, "size_px"),
         (("styles", 0, "name"), "../s1", "name"),
         (("styles", 0, "name"), "s2", "two styles of one name"),

@@ -140,7 +140,7 @@ def test_same_seed_same_networks_and_only_slices_of_the_target_are_seen(encoder,
         {"stride": 3, "content_taps": ("relu3_2",), "style_taps": ("relu2_1",)},
         {"style_taps": ("relu2_1",)},
         {"bandwidth": 0.2},
-        {"at_most_points": 9},
+        {"at_most_points": 16},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -245,12 +245,7 @@ def test_wrong_input_is_named(encoder, data):
     ):
         with pytest.raises(CTStyleError, match=message):
             train_contextual(encoder, SMALL, Material(**{**data, **change}), targets=targets, seed=0)
-    for change, message in (
-        ({"steps": 0}, "steps.*at least 1"),
-        ({"warm_up_steps": -1}, "warm_up_steps"),
-        ({"schedule": "inverse"}, r"schedule.*cosine \| constant"),
-        ({"stride": 3}, r"stride.*found 3, expected 1 \| 2 \| 4 \| 8"),
-    ):
+    for change, message in (({"stride": 3}, r"stride.*found 3, expected 1 \| 2 \| 4 \| 8"),):
         with pytest.raises(CTStyleError, match=message):
             small(encoder, data, **change)
     with pytest.raises(CTStyleError, match="31 x 31 px"):

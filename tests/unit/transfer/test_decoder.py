@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from ctstyle.errors import CTStyleError
-from ctstyle.transfer.decoder import FUSED_FROM, Decoder, convolve_doubled
+from ctstyle.transfer.decoder import FUSED_FROM, Decoder, convolve_doubled, doubled, order_of
 
 
 @pytest.mark.parametrize(
@@ -54,3 +55,50 @@ def test_the_decoder_is_its_layers():
     decoder = Decoder(stride=4, channels=256)
     maps = torch.rand(1, 256, 12, 12)
     torch.testing.assert_close(decoder(maps), decoder.layers(maps), rtol=1e-5, atol=1e-6)
+
+
+ORDERS = pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last], ids=["first", "last"])
+
+
+@pytest.fixture
+def draw():
+    generator = torch.Generator().manual_seed(0)
+
+    def normal(*size: int, order: torch.memory_format = torch.contiguous_format) -> Tensor:
+        values = torch.randn(*size, generator=generator, dtype=torch.float64)
+        return (values.contiguous(memory_format=order) if len(size) == 4 else values).requires_grad_()
+
+    return normal
+
+
+def same(found: Tensor, expected: Tensor, leaves: list[Tensor]) -> list[Tensor]:
+    """Both forms and their gradients agree; returns the gradients of the first."""
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    upstream = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1), dtype=expected.dtype)
+    gradients = torch.autograd.grad(found, leaves, upstream)
+    for one, other in zip(gradients, torch.autograd.grad(expected, leaves, upstream)):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+    return list(gradients)
+
+
+@ORDERS
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 5)])
+def test_doubled(draw, order, height, width):
+    leaves = [draw(2, 3, height + 2, width + 2, order=order), draw(4, 3, 3, 3), draw(4)]
+    large = F.interpolate(leaves[0], scale_factor=2.0, mode="nearest")[:, :, 1:-1, 1:-1]  # one position wide all round
+    made = doubled(*leaves)
+    gradients = same(made, F.conv2d(large, *leaves[1:]), leaves)
+    assert made.shape == (2, 4, 2 * height, 2 * width)
+    assert order_of(made) == order_of(gradients[0]) == order
+
+
+@ORDERS
+@pytest.mark.parametrize("frozen", [0, 1], ids=["maps", "weight"])
+def test_what_needs_no_gradient_gets_none(draw, order, frozen):
+    leaves = [draw(1, 3, 5, 5, order=order), draw(4, 3, 3, 3), draw(4)]
+    leaves[frozen] = leaves[frozen].detach()
+    large = F.interpolate(leaves[0], scale_factor=2.0, mode="nearest")[:, :, 1:-1, 1:-1]
+    made = doubled(*leaves)
+    assert [function is None for function, _ in made.grad_fn.next_functions] == [n == frozen for n in range(3)]
+    learnt = [leaf for leaf in leaves if leaf.requires_grad]
+    assert len(same(made, F.conv2d(large, *leaves[1:]), learnt)) == 2

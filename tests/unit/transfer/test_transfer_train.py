@@ -126,7 +126,7 @@ def test_training_lowers_its_loss_and_leaves_the_start_alone(start, data, model)
         {"points": "slice"},
         {"smoothing": "softmax"},
         {"identity_weight": 1.0},
-        {"at_most_points": 9},
+        {"at_most_points": 16},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -204,20 +204,13 @@ def test_smoothing_is_a_softmax_over_positions_and_channels_of_the_deep_taps(enc
 def test_wrong_input_is_named(encoder, start, data):
     with pytest.raises(CTStyleError, match=r"warm-up slices.*\(2, 30, 32\)"):
         warm_up(encoder, np.zeros((2, 30, 32), np.float32), WarmUpSettings(steps=1), seed=0)
-    with pytest.raises(CTStyleError, match=r"stride.*found 2"):
-        warm_up(encoder, data["content"], WarmUpSettings(stride=2), seed=0)
     for model, settings, change, message in (
         ("yours", SMALL, {}, r"model.*ours \| adain"),
-        ("ours", dataclasses.replace(SMALL, content_target="y"), {}, "content_target"),
-        ("ours", dataclasses.replace(SMALL, schedule="steps"), {}, r"schedule.*cosine \| inverse"),
         ("ours", dataclasses.replace(SMALL, style_tap_weights=(1.0,)), {}, "style_tap_weights.*stem"),
         ("ours", SMALL, {"style": data["style"][:0], "style_names": np.array([])}, "style slices"),
         ("ours", SMALL, {"style_names": np.array(["s2"])}, "style names"),
         ("ours", SMALL, {"bodies": data["bodies"][:2]}, "body masks: "),
         ("ours", SMALL, {"style_bodies": data["bodies"][:2]}, "body masks of the style"),
-        ("ours", dataclasses.replace(SMALL, smoothing="mean"), {}, r"smoothing.*none \| softmax"),
-        ("ours", dataclasses.replace(SMALL, statistics="half"), {}, r"statistics.*body \| slice"),
-        ("ours", dataclasses.replace(SMALL, points="air"), {}, r"points.*body \| slice"),
     ):
         with pytest.raises(CTStyleError, match=message):
             train(start[0], model, settings, Material(**{**data, **change}), seed=0)
