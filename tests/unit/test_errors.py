@@ -50,8 +50,11 @@ def quoted(part):
 
 def test_what_is_expected_and_to_be_done_quotes_nothing_of_a_scan(root):
     strange = {}
-    rooms = ("dicom", "slices", "sheet", "stylize", "exports")
-    for path in sorted(path for room in rooms for path in (root / "ctstyle" / room).glob("*.py")):
+    rooms = ("ct", "slices", "sheet", "apply")
+    of_styles = {"cluster.py", "features.py"}  # they see no file, only measured features and names of styles
+    files = [path for room in rooms for path in (root / "ctstyle" / room).glob("*.py") if path.name not in of_styles]
+    assert len(files) > 30
+    for path in sorted(files):
         for call in ast.walk(ast.parse(path.read_text())):
             if isinstance(call, ast.Call) and {one.arg for one in call.keywords} & {"found", "fix", "expected"}:
                 parts = [*call.args[:1], *(one.value for one in call.keywords if one.arg in ("expected", "fix"))]

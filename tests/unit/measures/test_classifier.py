@@ -208,7 +208,6 @@ def only(slices: StyledSlices, chosen: np.ndarray) -> StyledSlices:
         (only(TRAINING, TRAINING.styles != "dark"), HELDOUT, {}, "not trained on.*dark"),
         (TRAINING, only(HELDOUT, HELDOUT.styles == ""), {}, "no held-out slices"),
         (TRAINING, HELDOUT, {"size_px": 74}, "too small.*74 px"),
-        (TRAINING, HELDOUT, {"weights": "hed"}, "unknown weights.*hed"),
         (TRAINING, HELDOUT, {"weights": "imagenet"}, "needs the tensors of a trunk"),
     ],
 )

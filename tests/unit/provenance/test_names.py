@@ -83,9 +83,9 @@ def test_no_folder_or_file_name_of_the_user_is_left_in_params(folder):
 def test_the_record_of_a_job_calls_its_files_by_their_public_names(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     place = tmp_path / "scratch" / "DOE_JOHN"
-    snakemake = snakemake_of(tmp_path, rule="make_table1")
+    snakemake = snakemake_of(tmp_path, rule="gather_slices")
     snakemake.output = type(snakemake.output)(
-        thing=str(place / "tables" / "a.csv"), record=str(place / "provenance" / "records" / "make_table1.json")
+        thing=str(place / "tables" / "a.csv"), record=str(place / "provenance" / "records" / "gather_slices.json")
     )
     (place / "tables").mkdir(parents=True)
     with job(snakemake) as run:
@@ -95,4 +95,4 @@ def test_the_record_of_a_job_calls_its_files_by_their_public_names(tmp_path, mon
     record = json.loads(text)
     assert record["subject"][0]["name"] == "results/tables/a.csv" and "DOE" not in text and str(tmp_path) not in text
     uris = [one["uri"] for one in record["predicate"]["buildDefinition"]["resolvedDependencies"]]
-    assert uris[0] == "source:make_table1/slices" and {one.split(":")[0] for one in uris[1:]} == {"code", "git"}
+    assert uris[0] == "source:gather_slices/slices" and {one.split(":")[0] for one in uris[1:]} == {"code", "git"}

@@ -128,8 +128,8 @@ def recorded(tmp_path, monkeypatch):
 
     def recorded(kind):
         """What Snakemake would give the script, and the file."""
-        snakemake = snakemake_of(tmp_path, rule="make_table1")
-        record = tmp_path / "results" / "provenance" / "records" / "make_table1.json"
+        snakemake = snakemake_of(tmp_path, rule="gather_slices")
+        record = tmp_path / "results" / "provenance" / "records" / "gather_slices.json"
         record.parent.mkdir(parents=True)
         (tmp_path / "results" / "thing").write_text("made")
         snakemake.output = _Names(thing="results/thing", record=str(record))
@@ -151,7 +151,9 @@ def test_an_input_that_changes_while_the_job_runs_fails_it_under_its_public_name
     with pytest.raises(SystemExit), job(snakemake):
         change(file)
     said = " ".join(capfd.readouterr().err.split())
-    assert said.startswith("make_table1: source:make_table1/slices: changed while the job ran") and "DOE" not in said
+    assert (
+        said.startswith("gather_slices: source:gather_slices/slices: changed while the job ran") and "DOE" not in said
+    )
     assert not Path(snakemake.output.record).exists()
 
 
@@ -169,10 +171,10 @@ def test_an_input_that_was_changed_and_put_back_is_in_the_record_and_a_warning_o
         _put_back(file)
     path = Path(snakemake.output.record)
     record = parse_record(path, json.loads(path.read_text()))
-    assert record.touched == ("source:make_table1/slices",)
+    assert record.touched == ("source:gather_slices/slices",)
     evidence = SimpleNamespace(records=[record], place=Place(results=path.parents[2], checkout=path))
     warnings = [one for one in check_fingerprints(evidence) if one.severity == "warning"]
-    assert [one.file for one in warnings] == ["source:make_table1/slices"] and "make_table1" in warnings[0].what
+    assert [one.file for one in warnings] == ["source:gather_slices/slices"] and "gather_slices" in warnings[0].what
 
 
 def test_an_input_that_rests_is_in_no_note(recorded):
