@@ -301,14 +301,7 @@ def _move(images: Tensor, shift_px: int, rng: np.random.Generator) -> Tensor:
 
 
 def _check_trunk(settings: ClassifierSettings, trunk_state: Mapping[str, Tensor] | None) -> None:
-    needed = {"scratch": False, "imagenet": True}.get(settings.weights)
-    if needed is None:
-        raise ClassifierError(
-            "unknown weights",
-            where="metrics: classifier: weights",
-            found=settings.weights,
-            expected="scratch or imagenet",
-        )
+    needed = settings.weights == "imagenet"
     if needed != (trunk_state is not None):
         raise ClassifierError(
             "`imagenet` needs the tensors of a trunk" if needed else "`scratch` takes no trunk",
