@@ -52,7 +52,7 @@ class Decoder(nn.Module):
         for layer in layers:
             maps = convolve_doubled(maps, next(layers)) if isinstance(layer, nn.Upsample) else layer(maps)
         last = self.layers[-1]
-        if maps.dtype == last.weight.dtype:
+        if not torch.amp.is_autocast_available(maps.device.type):  # a trace on the meta device
             return last(maps)
         with torch.autocast(maps.device.type, enabled=False):
             return last(maps.to(last.weight.dtype))
