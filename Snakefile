@@ -32,11 +32,17 @@ resource_scopes:
     gpu="local",
 
 
+report: "report/workflow.rst"
+
+
+include: "rules/common.smk"
+
+
 wildcard_constraints:
     seed=r"\d+",
     patient=r"phantom-p\d+",
-    model="ours|adain|contextual|cyclegan|gatys",
-    encoder="vgg16|vgg19|resnet50|resnet101|densenet121|densenet169|densenet201",
+    model="|".join(MODELS),
+    encoder="|".join(ENCODERS),
     weights="hed|imagenet|file|random|domain",
     size=r"\d+",
     layers="registry|deep|selected",
@@ -47,10 +53,6 @@ wildcard_constraints:
     stride=r"\d+",
 
 
-report: "report/workflow.rst"
-
-
-include: "rules/common.smk"
 include: "rules/cohorts.smk"
 include: "rules/slices.smk"
 include: "rules/styles.smk"

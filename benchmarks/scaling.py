@@ -86,7 +86,6 @@ def factors(quick: Mapping[str, Any], paper: Mapping[str, Any], slices: float) -
     transfer = ("transfer", "training")
     training = ratio(*transfer, "steps") * ratio(*transfer, "batch") * pixels
     domain = ratio("encoders", "domain", "steps") * ratio("encoders", "domain", "batch")
-    contextual = ratio("transfer", "contextual", "steps") * ratio("transfer", "contextual", "batch") * pixels
     return {
         "simulate_scan": grid * ratio("phantom", "slices") * ratio("phantom", "angles"),
         "cut_scan": pixels * ratio("phantom", "slices"),
@@ -94,7 +93,6 @@ def factors(quick: Mapping[str, Any], paper: Mapping[str, Any], slices: float) -
         "describe_layers": pixels,
         "warm_up_decoder": ratio("transfer", "warm_up", "steps") * ratio("transfer", "warm_up", "batch") * pixels,
         "train_transfer": training,
-        "train_contextual": contextual,
         "train_compared": ratio("comparison", "steps") * ratio(*transfer, "batch") * small,
         "train_unet": ratio("segment", "training", "steps") * ratio("segment", "training", "batch") * pixels,
         "train_classifier": ratio("metrics", "classifier", "steps") * ratio("metrics", "classifier", "batch") * pixels,

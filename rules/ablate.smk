@@ -4,8 +4,8 @@
 use rule warm_up_decoder as warm_up_ablated with:
     input:
         split="<styles>/split.tsv",
-        slices=all_slices(),
-        weights=main_weights("safetensors"),
+        slices=ALL_SLICES,
+        weights=plan.main_weights(config),
     output:
         decoder="<ablations>/warmup/{size}px-stride{stride}/seed{seed}.safetensors",
         history="<ablations>/warmup/{size}px-stride{stride}/seed{seed}.history.tsv",
@@ -16,7 +16,7 @@ use rule warm_up_decoder as warm_up_ablated with:
     benchmark:
         "<benchmarks>/warm_up_ablated/{size}px-stride{stride}-seed{seed}.tsv"
     params:
-        warm_up=ablated_warm_up,
+        warm_up=lookup("small_warm_ups/{stride}", within=PLAN),
         script="warm_up_decoder.py",
         window_hu=lookup("slices/window_hu", within=config),
         compute=lookup("compute", within=config),
@@ -25,11 +25,9 @@ use rule warm_up_decoder as warm_up_ablated with:
 
 use rule train_transfer as train_ablated with:
     input:
+        unpack(patterns("points/{point}/inputs", within=PLAN)),
         split="<styles>/split.tsv",
-        slices=all_slices(),
-        weights=main_weights("safetensors"),
-        decoder=ablated_decoder,
-        taps=selected_taps,
+        slices=ALL_SLICES,
     output:
         generator="<ablations>/{model}/{point}/seed{seed}/generator.safetensors",
         history="<ablations>/{model}/{point}/seed{seed}/transfer.tsv",
@@ -40,20 +38,21 @@ use rule train_transfer as train_ablated with:
     benchmark:
         "<benchmarks>/train_ablated/{model}-{point}-seed{seed}.tsv"
     params:
-        transfer=ablated_training,
-        layers=ablated_layers,
+        place=lookup("models/{model}/place", within=PLAN),
+        settings=lookup("points/{point}/training", within=PLAN),
+        layers=lookup("points/{point}/layers", within=PLAN),
         script="train_transfer.py",
         size_px=lookup("ablations/size_px", within=config),
         window_hu=lookup("slices/window_hu", within=config),
         compute=lookup("compute", within=config),
-        code=fingerprint("train_transfer"),
+        code=fingerprint("train_transfer", lookup("models/{model}/place", within=PLAN)),
 
 
 rule measure_ablation:
     input:
-        unpack(ablated_generator),
+        unpack(patterns("points/{point}/{arm}/inputs", within=PLAN)),
         split="<styles>/split.tsv",
-        slices=all_slices(),
+        slices=ALL_SLICES,
     output:
         segmentation="<ablations>/{arm}/{point}/seed{seed}/segmentation.tsv",
         structure="<ablations>/{arm}/{point}/seed{seed}/structure.tsv",
@@ -65,15 +64,15 @@ rule measure_ablation:
     benchmark:
         "<benchmarks>/measure_ablation/{arm}-{point}-seed{seed}.tsv"
     wildcard_constraints:
-        arm=f"plain|{ablations.ARM}",
+        arm=f"plain|{plan.ablations.ARM}",
     conda:
         "../envs/ctstyle.yaml"
     threads: config["compute"]["threads"]
     resources:
         gpu=lookup("gpu", within=config),
     params:
-        augment=ablated_augment,
-        segment=ABLATIONS.segment,
+        augment=lookup("points/{point}/{arm}/augment", within=PLAN),
+        segment=lookup("small_segment", within=PLAN),
         size_px=lookup("ablations/size_px", within=config),
         window_hu=lookup("slices/window_hu", within=config),
         compute=lookup("compute", within=config),

@@ -3,10 +3,9 @@
 
 rule generate_augmentation:
     input:
+        unpack(patterns("arms/{arm}/inputs", within=PLAN)),
         split="<styles>/split.tsv",
-        slices=all_slices(),
-        weights=main_weights("safetensors"),
-        generator=generator_of,
+        slices=ALL_SLICES,
     output:
         hu="<augmented>/{arm}/seed{seed}.hu.npy",
         labels="<augmented>/{arm}/seed{seed}.labels.npy",
@@ -24,9 +23,9 @@ rule generate_augmentation:
     resources:
         gpu=lookup("gpu", within=config),
     params:
-        augment=augment_of,
-        model=model_of,
-        lent=lent,
+        augment=lookup("arms/{arm}/augment", within=PLAN),
+        model=lookup("arms/{arm}/model", within=PLAN),
+        lent=lookup("arms/{arm}/lent", within=PLAN),
         window_hu=lookup("slices/window_hu", within=config),
         code=fingerprint("generate_augmentation"),
     script:
@@ -36,7 +35,7 @@ rule generate_augmentation:
 rule make_control:
     input:
         split="<styles>/split.tsv",
-        slices=all_slices(),
+        slices=ALL_SLICES,
     output:
         hu="<augmented>/{arm}/seed{seed}.hu.npy",
         labels="<augmented>/{arm}/seed{seed}.labels.npy",
@@ -52,8 +51,8 @@ rule make_control:
         "../envs/ctstyle.yaml"
     threads: 1
     params:
-        augment=augment_of,
-        model=model_of,
+        augment=lookup("arms/{arm}/augment", within=PLAN),
+        model=lookup("arms/{arm}/model", within=PLAN),
         window_hu=lookup("slices/window_hu", within=config),
         code=fingerprint("make_control"),
     script:

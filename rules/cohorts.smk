@@ -38,7 +38,7 @@ rule simulate_scan:
     threads: 1
     params:
         phantom=lookup("phantom", within=config),
-        scan=simulated_row,
+        scan=lookup("{patient}-{scanner}", within=ROWS),
         slices=lookup("slices", within=config),
         on_bad_scan=lookup("on_bad_scan", within=config),
         code=fingerprint("simulate_scan"),
@@ -80,92 +80,55 @@ rule fetch_spine_mets:
         "../envs/ctstyle.yaml"
     threads: 1
     params:
-        pinned=pinned_series,
+        pinned=lookup("spine_mets/{case}", within=PINNED),
         address=lookup("spine_mets/address", within=config),
         code=fingerprint("fetch_spine_mets"),
     script:
         "../scripts/fetch_spine_mets.py"
 
 
-rule fetch_verse:
+rule fetch_volumes:
     output:
-        ct="<cohorts>/verse/{case}/ct.nii.gz",
-        labels="<cohorts>/verse/{case}/labels.nii.gz",
-        licence="<cohorts>/verse/{case}/LICENCE.txt",
-        record="<provenance>/records/fetch_verse/{case}.json",
+        ct="<cohorts>/{collection}/{case}/ct.nii.gz",
+        labels="<cohorts>/{collection}/{case}/labels.nii.gz",
+        licence="<cohorts>/{collection}/{case}/LICENCE.txt",
+        record="<provenance>/records/fetch_volumes/{collection}/{case}.json",
     log:
-        "<logs>/fetch_verse/{case}.log",
+        "<logs>/fetch_volumes/{collection}/{case}.log",
     benchmark:
-        "<benchmarks>/fetch_verse/{case}.tsv"
+        "<benchmarks>/fetch_volumes/{collection}/{case}.tsv"
     wildcard_constraints:
+        collection="|".join(COLLECTIONS),
         case=r"[\w-]+",
     retries: 2
     conda:
         "../envs/ctstyle.yaml"
     threads: 1
     params:
-        pinned=pinned_scan,
-        address=lookup("verse/address", within=config),
-        code=fingerprint("fetch_verse"),
+        pinned=lookup("{collection}/{case}", within=PINNED),
+        address=lookup("{collection}/address", within=config),
+        place=lookup("{collection}/fetch", within=COLLECTIONS),
+        code=fingerprint("fetch_volumes", lookup("{collection}/fetch", within=COLLECTIONS)),
     script:
-        "../scripts/fetch_verse.py"
+        "../scripts/fetch_volumes.py"
 
 
-rule list_verse:
+rule list_collection:
     output:
-        scans="<cohorts>/verse.tsv",
-        record="<provenance>/records/list_verse.json",
+        scans="<cohorts>/{collection}.tsv",
+        record="<provenance>/records/list_collection/{collection}.json",
     log:
-        "<logs>/list_verse.log",
+        "<logs>/list_collection/{collection}.log",
     benchmark:
-        "<benchmarks>/list_verse.tsv"
-    conda:
-        "../envs/ctstyle.yaml"
-    threads: 1
-    params:
-        verse=lookup("verse", within=config),
-        code=fingerprint("list_verse"),
-    script:
-        "../scripts/list_verse.py"
-
-
-rule fetch_totalsegmentator:
-    output:
-        ct="<cohorts>/totalsegmentator/{case}/ct.nii.gz",
-        labels="<cohorts>/totalsegmentator/{case}/labels.nii.gz",
-        licence="<cohorts>/totalsegmentator/{case}/LICENCE.txt",
-        record="<provenance>/records/fetch_totalsegmentator/{case}.json",
-    log:
-        "<logs>/fetch_totalsegmentator/{case}.log",
-    benchmark:
-        "<benchmarks>/fetch_totalsegmentator/{case}.tsv"
+        "<benchmarks>/list_collection/{collection}.tsv"
     wildcard_constraints:
-        case=r"[\w-]+",
-    retries: 2
+        collection="|".join(COLLECTIONS),
     conda:
         "../envs/ctstyle.yaml"
     threads: 1
     params:
-        pinned=pinned_subject,
-        address=lookup("totalsegmentator/address", within=config),
-        code=fingerprint("fetch_totalsegmentator"),
+        settings=lookup("{collection}", within=config),
+        place=lookup("{collection}/list", within=COLLECTIONS),
+        code=fingerprint("list_collection", lookup("{collection}/list", within=COLLECTIONS)),
     script:
-        "../scripts/fetch_totalsegmentator.py"
-
-
-rule list_totalsegmentator:
-    output:
-        scans="<cohorts>/totalsegmentator.tsv",
-        record="<provenance>/records/list_totalsegmentator.json",
-    log:
-        "<logs>/list_totalsegmentator.log",
-    benchmark:
-        "<benchmarks>/list_totalsegmentator.tsv"
-    conda:
-        "../envs/ctstyle.yaml"
-    threads: 1
-    params:
-        totalsegmentator=lookup("totalsegmentator", within=config),
-        code=fingerprint("list_totalsegmentator"),
-    script:
-        "../scripts/list_totalsegmentator.py"
+        "../scripts/list_collection.py"

@@ -6,11 +6,11 @@ Training and scores are one job: scoring takes seconds, starting a process for i
 
 rule train_compared:
     input:
+        unpack(patterns("taps/{layers}", within=PLAN)),
         split="<styles>/split.tsv",
-        slices=all_slices(),
+        slices=ALL_SLICES,
         weights="<encoders>/{encoder}/{weights}.safetensors",
-        decoder=warm_up_of("{encoder}", "{weights}", config["comparison"]["size_px"]),
-        taps=selected_taps,
+        decoder=f"<transfer>/warmup/{{encoder}}-{{weights}}-{config['comparison']['size_px']}px/seed{{seed}}.safetensors",
     output:
         generator="<comparison>/{encoder}-{weights}/{model}-{layers}-{smoothing}-w{style_weight}/seed{seed}/generator.safetensors",
         history="<comparison>/{encoder}-{weights}/{model}-{layers}-{smoothing}-w{style_weight}/seed{seed}/history.tsv",
@@ -31,7 +31,7 @@ rule train_compared:
     resources:
         gpu=lookup("gpu", within=config),
     params:
-        transfer=compared_settings,
+        transfer=lookup("compared/{smoothing}-w{style_weight}", within=PLAN),
         size_px=lookup("comparison/size_px", within=config),
         window_hu=lookup("slices/window_hu", within=config),
         compute=lookup("compute", within=config),

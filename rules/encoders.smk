@@ -40,7 +40,7 @@ rule prepare_weights:
         "../envs/ctstyle.yaml"
     threads: 1
     params:
-        encoders=weight_sources(),
+        encoders=plan.weight_sources(config),
         wheels=lookup("wheels", within=config),
         code=fingerprint("prepare_weights"),
     script:
@@ -50,7 +50,7 @@ rule prepare_weights:
 rule train_domain_encoder:
     input:
         split="<styles>/split.tsv",
-        slices=all_slices(),
+        slices=ALL_SLICES,
     output:
         weights="<encoders>/{encoder}/domain.safetensors",
         about="<encoders>/{encoder}/domain.json",
@@ -97,7 +97,7 @@ rule choose_taps:
 rule describe_layers:
     input:
         split="<styles>/split.tsv",
-        slices=all_slices(),
+        slices=ALL_SLICES,
         weights="<encoders>/{encoder}/{weights}.safetensors",
     output:
         layers="<encoders>/{encoder}/{weights}.layers.tsv",

@@ -4,12 +4,12 @@
 rule score_transfer:
     input:
         split="<styles>/split.tsv",
-        slices=all_slices(),
+        slices=ALL_SLICES,
         hu="<transfer>/{model}/seed{seed}/test.hu.npy",
         rows="<transfer>/{model}/seed{seed}/test.tsv",
         oracle="<segmentation>/oracle/seed{seed}/unet.safetensors",
-        trunk=lpips_trunk("safetensors"),
-        about_trunk=lpips_trunk("json"),
+        trunk=f"<encoders>/{AXES['trunk']}.safetensors",
+        about_trunk=f"<encoders>/{AXES['trunk']}.json",
         classifier="<metrics>/classifier/inception.safetensors",
     output:
         scores="<metrics>/transfer/{model}-seed{seed}.tsv",
@@ -56,8 +56,8 @@ rule fetch_inception:
 rule train_classifier:
     input:
         split="<styles>/split.tsv",
-        slices=all_slices(),
-        trunk=inception_trunk(),
+        slices=ALL_SLICES,
+        trunk=plan.classifier_trunk(config),
     output:
         classifier="<metrics>/classifier/inception.safetensors",
         about="<metrics>/classifier/inception.json",

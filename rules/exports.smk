@@ -4,7 +4,7 @@
 rule export_augmented:
     input:
         split="<styles>/split.tsv",
-        slices=all_slices(),
+        slices=ALL_SLICES,
         hu="<augmented>/{arm}/seed{seed}.hu.npy",
         labels="<augmented>/{arm}/seed{seed}.labels.npy",
         rows="<augmented>/{arm}/seed{seed}.tsv",
@@ -22,10 +22,17 @@ rule export_augmented:
         originals=lookup("exports/originals", within=config),
         labels=lookup("exports/labels", within=config),
         every_mm=lookup("slices/every_mm", within=config),
-        dataset=dataset_of,
+        dataset=lookup("datasets/{layout}/{arm}/{seed}", within=PLAN),
         code=fingerprint("export_augmented"),
     script:
         "../scripts/export_augmented.py"
+
+
+def asked_exports(wildcards):
+    """What `snakemake export` makes."""
+    if not plan.exports(config):
+        raise WorkflowError("exports: nothing is asked for. Set `exports: formats` to some of nnunet, monai, dicom.")
+    return plan.exports(config)
 
 
 rule export:

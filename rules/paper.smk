@@ -3,14 +3,14 @@
 
 rule draw_figure:
     input:
-        unpack(lookup(dpath="{name}/inputs", within=FIGURES)),
+        unpack(lookup("{name}/inputs", within=FIGURES)),
     output:
         png=report(
             "<paper>/figures/{name}.png",
             caption="../report/figures.rst",
-            category=lookup(dpath="{name}/category", within=FIGURES),
-            subcategory=lookup(dpath="{name}/subcategory", within=FIGURES),
-            labels=lookup(dpath="{name}/labels", within=FIGURES),
+            category=lookup("{name}/category", within=FIGURES),
+            subcategory=lookup("{name}/subcategory", within=FIGURES),
+            labels=lookup("{name}/labels", within=FIGURES),
         ),
         pdf="<paper>/figures/{name}.pdf",
         record="<provenance>/records/draw_figure/{name}.json",
@@ -24,23 +24,23 @@ rule draw_figure:
         "../envs/ctstyle.yaml"
     threads: 1
     params:
-        place=lookup(dpath="{name}/place", within=FIGURES),
-        settings=lookup(dpath="{name}/settings", within=FIGURES),
-        code=fingerprint("draw_figure", FIGURES),
+        place=lookup("{name}/place", within=FIGURES),
+        settings=lookup("{name}/settings", within=FIGURES),
+        code=fingerprint("draw_figure", lookup("{name}/place", within=FIGURES)),
     script:
         "../scripts/draw_figure.py"
 
 
 rule make_table:
     input:
-        unpack(lookup(dpath="{name}/inputs", within=TABLES)),
+        unpack(lookup("{name}/inputs", within=TABLES)),
     output:
         csv=report(
             "<paper>/tables/{name}.csv",
             caption="../report/tables.rst",
-            category=lookup(dpath="{name}/category", within=TABLES),
-            subcategory=lookup(dpath="{name}/subcategory", within=TABLES),
-            labels=lookup(dpath="{name}/labels", within=TABLES),
+            category=lookup("{name}/category", within=TABLES),
+            subcategory=lookup("{name}/subcategory", within=TABLES),
+            labels=lookup("{name}/labels", within=TABLES),
         ),
         md="<paper>/tables/{name}.md",
         tex="<paper>/tables/{name}.tex",
@@ -55,9 +55,9 @@ rule make_table:
         "../envs/ctstyle.yaml"
     threads: 1
     params:
-        place=lookup(dpath="{name}/place", within=TABLES),
-        settings=lookup(dpath="{name}/settings", within=TABLES),
-        code=fingerprint("make_table", TABLES),
+        place=lookup("{name}/place", within=TABLES),
+        settings=lookup("{name}/settings", within=TABLES),
+        code=fingerprint("make_table", lookup("{name}/place", within=TABLES)),
     script:
         "../scripts/make_table.py"
 
@@ -65,7 +65,7 @@ rule make_table:
 rule write_viewer:
     input:
         split="<styles>/split.tsv",
-        slices=all_slices(),
+        slices=ALL_SLICES,
         hu=outputs.fill("<comparison>/{shown}/seed{first}/test.hu.npy", AXES),
         rows=outputs.fill("<comparison>/{shown}/seed{first}/test.tsv", AXES),
         predictions=outputs.fill("<segmentation>/{arm}/seed{first_unet}/predictions.npy", AXES),
@@ -90,7 +90,7 @@ rule write_viewer:
         arms=lookup("segment/arms", within=config),
         size_px=lookup("comparison/size_px", within=config),
         slices=lookup("slices", within=config),
-        files=file_digests(["ctstyle/paper/viewer.html.j2"]),
+        files=file_digests(["ctstyle/paper/viewer.html.j2"], ROOT),
         code=fingerprint("write_viewer"),
     script:
         "../scripts/write_viewer.py"
@@ -143,7 +143,7 @@ rule print_environment:
         "../envs/ctstyle.yaml"
     threads: 1
     params:
-        config=public_config(),
+        config=PUBLIC,
         code=fingerprint("print_environment"),
     script:
         "../scripts/print_environment.py"
@@ -151,13 +151,13 @@ rule print_environment:
 
 rule print_paper:
     input:
-        tables=paper_tables(["csv", "md"]),
-        figures=paper_figures(["png"]),
-        layers=main_weights("layers.png"),
+        tables=collect("<paper>/tables/{table}.{form}", table=TABLES, form=["csv", "md"]),
+        figures=collect("<paper>/figures/{figure}.png", figure=FIGURES),
+        layers=plan.main_weights(config, "layers.png"),
         answer="<paper>/answer.md",
         root="<provenance>/root.json",
-        weights=main_weights("json"),
-        trunk=lpips_trunk("json"),
+        weights=plan.main_weights(config, "json"),
+        trunk=f"<encoders>/{AXES['trunk']}.json",
     output:
         pdf=report(
             "<paper>/paper.pdf",
@@ -176,9 +176,9 @@ rule print_paper:
         "../envs/ctstyle.yaml"
     threads: 1
     params:
-        config=public_config(),
+        config=PUBLIC,
         facts=outputs.run_facts(config),
-        files=file_digests(collect("ctstyle/paper/{name}", name=["paper.typ", "paper.typ.j2", "references.bib"])),
+        files=file_digests(collect("ctstyle/paper/{name}", name=["paper.typ", "paper.typ.j2", "references.bib"]), ROOT),
         code=fingerprint("print_paper"),
     script:
         "../scripts/print_paper.py"
@@ -186,6 +186,6 @@ rule print_paper:
 
 rule rebuild_paper:
     input:
-        final_files(),
+        PRODUCTS,
         "<paper>/paper.pdf",
         "<provenance>/SHA256SUMS",

@@ -3,9 +3,9 @@
 
 rule list_sources:
     input:
-        series=scan_sources,
-        weights=sources_of_weights(),
-        sheets=own_sheets,
+        series=unlisted(catalogue.sources(SCANS)),
+        weights=plan.weight_records(config),
+        sheets=unlisted([config["sheet"]] if config["sheet"] else []),
     output:
         sources="<provenance>/sources.json",
         record="<provenance>/records/list_sources.json",
@@ -17,8 +17,8 @@ rule list_sources:
         "../envs/ctstyle.yaml"
     threads: 1
     params:
-        scans=scan_rows(),
-        configs=file_digests(config_files()),
+        scans=SCANS[["scan", "cohort", "series", "mask", "licence"]].to_dict("records"),
+        configs=file_digests(within_checkout(workflow.configfiles, ROOT), ROOT),
         sheet=lookup("sheet", within=config),
         code=fingerprint("list_sources"),
     script:
@@ -47,11 +47,11 @@ rule trace_table:
 
 rule write_crate:
     input:
-        final_files(),
+        PRODUCTS,
         sources="<provenance>/sources.json",
     output:
         crate="<results>/ro-crate-metadata.json",
-        workflow=collect("<provenance>/workflow/{file}", file=workflow_files()),
+        workflow=collect("<provenance>/workflow/{file}", file=workflow_files(ROOT)),
         record="<provenance>/records/write_crate.json",
     log:
         "<logs>/write_crate.log",
@@ -61,8 +61,8 @@ rule write_crate:
         "../envs/ctstyle.yaml"
     threads: 1
     params:
-        config=public_config(),
-        files=file_digests(workflow_files()),
+        config=PUBLIC,
+        files=file_digests(workflow_files(ROOT), ROOT),
         code=fingerprint("write_crate"),
     script:
         "../scripts/write_crate.py"
@@ -70,7 +70,7 @@ rule write_crate:
 
 rule seal:
     input:
-        final_files(),
+        PRODUCTS,
         sources="<provenance>/sources.json",
         crate="<results>/ro-crate-metadata.json",
     output:

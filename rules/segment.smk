@@ -6,9 +6,9 @@ All in one job: applying and scoring take seconds, starting a process for each a
 
 rule train_unet:
     input:
-        unpack(augmented_of),
+        unpack(lookup("arms/{arm}/added/{seed}", within=PLAN)),
         split="<styles>/split.tsv",
-        slices=all_slices(),
+        slices=ALL_SLICES,
     output:
         unet="<segmentation>/{arm}/seed{seed}/unet.safetensors",
         history="<segmentation>/{arm}/seed{seed}/history.tsv",
@@ -28,7 +28,7 @@ rule train_unet:
         gpu=lookup("gpu", within=config),
     params:
         segment=lookup("segment/training", within=config),
-        online=online_of,
+        online=lookup("arms/{arm}/online", within=PLAN),
         window_hu=lookup("slices/window_hu", within=config),
         compute=lookup("compute", within=config),
         code=fingerprint("train_unet"),

@@ -6,7 +6,7 @@ ruleorder: cut_scan > simulate_scan
 
 rule cut_scan:
     input:
-        unpack(scan_files),
+        unpack(lookup("{scan}", within=catalogue.files(SCANS))),
     output:
         hu="<slices>/{scan}.hu.npy",
         labels="<slices>/{scan}.labels.npy",
@@ -18,12 +18,12 @@ rule cut_scan:
     benchmark:
         "<benchmarks>/cut_scan/{scan}.tsv"
     wildcard_constraints:
-        scan=scans_to_cut(),
+        scan=catalogue.cut_apart(SCANS),
     conda:
         "../envs/ctstyle.yaml"
     threads: 1
     params:
-        scan=scan_row,
+        scan=lookup("{scan}", within=ROWS),
         slices=lookup("slices", within=config),
         on_bad_scan=lookup("on_bad_scan", within=config),
         code=fingerprint("cut_scan"),
@@ -33,7 +33,7 @@ rule cut_scan:
 
 rule gather_slices:
     input:
-        slices=slices_of_scans(),
+        slices=collect("<slices>/{scan}.{part}", scan=SCANS.scan, part=["hu.npy", "labels.npy", "tsv", "json"]),
     output:
         hu="<slices>.hu.npy",
         labels="<slices>.labels.npy",

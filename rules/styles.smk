@@ -3,7 +3,7 @@
 
 rule find_styles:
     input:
-        slices=all_slices(),
+        slices=ALL_SLICES,
     output:
         styles="<styles>/styles.tsv",
         split="<styles>/split.tsv",

@@ -4,7 +4,7 @@
 rule warm_up_decoder:
     input:
         split="<styles>/split.tsv",
-        slices=all_slices(),
+        slices=ALL_SLICES,
         weights="<encoders>/{encoder}/{weights}.safetensors",
     output:
         decoder="<transfer>/warmup/{encoder}-{weights}-{size}px/seed{seed}.safetensors",
@@ -21,7 +21,7 @@ rule warm_up_decoder:
     resources:
         gpu=lookup("gpu", within=config),
     params:
-        warm_up=warm_up_settings,
+        warm_up=lookup("warm_ups/{encoder}-{weights}-{size}px", within=PLAN),
         window_hu=lookup("slices/window_hu", within=config),
         compute=lookup("compute", within=config),
         code=fingerprint("warm_up_decoder"),
@@ -31,11 +31,9 @@ rule warm_up_decoder:
 
 rule train_transfer:
     input:
+        unpack(patterns("models/{model}/inputs", within=PLAN)),
         split="<styles>/split.tsv",
-        slices=all_slices(),
-        weights=main_weights("safetensors"),
-        decoder=main_warm_up(),
-        taps=selected_taps,
+        slices=ALL_SLICES,
     output:
         generator="<transfer>/{model}/seed{seed}/generator.safetensors",
         history="<transfer>/{model}/seed{seed}/history.tsv",
@@ -45,20 +43,19 @@ rule train_transfer:
         "<logs>/train_transfer/{model}-seed{seed}.log",
     benchmark:
         "<benchmarks>/train_transfer/{model}-seed{seed}.tsv"
-    wildcard_constraints:
-        model="ours|adain",
     conda:
         "../envs/ctstyle.yaml"
     threads: config["compute"]["threads"]
     resources:
         gpu=lookup("gpu", within=config),
     params:
-        transfer=lookup("transfer/training", within=config),
+        place=lookup("models/{model}/place", within=PLAN),
+        settings=lookup("models/{model}/settings", within=PLAN),
         layers=lookup("transfer/layers", within=config),
         size_px=lookup("slices/size_px", within=config),
         window_hu=lookup("slices/window_hu", within=config),
         compute=lookup("compute", within=config),
-        code=fingerprint("train_transfer"),
+        code=fingerprint("train_transfer", lookup("models/{model}/place", within=PLAN)),
     script:
         "../scripts/train_transfer.py"
 
@@ -67,9 +64,9 @@ rule bundle_generator:
     input:
         split="<styles>/split.tsv",
         styles="<styles>/styles.tsv",
-        slices=all_slices(),
-        weights=main_weights("safetensors"),
-        about=main_weights("json"),
+        slices=ALL_SLICES,
+        weights=plan.main_weights(config),
+        about=plan.main_weights(config, "json"),
         generator="<transfer>/{model}/seed{seed}/generator.safetensors",
     output:
         bundle="<transfer>/{model}/seed{seed}.bundle.safetensors",
@@ -92,66 +89,11 @@ rule bundle_generator:
         "../scripts/bundle_generator.py"
 
 
-rule train_contextual:
-    input:
-        split="<styles>/split.tsv",
-        slices=all_slices(),
-        weights=main_weights("safetensors"),
-    output:
-        generator="<transfer>/contextual/seed{seed}/generator.safetensors",
-        history="<transfer>/contextual/seed{seed}/history.tsv",
-        cost="<transfer>/contextual/seed{seed}/cost.json",
-        record="<provenance>/records/train_contextual/seed{seed}.json",
-    log:
-        "<logs>/train_contextual/seed{seed}.log",
-    benchmark:
-        "<benchmarks>/train_contextual/seed{seed}.tsv"
-    conda:
-        "../envs/ctstyle.yaml"
-    threads: config["compute"]["threads"]
-    resources:
-        gpu=lookup("gpu", within=config),
-    params:
-        contextual=lookup("transfer/contextual", within=config),
-        window_hu=lookup("slices/window_hu", within=config),
-        compute=lookup("compute", within=config),
-        code=fingerprint("train_contextual"),
-    script:
-        "../scripts/train_contextual.py"
-
-
-rule train_cyclegan:
-    input:
-        split="<styles>/split.tsv",
-        slices=all_slices(),
-    output:
-        generator="<transfer>/cyclegan/seed{seed}/generator.safetensors",
-        history="<transfer>/cyclegan/seed{seed}/history.tsv",
-        cost="<transfer>/cyclegan/seed{seed}/cost.json",
-        record="<provenance>/records/train_cyclegan/seed{seed}.json",
-    log:
-        "<logs>/train_cyclegan/seed{seed}.log",
-    benchmark:
-        "<benchmarks>/train_cyclegan/seed{seed}.tsv"
-    conda:
-        "../envs/ctstyle.yaml"
-    threads: config["compute"]["threads"]
-    resources:
-        gpu=lookup("gpu", within=config),
-    params:
-        cyclegan=lookup("transfer/cyclegan", within=config),
-        window_hu=lookup("slices/window_hu", within=config),
-        compute=lookup("compute", within=config),
-        code=fingerprint("train_cyclegan"),
-    script:
-        "../scripts/train_cyclegan.py"
-
-
 rule stylise_test:
     input:
         split="<styles>/split.tsv",
-        slices=all_slices(),
-        weights=main_weights("safetensors"),
+        slices=ALL_SLICES,
+        weights=plan.main_weights(config),
         generator="<transfer>/{model}/seed{seed}/generator.safetensors",
     output:
         hu="<transfer>/{model}/seed{seed}/test.hu.npy",
@@ -182,8 +124,8 @@ rule stylise_test:
 rule optimise_gatys:
     input:
         split="<styles>/split.tsv",
-        slices=all_slices(),
-        weights=main_weights("safetensors"),
+        slices=ALL_SLICES,
+        weights=plan.main_weights(config),
     output:
         hu="<transfer>/gatys/seed{seed}/test.hu.npy",
         rows="<transfer>/gatys/seed{seed}/test.tsv",

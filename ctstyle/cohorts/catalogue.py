@@ -1,5 +1,6 @@
 """All scans of a run: the configured cohorts as one list, known before anything is made or fetched."""
 
+import re
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -27,7 +28,7 @@ def list_scans(config: Mapping[str, Any], folder: str, root: Path) -> pd.DataFra
     """
     scans: list[sheet.Scan] = []
     for cohort in config["cohorts"]:
-        scans += _module(cohort).scans(_chosen(config, cohort), f"{folder}/{cohort}", root)
+        scans += _module(cohort).scans(chosen(config, cohort), f"{folder}/{cohort}", root)
     twice = pd.Series([scan.scan for scan in scans]).value_counts()
     if not scans or twice.iloc[0] > 1:
         raise NoScans(
@@ -40,19 +41,43 @@ def list_scans(config: Mapping[str, Any], folder: str, root: Path) -> pd.DataFra
     return sheet.sheet_frame(scans)
 
 
-def pinned_row(config: Mapping[str, Any], cohort: str, case: str, root: Path) -> dict[str, str]:
-    """The row of a public cohort's table that pins one case. Raises UnusableList."""
-    module = _module(cohort)
-    table = module.pinned(_chosen(config, cohort), root)
-    return table.set_index(module.COLLECTION.case, drop=False).loc[case].to_dict()
+def pinned(config: Mapping[str, Any], root: Path) -> dict[str, dict[str, dict[str, str]]]:
+    """The rows of the tables that pin the configured public cohorts, by cohort and case. Raises UnusableList."""
+    tables = {
+        cohort: (module.COLLECTION.case, module.pinned(chosen(config, cohort), root))
+        for cohort in config["cohorts"]
+        if hasattr(module := _module(cohort), "COLLECTION")
+    }
+    return {cohort: table.set_index(case, drop=False).to_dict("index") for cohort, (case, table) in tables.items()}
+
+
+def files(scans: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """By scan: its `series`, and its `mask` where that is a file of its own."""
+    return {
+        row["scan"]: {
+            "series": row["series"],
+            **({"mask": row["mask"]} if row["mask"] not in ("", row["series"]) else {}),
+        }
+        for row in scans.to_dict("records")
+    }
+
+
+def sources(scans: pd.DataFrame) -> list[str]:
+    """The files of all scans, each once."""
+    return list(dict.fromkeys(path for column in ("series", "mask") for path in scans[column] if path))
+
+
+def cut_apart(scans: pd.DataFrame) -> str:
+    """A pattern for the scans that are not cut where they are made; the others are simulated."""
+    return "|".join(re.escape(scan) for scan in scans.query("cohort != 'phantom'")["scan"]) or "(?!)"
+
+
+def chosen(config: Mapping[str, Any], cohort: str) -> Any:
+    """The settings of a cohort from its section of the config, or the config's value where it has no section."""
+    field = keys_of(Config).get(cohort)
+    kind = None if field is None else section_of(field.annotation)
+    return build(kind, config[cohort], cohort) if kind else config.get(cohort)
 
 
 def _module(cohort: str) -> Any:
     return import_module(COHORTS[cohort].module)
-
-
-def _chosen(config: Mapping[str, Any], cohort: str) -> Any:
-    """The settings of a cohort, or the config's value where it has no section."""
-    field = keys_of(Config).get(cohort)
-    kind = None if field is None else section_of(field.annotation)
-    return build(kind, config[cohort], cohort) if kind else config.get(cohort)

@@ -67,7 +67,7 @@ class Collection:
         if "sha256" not in self.columns:
             return None
         return (
-            f"Run `snakemake --cores 1 list_{self.name} --config cohorts='[phantom]'`, look at "
+            f"Run `snakemake --cores 1 results/cohorts/{self.name}.tsv --config cohorts='[phantom]'`, look at "
             f"results/cohorts/{self.name}.tsv, and copy it to the place that `{self.name}: pinned` names."
         )
 

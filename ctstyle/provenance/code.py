@@ -7,7 +7,7 @@ that runs a function by its place ("module:function") imports that module late; 
 import functools
 import importlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +96,25 @@ def code_dependencies(script: Path, root: Path, place: str = "") -> list[tuple[s
     return sorted(
         (f"code:{file.relative_to(root).as_posix()}", sha256_file(file)) for file in {script, *modules.values()}
     )
+
+
+def file_digests(names: Iterable[str], root: Path) -> dict[str, str]:
+    """SHA-256 of files that a script reads and no module imports, by their place in the checkout or absolute.
+
+    They are params and no inputs: in a clone at another place the paths of inputs would differ, and all run again.
+    """
+    return {name: sha256_file(root / name) for name in names}
+
+
+def workflow_files(root: Path) -> list[str]:
+    """The files of the workflow itself, by their place in the checkout."""
+    return ["Snakefile", *(f"rules/{path.name}" for path in sorted((root / "rules").glob("*.smk")))]
+
+
+def within_checkout(paths: Iterable[Path | str], root: Path) -> list[str]:
+    """The paths, by their place in the checkout where they lie there; else absolute."""
+    real = [Path(path).resolve() for path in paths]
+    return [str(path.relative_to(root.resolve()) if path.is_relative_to(root.resolve()) else path) for path in real]
 
 
 @functools.cache

@@ -4,12 +4,14 @@ A transductive arm sees unlabelled slices of a test scan. What it is scored on l
 that no score is taken beside a slice that was seen; every arm is scored there, so that they can be compared.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ctstyle.errors import CTStyleError
+from ctstyle.study.arms import ARMS
 from ctstyle.study.data import RegionSettings
 
 LENT, GAP, SCORED = "lent", "gap", "scored"
@@ -25,6 +27,17 @@ def can_lend(scans: pd.DataFrame, orientation: str) -> bool:
     """Whether a cohort is there for testing alone, by the sheet (`cohort, split_hint`); only axial slices are lent."""
     only_tests = scans.groupby("cohort")["split_hint"].agg(lambda hints: set(hints) == {"test"})
     return orientation == "axial" and bool(only_tests.any())
+
+
+def leave_out_lent(config: Mapping[str, Any], scans: pd.DataFrame) -> bool:
+    """Take the arms whose styles test scans lend out of a config whose cohorts cannot lend; whether any was there."""
+    asked = [config[section]["arms"] for section in ("segment", "exports")]
+    lent = [(arms, arm) for arms in asked for arm in arms if ARMS[arm].lent]
+    if not lent or can_lend(scans, config["slices"]["orientation"]):
+        return False
+    for arms, arm in lent:
+        arms.remove(arm)
+    return True
 
 
 def bounds(positions_mm: Iterable[float], settings: RegionSettings) -> tuple[float, float] | None:

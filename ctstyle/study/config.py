@@ -89,12 +89,12 @@ class Config:
     verse: data.VerseSettings = key(
         data.VerseSettings(),
         "VerSe 2019 and 2020 (CC BY-SA 4.0: what is derived from it is shared under the same licence). `snakemake "
-        "list_verse` reads the lists of the archives and writes the table of scans that you look at and put where "
-        "`pinned` says",
+        "results/cohorts/verse.tsv` reads the lists of the archives and writes the table of scans that you look at "
+        "and put where `pinned` says",
     )
     totalsegmentator: data.TotalSegmentatorSettings = key(
         data.TotalSegmentatorSettings(),
-        "TotalSegmentator's training data v2.0.1 (CC BY 4.0). `snakemake list_totalsegmentator` lists it",
+        "TotalSegmentator's training data v2.0.1 (CC BY 4.0). `snakemake results/cohorts/totalsegmentator.tsv` lists it",
     )
     phantom: data.PhantomSettings = key(data.PhantomSettings(), "Virtual patients from a seed, behind virtual scanners")
     slices: data.SliceSettings = key(data.SliceSettings(), "How slices are cut")

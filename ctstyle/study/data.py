@@ -72,7 +72,9 @@ class VerseSettings:
         "Web address of the archives, or the folder that holds them",
         private=True,
     )
-    pinned: str = key("config/verse.tsv", "Table of subjects and scans, made by `snakemake list_verse`", private=True)
+    pinned: str = key(
+        "config/verse.tsv", "Table of subjects and scans, made by `snakemake results/cohorts/verse.tsv`", private=True
+    )
 
 
 @section
@@ -87,7 +89,9 @@ class TotalSegmentatorSettings:
         private=True,
     )
     pinned: str = key(
-        "config/totalsegmentator.tsv", "Table of subjects, made by `snakemake list_totalsegmentator`", private=True
+        "config/totalsegmentator.tsv",
+        "Table of subjects, made by `snakemake results/cohorts/totalsegmentator.tsv`",
+        private=True,
     )
 
 

@@ -9,6 +9,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ctstyle.encoders.network import Encoder
+from ctstyle.encoders.network import build as build_encoder
+from ctstyle.encoders.weights import Weights
 from ctstyle.errors import CTStyleError
 from ctstyle.run.checkpoint import Checkpoint
 from ctstyle.run.device import autocast, place
 from ctstyle.run.fit import descend, fit, he_initialise, in_parts
+from ctstyle.run.job import Run
+from ctstyle.slices.run import SOURCE, open_run
+from ctstyle.slices.window import Window
 from ctstyle.study.comparison import module_sizes
 from ctstyle.study.networks import ContextualSettings, CRNSettings
+from ctstyle.study.settings import build
 from ctstyle.transfer.features import FeatureCache, Material
 from ctstyle.transfer.generator import NetworkPerStyle
 from ctstyle.transfer.losses import contextual_map_loss
@@ -227,3 +234,18 @@ def _grey_network(content: np.ndarray, settings: CRNSettings, seed: int) -> CRN:
         network.to_slice.weight *= 0.05
         network.to_slice.bias.fill_(float(content.mean()))
     return network
+
+
+def train_model(run: Run) -> tuple[ContextualTransformation, dict[str, Any], pd.DataFrame]:
+    """The networks of all target styles, what their file says of them, and the history; for a job."""
+    weights = Weights.load(Path(run.input.weights))
+    material = Material.of(open_run(run.input.slices, run.input.split), Window(*run.params.window_hu))
+    model, history = train_contextual(
+        place(build_encoder(weights.encoder, weights.state), run.device),
+        build(ContextualSettings, run.params.settings),
+        material,
+        targets=sorted(set(material.style_names) - {SOURCE}),
+        seed=run.seed,
+        checkpoint=run.checkpoint,
+    )
+    return model, {"weights": weights.true_name, "model": "contextual"}, history

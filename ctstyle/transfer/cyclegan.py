@@ -20,7 +20,11 @@ from ctstyle.errors import CTStyleError
 from ctstyle.run.checkpoint import Checkpoint
 from ctstyle.run.device import autocast
 from ctstyle.run.fit import descend, fit, in_parts
+from ctstyle.run.job import Run
+from ctstyle.slices.run import SOURCE, open_run
+from ctstyle.slices.window import Window
 from ctstyle.study.networks import CycleGANSettings, DiscriminatorSettings, GeneratorSettings
+from ctstyle.study.settings import build
 from ctstyle.transfer.features import Material
 from ctstyle.transfer.generator import NetworkPerStyle
 
@@ -322,3 +326,17 @@ def _floats(maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _images(slices: np.ndarray, chosen: np.ndarray, device: torch.device) -> Tensor:
     """Chosen slices as `[B, 1, H, W]`."""
     return torch.from_numpy(np.ascontiguousarray(slices[chosen], dtype=np.float32))[:, None].to(device)
+
+
+def train_model(run: Run) -> tuple[CycleGAN, dict[str, Any], pd.DataFrame]:
+    """The networks of all target styles, what their file says of them, and the history; for a job."""
+    material = Material.of(open_run(run.input.slices, run.input.split), Window(*run.params.window_hu))
+    model, history = train_cyclegan(
+        build(CycleGANSettings, run.params.settings),
+        material,
+        targets=sorted(set(material.style_names) - {SOURCE}),
+        seed=run.seed,
+        device=run.device,
+        checkpoint=run.checkpoint,
+    )
+    return model, {"model": "cyclegan"}, history

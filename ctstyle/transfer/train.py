@@ -4,6 +4,8 @@ import copy
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,13 +14,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ctstyle.encoders.network import Encoder, tap_scales
+from ctstyle.encoders.network import build as build_encoder
 from ctstyle.encoders.plan import TapLists
+from ctstyle.encoders.weights import Weights
 from ctstyle.errors import CTStyleError
 from ctstyle.run.checkpoint import Checkpoint
 from ctstyle.run.device import autocast, place
 from ctstyle.run.fit import descend, fit, he_initialise, in_parts
+from ctstyle.run.job import Run
+from ctstyle.slices.run import open_run
+from ctstyle.slices.window import Window
 from ctstyle.study.encoders import EncoderSpec
 from ctstyle.study.networks import TransferSettings, WarmUpSettings
+from ctstyle.study.settings import build
 from ctstyle.transfer.adain import restyle
 from ctstyle.transfer.decoder import Decoder
 from ctstyle.transfer.features import FeatureCache, Material, scaled_maps, with_smoothing
@@ -303,3 +311,19 @@ def _check(start: Generator, model: str, settings: TransferSettings, material: M
     )
     for where, slices in (("content slices", material.content), ("style slices", material.style)):
         _check_slices(slices, start.decoder.stride, where)
+
+
+def train_model(run: Run) -> tuple[Generator, dict[str, Any], pd.DataFrame]:
+    """The generator of the models `ours` and `adain`, what its file says of it, and the history; for a job."""
+    weights, window = Weights.load(Path(run.input.weights)), Window(*run.params.window_hu)
+    encoder, model = place(build_encoder(weights.encoder, weights.state), run.device), run.wildcards.model
+    selected = TapLists.load(Path(run.input.taps)) if run.input.get("taps") else None
+    generator, history = train(
+        Generator.load(Path(run.input.decoder), encoder),
+        model,
+        with_layers(build(TransferSettings, run.params.settings), run.params.layers, encoder.spec, selected),
+        Material.of(open_run(run.input.slices, run.input.split).at_size(run.params.size_px), window),
+        seed=run.seed,
+        checkpoint=run.checkpoint,
+    )
+    return generator, {"weights": weights.true_name, "model": model}, history

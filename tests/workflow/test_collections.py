@@ -54,15 +54,17 @@ def test_collections_are_listed_pinned_planned_and_fetched(workflow, server, tmp
     own.write_text(OWN.format(address=server.address, folder=tmp_path))
     config = ("--configfile", own)
     unknown = workflow.run("--dry-run", *config)
-    assert unknown.returncode != 0 and "list_verse --config cohorts='[phantom]'" in " ".join(unknown.stdout.split())
+    assert unknown.returncode != 0 and "results/cohorts/verse.tsv --config cohorts='[phantom]'" in " ".join(
+        unknown.stdout.split()
+    )
 
-    listing = ("list_verse", "list_totalsegmentator", "--config", "cohorts=[phantom]")
+    listing = ("results/cohorts/verse.tsv", "results/cohorts/totalsegmentator.tsv", "--config", "cohorts=[phantom]")
     done = workflow.run(*listing, *config)
     assert done.returncode == 0, done.stdout[-3000:]
     for name in ("verse", "totalsegmentator"):
         (tmp_path / f"{name}.tsv").write_text((tmp_path / "results" / "cohorts" / f"{name}.tsv").read_text())
 
-    assert workflow.planned(*config) >= {"fetch_verse", "fetch_totalsegmentator", "cut_scan", "print_paper"}
+    assert workflow.planned(*config) >= {"fetch_volumes", "cut_scan", "print_paper"}
     chosen = [f"results/cohorts/{case}/ct.nii.gz" for case in ("verse/verse005", "totalsegmentator/s0011")]
     done = workflow.run(*chosen, *config)
     assert done.returncode == 0, done.stdout[-3000:]
@@ -72,7 +74,7 @@ def test_collections_are_listed_pinned_planned_and_fetched(workflow, server, tmp
         # L1, whatever it is called there
         assert set(np.unique(read_mask(folder / "labels.nii.gz", volume, label_map))) == {0, 31}
         assert "CC BY" in (folder / "LICENCE.txt").read_text()
-    log = (tmp_path / "results" / "logs" / "fetch_verse" / "verse005.log").read_text()
+    log = (tmp_path / "results" / "logs" / "fetch_volumes" / "verse" / "verse005.log").read_text()
     assert "CC BY-SA 4.0" in log and "10.1016/j.media.2021.102166" in log
     assert not (tmp_path / "results" / "cohorts" / "verse" / "verse004").exists()
     assert "nothing" in workflow.run("--dry-run", *chosen, *config).stdout.lower()

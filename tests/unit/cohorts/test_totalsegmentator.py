@@ -99,7 +99,7 @@ def test_subjects_are_listed_with_what_is_known_of_their_scanner(listed):
     scan = totalsegmentator.scans(settings, "results/cohorts/totalsegmentator", folder)[0]
     assert (scan.scan, scan.patient) == ("totalsegmentator-s0011", "totalsegmentator-s0011")
     assert scan.mask == "results/cohorts/totalsegmentator/s0011/labels.nii.gz" and scan.licence == "CC BY 4.0"
-    with pytest.raises(UnusableList, match=r"unknown subjects .*s9999.*list_totalsegmentator"):
+    with pytest.raises(UnusableList, match=r"unknown subjects .*s9999.*cohorts/totalsegmentator"):
         totalsegmentator.pinned(TotalSegmentatorSettings(("s9999",), pinned="ts.tsv"), folder)
 
 

@@ -123,11 +123,13 @@ def test_subjects_and_sets_choose_and_a_missing_list_says_how_it_is_made(listed)
     assert list(verse.pinned(chosen, folder)["case"]) == ["verse401-verse201", "verse401-verse253"]
     only = settings_of(server, pinned="verse.tsv", sets=("verse20training",))
     assert list(verse.pinned(only, folder)["case"]) == ["gl003"]
-    with pytest.raises(UnusableList, match=r"verse: subjects: unknown subjects .*sub-none.*list_verse"):
+    with pytest.raises(UnusableList, match=r"verse: subjects: unknown subjects .*sub-none.*cohorts/verse"):
         verse.pinned(settings_of(server, pinned="verse.tsv", subjects=("sub-none",)), folder)
     with pytest.raises(UnusableList, match=r"none of its scans takes part .*verse19test"):
         verse.pinned(settings_of(server, pinned="verse.tsv", sets=("verse19test",)), folder)
-    with pytest.raises(UnusableList, match=r"nowhere\.tsv: .*cannot be read.*snakemake --cores 1 list_verse"):
+    with pytest.raises(
+        UnusableList, match=r"nowhere\.tsv: .*cannot be read.*snakemake --cores 1 results/cohorts/verse"
+    ):
         verse.pinned(settings_of(server, pinned="nowhere.tsv"), folder)
 
 
