@@ -94,7 +94,8 @@ class Config:
     )
     totalsegmentator: data.TotalSegmentatorSettings = key(
         data.TotalSegmentatorSettings(),
-        "TotalSegmentator's training data v2.0.1 (CC BY 4.0). `snakemake results/cohorts/totalsegmentator.tsv` lists it",
+        "TotalSegmentator's training data v2.0.1 (CC BY 4.0). `snakemake results/cohorts/totalsegmentator.tsv` lists "
+        "it",
     )
     phantom: data.PhantomSettings = key(data.PhantomSettings(), "Virtual patients from a seed, behind virtual scanners")
     slices: data.SliceSettings = key(data.SliceSettings(), "How slices are cut")

@@ -72,9 +72,7 @@ class VerseSettings:
         "Web address of the archives, or the folder that holds them",
         private=True,
     )
-    pinned: str = key(
-        "config/verse.tsv", "Table of subjects and scans, made by `snakemake results/cohorts/verse.tsv`", private=True
-    )
+    pinned: str = key("config/verse.tsv", "Table of subjects and scans, listed as above", private=True)
 
 
 @section
@@ -90,7 +88,7 @@ class TotalSegmentatorSettings:
     )
     pinned: str = key(
         "config/totalsegmentator.tsv",
-        "Table of subjects, made by `snakemake results/cohorts/totalsegmentator.tsv`",
+        "Table of subjects, listed as above",
         private=True,
     )
 
