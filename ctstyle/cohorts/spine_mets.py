@@ -18,7 +18,7 @@ from ctstyle.cohorts.packing import pack
 from ctstyle.cohorts.pinned import Collection, Licence
 from ctstyle.cohorts.sheet import Scan
 from ctstyle.errors import CTStyleError
-from ctstyle.study.data import SpineMetsSettings
+from ctstyle.study.cohorts import SpineMetsSettings
 
 ADDRESS = "https://idc-open-data.s3.amazonaws.com"
 COLLECTION = Collection(

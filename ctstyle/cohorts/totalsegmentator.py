@@ -23,7 +23,7 @@ from ctstyle.cohorts.remote_zip import RemoteZip, open_zip
 from ctstyle.cohorts.sheet import Scan
 from ctstyle.ct.anatomy import VERTEBRA_NAMES
 from ctstyle.errors import CTStyleError
-from ctstyle.study.data import TotalSegmentatorSettings
+from ctstyle.study.cohorts import TotalSegmentatorSettings
 
 log = logging.getLogger(__name__)
 

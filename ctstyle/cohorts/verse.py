@@ -17,7 +17,7 @@ import pandas as pd
 from ctstyle.cohorts.pinned import Collection, Licence, UnusableList
 from ctstyle.cohorts.remote_zip import RemoteZip, open_zip
 from ctstyle.cohorts.sheet import Scan
-from ctstyle.study.data import VerseSettings
+from ctstyle.study.cohorts import VerseSettings
 
 log = logging.getLogger(__name__)
 

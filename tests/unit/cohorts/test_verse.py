@@ -17,7 +17,8 @@ from ctstyle.ct.anatomy import VERTEBRA_NAMES
 from ctstyle.ct.mask import read_mask
 from ctstyle.ct.read import read_volume
 from ctstyle.slices.split import split
-from ctstyle.study.data import SplitSettings, VerseSettings
+from ctstyle.study.cohorts import VerseSettings
+from ctstyle.study.data import SplitSettings
 from tests.bucket_server import Bucket, served
 
 

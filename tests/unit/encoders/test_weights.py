@@ -1,6 +1,7 @@
 """Weights: digests, renamed keys, refusals, and HED's convolutions against a direct float64 evaluation."""
 
 import contextlib
+import dataclasses
 import hashlib
 import io
 import json
@@ -18,6 +19,7 @@ from ctstyle.cohorts import download
 from ctstyle.encoders import weights
 from ctstyle.encoders.network import WrongArchitecture, build
 from ctstyle.provenance.digest import sha256_file
+from ctstyle.study.encoders import ENCODERS
 from tests.bucket_server import Bucket, served
 from tests.runs import tree
 
@@ -143,12 +145,18 @@ def serving(folder: Path):
         yield f"{server.address}/"
 
 
+def published_as(monkeypatch, name: str, sha256: str = "") -> None:
+    """Let torchvision's DenseNet121 be a file of that name and digest."""
+    spec = dataclasses.replace(ENCODERS["densenet121"], imagenet=name, sha256=sha256)
+    monkeypatch.setitem(ENCODERS, "densenet121", spec)
+
+
 def test_imagenet_is_fetched_checked_and_renamed(tmp_path, monkeypatch):
     state = old_densenet_file(tmp_path / "file.pth")
     digest = hashlib.sha256((tmp_path / "file.pth").read_bytes()).hexdigest()
     name = f"densenet121-{digest[:8]}.pth"
     (tmp_path / "file.pth").rename(tmp_path / name)
-    monkeypatch.setitem(weights.IMAGENET_FILES, "densenet121", name)
+    published_as(monkeypatch, name)
     with serving(tmp_path) as address:
         record = weights.imagenet("densenet121", folder=tmp_path / "kept", address=address)
     assert record.sha256 == digest and "ImageNet" in record.licence
@@ -168,7 +176,7 @@ def test_the_users_folder_of_wheels_is_read_and_never_written(tmp_path, monkeypa
     old_densenet_file(server / "file.pth")
     name = f"densenet121-{hashlib.sha256((server / 'file.pth').read_bytes()).hexdigest()[:8]}.pth"
     (server / "file.pth").rename(server / name)
-    monkeypatch.setitem(weights.IMAGENET_FILES, "densenet121", name)
+    published_as(monkeypatch, name)
     (own / f"{name}.part").write_text("the user's")
     with serving(server) as address:
         monkeypatch.setattr(weights.imagenet, "__kwdefaults__", {"address": address})
@@ -201,6 +209,7 @@ def inception_file(folder: Path, monkeypatch) -> tuple[Path, dict]:
     digest = hashlib.sha256((folder / "file.pth").read_bytes()).hexdigest()
     path = (folder / "file.pth").rename(folder / f"inception_v3_google-{digest[:8]}.pth")
     monkeypatch.setattr(weights, "INCEPTION_FILE", path.name)
+    monkeypatch.setattr(weights, "INCEPTION_SHA256", "")
     return path, state
 
 
@@ -225,8 +234,8 @@ def test_a_changed_inception_file_is_refused_and_nothing_written(tmp_path, monke
 def test_imagenet_files_begin_as_torchvisions_own_addresses():
     import torchvision
 
-    for name, file in weights.IMAGENET_FILES.items():
-        assert torchvision.models.get_model_weights(name).IMAGENET1K_V1.url == weights.IMAGENET_ADDRESS + file
+    for name, spec in ENCODERS.items():
+        assert torchvision.models.get_model_weights(name).IMAGENET1K_V1.url == weights.IMAGENET_ADDRESS + spec.imagenet
     inception = torchvision.models.Inception_V3_Weights.IMAGENET1K_V1
     assert inception.url == weights.IMAGENET_ADDRESS + weights.INCEPTION_FILE
 
@@ -255,15 +264,14 @@ def test_a_pickled_object_is_refused(tmp_path):
 
 
 def test_digests_known_in_full_are_compared_in_full(tmp_path, monkeypatch):
-    for name, sha256 in weights.FULL_SHA256.items():
+    files = {spec.imagenet: spec.sha256 for spec in ENCODERS.values() if spec.sha256}
+    for name, sha256 in {**files, weights.INCEPTION_FILE: weights.INCEPTION_SHA256}.items():
         assert len(sha256) == 64 and sha256.startswith(name.rpartition("-")[2].removesuffix(".pth"))
-        assert name in (*weights.IMAGENET_FILES.values(), weights.INCEPTION_FILE)
     old_densenet_file(tmp_path / "file.pth")
     digest = hashlib.sha256((tmp_path / "file.pth").read_bytes()).hexdigest()
     name = f"densenet121-{digest[:8]}.pth"
     (tmp_path / "file.pth").rename(tmp_path / name)
-    monkeypatch.setitem(weights.IMAGENET_FILES, "densenet121", name)
-    monkeypatch.setitem(weights.FULL_SHA256, name, digest[:8] + "0" * 56)
+    published_as(monkeypatch, name, digest[:8] + "0" * 56)
     with pytest.raises(weights.WeightsDigestMismatch):
         weights.imagenet("densenet121", folder=tmp_path)
     monkeypatch.setattr(weights, "LARGEST_FILE", 1000)
