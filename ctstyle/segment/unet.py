@@ -12,7 +12,7 @@ from torch import nn
 from ctstyle.errors import CTStyleError
 from ctstyle.run.tensors import Kind, filled
 from ctstyle.slices.window import Window
-from ctstyle.study.analysis import UNetSettings
+from ctstyle.study.analysis import UNETS, UNetSettings
 
 CLASSES = 2
 
@@ -25,25 +25,19 @@ _FILE = Kind("U-Net", UNetError, "the rule train_unet")
 
 
 def build_unet(settings: UNetSettings, *, seed: int) -> nn.Module:
-    """A new U-Net of residual units (MONAI): float32 `[B, 1, H, W]` in [0, 1] to logits `[B, 2, H, W]`.
+    """A new U-Net of the settings' variant: float32 `[B, 1, H, W]` in [0, 1] to logits `[B, 2, H, W]`.
 
     The classes are background and vertebra. The first weights come from `seed` alone and the caller's random state is
     left as it was.
     """
     from monai.networks.nets.unet import UNet  # here, as its import takes longer than torch's
 
+    variant = UNETS[settings.variant]
+    values = asdict(settings) | {"norm": None if settings.norm == "none" else settings.norm}
+    chosen = {name: values[key] for name, key in variant.keys.items()}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return UNet(
-            spatial_dims=2,
-            in_channels=1,
-            out_channels=CLASSES,
-            channels=settings.channels,
-            strides=settings.strides,
-            num_res_units=settings.residual_units,
-            norm=None if settings.norm == "none" else settings.norm,
-            dropout=settings.dropout,
-        )
+        return UNet(spatial_dims=2, in_channels=1, out_channels=CLASSES, **chosen, **variant.fixed)
 
 
 def levels(network: nn.Module) -> Iterator[tuple[nn.Module, nn.Module | None]]:

@@ -1,6 +1,8 @@
 """Settings of what follows the transfer: made slices, exports, U-Nets, measures and the paper's statistics."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -80,9 +82,26 @@ class ExportSettings:
     first_dataset: Whole = key(501, "nnU-Net's number of the first arm and seed", ge=1, le=900)
 
 
+@dataclass(frozen=True)
+class UNet:
+    """A U-Net variant: arguments of MONAI's UNet by keys of the settings (`keys`), and those that are fixed."""
+
+    keys: Mapping[str, str]
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+
+
+UNETS = {
+    "residual": UNet(
+        {name: name for name in ("channels", "strides", "norm", "dropout")} | {"num_res_units": "residual_units"}
+    ),
+}
+
+
 @section
 class UNetSettings:
     """The U-Net of every arm. The default halves the slice four times: 1.6 M parameters."""
+
+    variant: one_of(UNETS) = key("residual", "The network: residual (MONAI's U-Net of residual units)")
 
     channels: Annotated[tuple[Annotated[Whole, Field(ge=1)], ...], Field(min_length=2)] = key(
         (16, 32, 64, 128, 256), "Width of each level"
