@@ -66,8 +66,9 @@ bench: venv
 	$(VENV)/bin/python -m benchmarks
 
 config: venv
-	@echo "Writing config/config.yaml, config/schema and docs/config.md from ctstyle/study."
+	@echo "Writing config/config.yaml, config/schema and docs/config.md from ctstyle/study, and the picture in docs/architecture.md."
 	$(VENV)/bin/python -m ctstyle.study.config
+	$(VENV)/bin/python -m tests.flow
 
 lock: venv
 	@echo "Compiling envs/requirements.lock and envs/ctstyle.yaml from envs/requirements.in, and envs/uv.txt."

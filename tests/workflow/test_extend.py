@@ -1,0 +1,96 @@
+"""Each recipe of docs/extend.md, performed on a copy of the repository: it edits few files, and what it adds works."""
+
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tests.runs import ROOT, Workflow
+
+SECTION = re.compile(r"^## (.+?)\n(.*?)(?=^## |\Z)", flags=re.DOTALL | re.MULTILINE)
+RECIPES = dict(SECTION.findall((ROOT / "docs" / "extend.md").read_text()))
+
+
+@pytest.fixture
+def extended(tmp_path):
+    """A function that performs a recipe on a copy; it returns Snakemake there, and the number of files it edits."""
+
+    def perform(recipe: str) -> tuple[Workflow, int]:
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        copy = tmp_path / "copy"
+        for name in filter(None, listed.split("\0")):
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            if (ROOT / name).is_file():
+                shutil.copy(ROOT / name, copy / name)
+        edit = "".join(re.findall(r"```diff\n(.*?)```", RECIPES[recipe], flags=re.DOTALL))
+        subprocess.run(["git", "apply", "-C1", "--recount", "-"], cwd=copy, input=edit, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "ctstyle.study.config"], cwd=copy, capture_output=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return Workflow(copy, tmp_path), len(re.findall(r"^\+\+\+ ", edit, flags=re.MULTILINE))
+
+    return perform
+
+
+def python(workflow: Workflow, code: str) -> str:
+    """What Python code prints that runs on the copy."""
+    done = subprocess.run([sys.executable, "-c", code], cwd=workflow.root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_an_encoder_is_one_file(extended):
+    workflow, files = extended("An encoder")
+    assert files == 1
+    config = ("encoders={main: {name: vgg13, weights: random}}", "comparison={encoders: [vgg13]}", "cohorts=[phantom]")
+    done = workflow.run("--dry-run", "results/comparison/table3.csv", "--config", *config)
+    done = workflow.run("--dry-run", "results/paper/tables/table3.csv", "--config", *config)
+    assert done.returncode == 0 and "encoder=vgg13, weights=domain" in done.stdout, done.stdout
+    build = "import torch; from ctstyle.encoders import network, weights; "
+    build += "encoder = network.build('vgg13', weights.random('vgg13', seed=0).state); "
+    build += (
+        "print(*(tuple(maps.shape) for maps in encoder(torch.rand(1, 1, 32, 32), ['relu3_1', 'relu4_2']).values()))"
+    )
+    assert python(workflow, build).strip() == "(1, 256, 8, 8) (1, 512, 4, 4)"
+
+
+def test_an_arm_is_two_files(extended):
+    workflow, files = extended("An arm")
+    assert files <= 2
+    done = workflow.run("--dry-run", "--config", "segment={arms: [plain, blur, oracle]}", "cohorts=[phantom]")
+    assert done.returncode == 0 and "augmented/blur/seed0.hu.npy" in done.stdout, done.stdout
+    paint = (
+        "import numpy as np; from ctstyle.segment.controls import PAINTERS; from ctstyle.slices.window import Window; "
+    )
+    paint += "hu = np.random.default_rng(0).integers(-200, 200, (2, 32, 32)).astype(np.int16); "
+    paint += "made = PAINTERS['blur'](Window(-250, 750), None)(hu, hu, ['s2'] * 2, None); print(made.std() / hu.std())"
+    assert 0.2 < float(python(workflow, paint)) < 0.4
+
+
+def test_a_cohort_is_two_files(extended, tmp_path):
+    workflow, files = extended("A cohort")
+    assert files <= 2
+    (tmp_path / "mine").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "mine" / f"{name}.nii.gz").touch()
+    own = tmp_path / "own.yaml"
+    own.write_text(f"cohorts: [phantom, archive]\narchive: {{folder: {tmp_path / 'mine'}}}\n")
+    done = workflow.run("--dry-run", "--configfile", own)
+    assert done.returncode == 0 and done.stdout.count("rule cut_scan:") == 2, done.stdout
+    own.write_text("archive: {foldr: x}\n")
+    assert "did you mean" in workflow.run("--dry-run", "--configfile", own).stdout
+
+
+def test_a_unet_is_one_file(extended):
+    workflow, files = extended("A U-Net")
+    assert files == 1
+    done = workflow.run("--dry-run", "--config", "segment={training: {unet: {variant: leaky}}}", "cohorts=[phantom]")
+    assert done.returncode == 0, done.stdout
+    build = "from ctstyle.segment.unet import build_unet; from ctstyle.study.analysis import UNetSettings; "
+    build += "print(*(sum('Leaky' in str(type(m)) for m in build_unet(UNetSettings(variant=one), seed=0).modules()) "
+    build += "for one in ('leaky', 'residual')))"
+    leaky, residual = map(int, python(workflow, build).split())
+    assert leaky > 0 and residual == 0
