@@ -1,4 +1,4 @@
-"""The picture of the flow in docs/architecture.md, from Snakemake's own graph: stages (files of rules) and what they need.
+"""The picture of the flow in docs/architecture.md, from Snakemake's own graph: a stage is a file of rules.
 
 python -m tests.flow    writes it anew (`make config`).
 """

@@ -25,7 +25,7 @@ def extended(tmp_path):
             if (ROOT / name).is_file():
                 shutil.copy(ROOT / name, copy / name)
         edit = "".join(re.findall(r"```diff\n(.*?)```", RECIPES[recipe], flags=re.DOTALL))
-        subprocess.run(["git", "apply", "-C1", "--recount", "-"], cwd=copy, input=edit, text=True, check=True)
+        subprocess.run(["git", "apply", "-C1", "-"], cwd=copy, input=edit, text=True, check=True)
         done = subprocess.run(
             [sys.executable, "-m", "ctstyle.study.config"], cwd=copy, capture_output=True, check=False
         )
@@ -35,26 +35,39 @@ def extended(tmp_path):
     return perform
 
 
-def python(workflow: Workflow, code: str) -> str:
-    """What Python code prints that runs on the copy."""
+def python(workflow: Workflow, code: str) -> list[float]:
+    """The numbers that Python code prints which runs on the copy."""
     done = subprocess.run([sys.executable, "-c", code], cwd=workflow.root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return [float(word) for word in done.stdout.split()]
+
+
+ENCODER = """
+import torch
+from ctstyle.encoders import network, weights
+
+maps = network.build("vgg13", weights.random("vgg13", seed=0).state)(torch.rand(1, 1, 32, 32), ["relu3_1", "relu4_2"])
+print(*maps["relu3_1"].shape, *maps["relu4_2"].shape)
+"""
 
 
 def test_an_encoder_is_one_file(extended):
     workflow, files = extended("An encoder")
     assert files == 1
     config = ("encoders={main: {name: vgg13, weights: random}}", "comparison={encoders: [vgg13]}", "cohorts=[phantom]")
-    done = workflow.run("--dry-run", "results/comparison/table3.csv", "--config", *config)
     done = workflow.run("--dry-run", "results/paper/tables/table3.csv", "--config", *config)
     assert done.returncode == 0 and "encoder=vgg13, weights=domain" in done.stdout, done.stdout
-    build = "import torch; from ctstyle.encoders import network, weights; "
-    build += "encoder = network.build('vgg13', weights.random('vgg13', seed=0).state); "
-    build += (
-        "print(*(tuple(maps.shape) for maps in encoder(torch.rand(1, 1, 32, 32), ['relu3_1', 'relu4_2']).values()))"
-    )
-    assert python(workflow, build).strip() == "(1, 256, 8, 8) (1, 512, 4, 4)"
+    assert python(workflow, ENCODER) == [1, 256, 8, 8, 1, 512, 4, 4]
+
+
+ARM = """
+import numpy as np
+from ctstyle.segment.controls import PAINTERS
+from ctstyle.slices.window import Window
+
+hu = np.random.default_rng(0).integers(-200, 200, (2, 32, 32)).astype(np.int16)
+print(PAINTERS["blur"](Window(-250, 750), None)(hu, hu, ["s2"] * 2, None).std() / hu.std())
+"""
 
 
 def test_an_arm_is_two_files(extended):
@@ -62,12 +75,8 @@ def test_an_arm_is_two_files(extended):
     assert files <= 2
     done = workflow.run("--dry-run", "--config", "segment={arms: [plain, blur, oracle]}", "cohorts=[phantom]")
     assert done.returncode == 0 and "augmented/blur/seed0.hu.npy" in done.stdout, done.stdout
-    paint = (
-        "import numpy as np; from ctstyle.segment.controls import PAINTERS; from ctstyle.slices.window import Window; "
-    )
-    paint += "hu = np.random.default_rng(0).integers(-200, 200, (2, 32, 32)).astype(np.int16); "
-    paint += "made = PAINTERS['blur'](Window(-250, 750), None)(hu, hu, ['s2'] * 2, None); print(made.std() / hu.std())"
-    assert 0.2 < float(python(workflow, paint)) < 0.4
+    (left,) = python(workflow, ARM)
+    assert 0.2 < left < 0.4
 
 
 def test_a_cohort_is_two_files(extended, tmp_path):
@@ -81,7 +90,17 @@ def test_a_cohort_is_two_files(extended, tmp_path):
     done = workflow.run("--dry-run", "--configfile", own)
     assert done.returncode == 0 and done.stdout.count("rule cut_scan:") == 2, done.stdout
     own.write_text("archive: {foldr: x}\n")
-    assert "did you mean" in workflow.run("--dry-run", "--configfile", own).stdout
+    assert "Did you mean `folder`?" in workflow.run("--dry-run", "--configfile", own).stdout
+
+
+U_NET = """
+from ctstyle.segment.unet import build_unet
+from ctstyle.study.analysis import UNetSettings
+
+for variant in ("leaky", "residual"):
+    network = build_unet(UNetSettings(variant=variant), seed=0)
+    print(sum(type(module).__name__ == "LeakyReLU" for module in network.modules()))
+"""
 
 
 def test_a_unet_is_one_file(extended):
@@ -89,8 +108,5 @@ def test_a_unet_is_one_file(extended):
     assert files == 1
     done = workflow.run("--dry-run", "--config", "segment={training: {unet: {variant: leaky}}}", "cohorts=[phantom]")
     assert done.returncode == 0, done.stdout
-    build = "from ctstyle.segment.unet import build_unet; from ctstyle.study.analysis import UNetSettings; "
-    build += "print(*(sum('Leaky' in str(type(m)) for m in build_unet(UNetSettings(variant=one), seed=0).modules()) "
-    build += "for one in ('leaky', 'residual')))"
-    leaky, residual = map(int, python(workflow, build).split())
+    leaky, residual = python(workflow, U_NET)
     assert leaky > 0 and residual == 0

@@ -5,6 +5,7 @@ import re
 import pytest
 import yaml
 
+from tests import flow
 from tests.runs import CONFIGS
 
 EVERY_RULE = {
@@ -193,3 +194,7 @@ def test_a_fault_in_the_config_is_one_message_before_any_job(workflow, root, tmp
     text = " ".join(done.stdout.split())
     assert re.search(message, text), done.stdout
     assert "Traceback" not in done.stdout
+
+
+def test_the_picture_of_the_flow_is_that_of_the_rules():
+    assert flow.picture() in flow.PAGE.read_text(), "run `make config`"
