@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from ctstyle.errors import CTStyleError
-from ctstyle.study.cohorts import COHORTS
 
 RESULTS = "results"
 """What stands in every name for the folder of results, whatever it is called."""
@@ -29,7 +28,7 @@ _NAME = re.compile(f"({RESULTS}/|source:){_PART}(/{_PART})*|code:{_CODE_PART}(/{
 CODE_PARTS = ("ctstyle", "scripts", "rules", "report", "envs", "config", "tests", "Snakefile")
 """What of a checkout is code and config."""
 USER_PATHS = {"sheet", "wheels.folder", "encoders.file.path", "stylize.output", "address"}
-USER_PATHS |= {f"{cohort}.{key}" for cohort in COHORTS for key in ("address", "pinned")}
+USER_PATHS |= {"settings.address", "settings.pinned"}
 """Params, and keys of config sections in params, that hold a path of the user's (the whole config is without them)."""
 SCAN = {"scan", "cohort", "series", "mask"}
 """Keys of a row of the sheet."""
