@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -13,12 +12,12 @@ from torch.nn import functional
 
 from ctstyle.errors import CTStyleError
 from ctstyle.segment.unet import levels
-from ctstyle.study.settings import build
+from ctstyle.study.analysis import Change, ConvolutionSettings, IntensitySettings, MixStyleSettings
+from ctstyle.study.settings import build, section
 
 
-@dataclass(frozen=True)
 class Online:
-    """The settings of such a change, and the change itself; this one changes nothing.
+    """Such a change; this one changes nothing. The others are sections of the config that know how to act.
 
     An online change adds no slices: it comes on top of whatever pools an arm has, after the geometry, and never at
     validation or test.
@@ -36,27 +35,14 @@ class Online:
 EPSILON = 1e-5
 
 
-@dataclass(frozen=True)
-class ConvolutionSettings(Online):
-    """The random network: `layers` convolutions, `channels` between them, kernel sides drawn from `kernels` per layer.
+@section
+class RandomConvolutions(ConvolutionSettings, Online):
+    """The arm `convolution`.
 
-    Defaults are those of GIN's reference implementation, which standardised images over a data set. Here each slice is
-    standardised before, and gets its mean and deviation back after. As there, nothing is clipped: a random network
-    has no range, and clipping would flatten inverted contrasts.
+    GIN's reference implementation standardised images over a data set. Here each slice is standardised before, and
+    gets its mean and deviation back after. As there, nothing is clipped: a random network has no range, and clipping
+    would flatten inverted contrasts.
     """
-
-    layers: int = 4
-    channels: int = 2
-    kernels: tuple[int, ...] = (1, 3)
-
-    def __post_init__(self):
-        if not self.kernels or any(side % 2 == 0 for side in self.kernels):
-            raise CTStyleError(
-                "kernels without a centre",
-                where="segment: convolution: kernels",
-                found=self.kernels,
-                expected="odd sides in pixels, at least one",
-            )
 
     def images(self, images: Tensor, rng: np.random.Generator) -> Tensor:
         """Every slice through its own network, mixed with itself by a share drawn from [0, 1)."""
@@ -94,34 +80,14 @@ def mix(images: Tensor, made: Tensor, share: Tensor) -> Tensor:
     return mixed * norms[0] / (norms[1] + EPSILON)
 
 
-@dataclass(frozen=True)
-class Change:
-    """One change of a slice: its `probability`, and the `range` its strength is drawn from."""
+@section
+class Intensity(IntensitySettings, Online):
+    """The arm `intensity`: the changes in the order of the section; each slice of a batch draws its own.
 
-    probability: float
-    range: tuple[float, float]
-
-
-@dataclass(frozen=True)
-class IntensitySettings(Online):
-    """The changes, in their order; each slice of a batch draws its own.
-
-    `noise`: deviation of white noise, in units of the slice's own deviation (nnU-Net's images have deviation 1, ours
-    lie in [0, 1]); `blur`: sigma of a Gaussian in pixels, drawn per axis; `brightness`: factor of the values;
-    `contrast`: factor about the mean, kept within the slice's range; `low_resolution`: factor of the sampling (nearest
-    down, linear up); `inverted_gamma`, `gamma`: exponent of the negative and of the slice itself, mean and deviation
-    kept. Factors and exponents are below 1 in half of the cases, whatever the range. nnU-Net blurs and coarsens half of
-    the channels that it chose; with one channel that is half the probability. What leaves [0, 1] is clipped, since no
-    test slice does.
+    The unit of `noise` is the slice's own deviation (nnU-Net's images have deviation 1, ours lie in [0, 1]). Blur is
+    drawn per axis, sampling is nearest down and linear up, `contrast` stays within the slice's range, and gamma keeps
+    mean and deviation. What leaves [0, 1] is clipped, since no test slice does.
     """
-
-    noise: Change = Change(0.1, (0.0, 0.1))
-    blur: Change = Change(0.1, (0.5, 1.0))
-    brightness: Change = Change(0.15, (0.75, 1.25))
-    contrast: Change = Change(0.15, (0.75, 1.25))
-    low_resolution: Change = Change(0.125, (0.5, 1.0))
-    inverted_gamma: Change = Change(0.1, (0.7, 1.5))
-    gamma: Change = Change(0.3, (0.7, 1.5))
 
     def images(self, images: Tensor, rng: np.random.Generator) -> Tensor:
         """Every slice on its own; the result is float32 `[B, 1, H, W]` in [0, 1]."""
@@ -183,19 +149,14 @@ def factor(limits: tuple[float, float], rng: np.random.Generator) -> float:
 MIXSTYLE_EPSILON = 1e-6
 
 
-@dataclass(frozen=True)
-class MixStyleSettings(Online):
-    """Where and how often: after the first `levels` of the U-Net's way down, each with `probability` for a batch.
+@section
+class MixStyle(MixStyleSettings, Online):
+    """The arm `mixstyle`, after the first `levels` of the U-Net's way down.
 
-    The share of a slice's own statistics is Beta(`alpha`, `alpha`): mostly its own or its mate's, seldom between.
-
-    The draws come from torch's global state, which `fit` seeds for every step, so a resumed training draws the same.
-    The network's own file knows nothing of it. Where `accumulate` runs a batch in parts, mates are of one part.
+    The share of a slice's own statistics is Beta(`alpha`, `alpha`): mostly its own or its mate's, seldom between. The
+    draws come from torch's global state, which `fit` seeds for every step, so a resumed training draws the same.
+    Where `accumulate` runs a batch in parts, mates are of one part.
     """
-
-    probability: float = 0.5
-    alpha: float = 0.1
-    levels: int = 2
 
     @contextmanager
     def within(self, network: nn.Module) -> Iterator[None]:
@@ -244,15 +205,12 @@ def first_levels(network: nn.Module, count: int) -> list[nn.Module]:
 
 ONLINE: dict[str, type[Online]] = {
     "": Online,
-    "intensity": IntensitySettings,
-    "convolution": ConvolutionSettings,
-    "mixstyle": MixStyleSettings,
+    "intensity": Intensity,
+    "convolution": RandomConvolutions,
+    "mixstyle": MixStyle,
 }
 
 
 def online_change(name: str, section: Mapping[str, Any]) -> Online:
     """The change of an arm, from the config section that bears its name."""
     return build(ONLINE[name], section)
-
-
-__all__ = ["ONLINE", "ConvolutionSettings", "IntensitySettings", "MixStyleSettings", "Online", "online_change"]

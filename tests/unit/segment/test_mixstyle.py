@@ -7,12 +7,12 @@ from torch.nn import functional
 
 from ctstyle.errors import CTStyleError
 from ctstyle.run.fit import in_parts
-from ctstyle.segment.online import MixStyleSettings, first_levels, mix_statistics
+from ctstyle.segment.online import MixStyle, first_levels, mix_statistics
 from ctstyle.segment.unet import build_unet, load_unet, save_unet
 from ctstyle.study.analysis import UNetSettings
 
 SMALL = UNetSettings(channels=(4, 8, 16), strides=(2, 2), residual_units=1)
-ALWAYS = MixStyleSettings(probability=1.0)
+ALWAYS = MixStyle(probability=1.0)
 MATES = torch.tensor([2, 0, 1])
 
 
@@ -59,7 +59,7 @@ def outputs(settings, seed=0, *, training=True, network=None):
 
 def test_it_acts_in_training_alone_and_leaves_the_network_as_it_was(tmp_path):
     network = build_unet(SMALL, seed=0)
-    plain = outputs(MixStyleSettings(probability=0.0), training=False)
+    plain = outputs(MixStyle(probability=0.0), training=False)
     assert not torch.allclose(outputs(ALWAYS, network=network), plain, atol=1e-3)
     assert torch.equal(outputs(ALWAYS, training=False, network=network), plain)
     images = torch.rand(2, 1, 16, 16)
@@ -73,8 +73,8 @@ def test_it_acts_in_training_alone_and_leaves_the_network_as_it_was(tmp_path):
 def test_draws_follow_torch_s_seed_and_every_setting_counts():
     first = outputs(ALWAYS)
     assert torch.equal(first, outputs(ALWAYS)) and not torch.equal(first, outputs(ALWAYS, seed=1))
-    assert torch.equal(outputs(MixStyleSettings(probability=0.0)), outputs(MixStyleSettings(probability=0.0), seed=1))
-    for other in (MixStyleSettings(1.0, levels=1), MixStyleSettings(1.0, alpha=5.0)):
+    assert torch.equal(outputs(MixStyle(probability=0.0)), outputs(MixStyle(probability=0.0), seed=1))
+    for other in (MixStyle(1.0, levels=1), MixStyle(1.0, alpha=5.0)):
         assert not torch.allclose(first, outputs(other))
 
 
@@ -82,7 +82,7 @@ def test_a_level_mixes_as_often_as_it_should():
     network = build_unet(SMALL, seed=0).train()
     (level,), images = first_levels(network, 1), torch.rand(2, 1, 4, 4)
     plain = level(images)
-    with MixStyleSettings(probability=0.5, alpha=50.0).within(network):
+    with MixStyle(probability=0.5, alpha=50.0).within(network):
         torch.manual_seed(0)
         mixed = [not torch.allclose(level(images), plain, atol=1e-5) for _ in range(600)]
     # half of the batches, and of two slices that are shuffled half keep themselves as mates

@@ -10,10 +10,12 @@ from scipy import ndimage
 from skimage.exposure import adjust_gamma
 
 from ctstyle.errors import CTStyleError
-from ctstyle.segment.online import Change, ConvolutionSettings, IntensitySettings, factor, mix, random_network
+from ctstyle.segment.online import Intensity, RandomConvolutions, factor, mix, random_network
+from ctstyle.study.analysis import Change
+from ctstyle.study.config import checked
 
 NEVER = Change(0.0, (1.0, 1.0))
-NOTHING = IntensitySettings(**{field.name: NEVER for field in fields(IntensitySettings)})
+NOTHING = Intensity(**{field.name: NEVER for field in fields(Intensity)})
 Y, X = np.mgrid[:96, :96]
 
 
@@ -82,7 +84,7 @@ def test_gamma_is_that_of_scikit_image_with_mean_and_deviation_kept(name):
 
 def test_each_slice_is_changed_as_often_as_nnu_net_changes_it():
     images = slices(1, size=8).expand(1500, 1, 8, 8).contiguous()
-    settings = IntensitySettings()
+    settings = Intensity()
     left = (settings.images(images, np.random.default_rng(0)) == images).all((1, 2, 3)).float().mean()
     untouched = np.prod([1 - getattr(settings, field.name).probability for field in fields(settings)])
     assert left == pytest.approx(untouched, abs=0.035)
@@ -101,8 +103,8 @@ def test_what_leaves_the_unit_range_is_clipped():
     assert bright.max() == 1 and (bright == 1).mean() < 0.9
 
 
-CHANGES = [IntensitySettings(**{f.name: replace(f.default, probability=1.0) for f in fields(IntensitySettings)})]
-CHANGES += [ConvolutionSettings()]
+CHANGES = [Intensity(**{f.name: replace(getattr(Intensity(), f.name), probability=1.0) for f in fields(Intensity)})]
+CHANGES += [RandomConvolutions()]
 
 
 @pytest.mark.parametrize("settings", CHANGES, ids=lambda settings: type(settings).__name__)
@@ -119,7 +121,7 @@ def test_the_generator_alone_decides(settings):
     assert not torch.allclose(same[0], same[1], atol=1e-3), "every slice draws its own"
 
 
-@pytest.mark.parametrize("settings", [ConvolutionSettings(), ConvolutionSettings(3, 4, (1, 3, 5))])
+@pytest.mark.parametrize("settings", [RandomConvolutions(), RandomConvolutions(3, 4, (1, 3, 5))])
 def test_the_random_network_is_a_chain_of_correlations(settings):
     images = slices(2, size=24)
     made = random_network(images, settings, np.random.default_rng(7))
@@ -157,7 +159,7 @@ def test_mixing_keeps_the_frobenius_norm_and_no_share_is_the_identity():
 
 def test_a_changed_slice_is_as_far_from_its_old_mean_as_before_and_not_clipped():
     images = slices(6)
-    made = ConvolutionSettings().images(images, np.random.default_rng(0))
+    made = RandomConvolutions().images(images, np.random.default_rng(0))
     mean = images.mean((1, 2, 3), keepdim=True)
     norms = [torch.linalg.vector_norm(each - mean, dim=(1, 2, 3)).numpy() for each in (images, made)]
     assert norms[1] == pytest.approx(norms[0], rel=1e-3)
@@ -166,11 +168,11 @@ def test_a_changed_slice_is_as_far_from_its_old_mean_as_before_and_not_clipped()
 
 def test_one_layer_of_single_pixels_is_a_linear_grey_scale():
     images = slices(5)
-    made = ConvolutionSettings(layers=1, kernels=(1,)).images(images, np.random.default_rng(3))
+    made = RandomConvolutions(layers=1, kernels=(1,)).images(images, np.random.default_rng(3))
     for image, other in zip(images.flatten(1).numpy(), made.flatten(1).numpy()):
         assert abs(np.corrcoef(image, other)[0, 1]) == pytest.approx(1, abs=1e-5)
 
 
 def test_kernels_need_a_centre():
     with pytest.raises(CTStyleError, match="segment: convolution: kernels"):
-        ConvolutionSettings(kernels=(3, 4))
+        checked({"segment": {"convolution": {"kernels": [3, 4]}}})

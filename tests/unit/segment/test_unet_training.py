@@ -9,11 +9,11 @@ import torch
 
 from ctstyle.measures.segmentation import confusion, scores
 from ctstyle.run.fit import step_rng
-from ctstyle.segment.online import ONLINE, Change, IntensitySettings, MixStyleSettings
+from ctstyle.segment.online import ONLINE, Intensity, MixStyle
 from ctstyle.segment.train import NoTrainingSlices, Pool, rate, sample, train
 from ctstyle.segment.unet import UNetError, predict
 from ctstyle.slices.window import Window
-from ctstyle.study.analysis import GeometrySettings, SegmentSettings, UNetSettings
+from ctstyle.study.analysis import Change, GeometrySettings, SegmentSettings, UNetSettings
 from tests.killed import killed_and_resumed
 
 WINDOW = Window(-250, 750)
@@ -74,8 +74,8 @@ def test_a_change_comes_on_top_of_the_same_slices_moved_alike():
     settings = SegmentSettings(steps=3, batch=4, unet=SMALL)
     never = Change(0.0, (1.0, 1.0))
     off = {
-        "intensity": IntensitySettings(**{field.name: never for field in fields(IntensitySettings)}),
-        "mixstyle": MixStyleSettings(probability=0.0),
+        "intensity": Intensity(**{field.name: never for field in fields(Intensity)}),
+        "mixstyle": MixStyle(probability=0.0),
     }
     plain = weights(train([pool()], WINDOW, settings, seed=1)[0])
     for name, change in off.items():
