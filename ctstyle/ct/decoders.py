@@ -131,7 +131,7 @@ def decode(frame: bytes, syntax: uid.UID, layout: dict[str, Any]) -> np.ndarray:
     """The words of a grey frame without a `fault`, integers `[rows, columns]` of up to 16 bits.
 
     `layout` are rows, columns, bits_allocated, bits_stored and pixel_representation of the file. Raises what the
-    decoders raise on damage (`files.DAMAGE`).
+    decoders raise on damage (`files.DAMAGE`), and EOFError for coded pixels of JPEG lossless that end too early.
     """
     found = get_decoder(syntax).iter_array(
         encapsulate([frame]),
@@ -143,4 +143,19 @@ def decode(frame: bytes, syntax: uid.UID, layout: dict[str, Any]) -> np.ndarray:
         pixel_keyword="PixelData",
         **layout,
     )
-    return next(found)[0]
+    words = next(found)[0]
+    if syntax in JPEG_LOSSLESS and _ends_early(frame, words, layout["bits_stored"]):
+        raise EOFError("the coded pixels end too early")
+    return words
+
+
+def _ends_early(frame: bytes, words: np.ndarray, bits: int) -> bool:
+    """Whether other bytes behind the coded pixels of JPEG lossless give other words.
+
+    GDCM and libjpeg-turbo alike put zeros for what is missing, and say nothing.
+    """
+    import imagecodecs
+
+    end = frame.rfind(_END_OF_IMAGE)
+    longer = imagecodecs.jpeg8_decode(frame[:end] + b"\x55" * 64 + frame[end:])
+    return bool(((longer.astype(np.uint16) ^ words.astype(np.uint16)) << (16 - bits)).any())

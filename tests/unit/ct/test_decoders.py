@@ -61,19 +61,18 @@ def test_jpeg_2000(bits, signed):
 
 
 @pytest.mark.parametrize("predictor", range(1, 8))
-@pytest.mark.parametrize("bits", [8, 12, 16])
+@pytest.mark.parametrize("bits", [2, 8, 9, 12, 13, 16])
 def test_jpeg_lossless(bits, predictor):
     stored = image(bits, False)
     words = decode(jpeg_lossless(stored, bits, predictor), uid.JPEGLossless, layout(bits, False))
     np.testing.assert_array_equal(meant(words, bits, False), stored)
 
 
+@pytest.mark.parametrize("end", [b"", b"\xff\xd9"])
 @pytest.mark.parametrize("cut", [0.1, 0.5, 0.9, 0.999])
-def test_jpeg_lossless_that_is_cut_off_is_an_error(cut):
+def test_jpeg_lossless_that_is_cut_off_is_an_error(cut, end):
     frame = jpeg_lossless(image(16, False), 16)
     start = frame.index(b"\xff\xda") + 10
-    frame = frame[: start + int(cut * (len(frame) - start - 2))].rstrip(b"\xff")
+    whole = len(frame) - start - 2
     with pytest.raises(DAMAGE):
-        decode(
-            frame[: start + int(cut * (len(frame) - start - 2))].rstrip(b"\xff"), uid.JPEGLosslessSV1, layout(16, False)
-        )
+        decode(frame[: start + int(cut * whole)].rstrip(b"\xff") + end, uid.JPEGLosslessSV1, layout(16, False))
