@@ -9,8 +9,7 @@ import numpy as np
 
 from ctstyle.apply.cases import Case
 from ctstyle.ct.anatomy import STRUCTURE, VERTEBRA_NAMES
-from ctstyle.ct.instance import uid
-from ctstyle.ct.write import write_derived
+from ctstyle.ct.write import uid, write_derived
 
 DESCRIPTION = "Slices of spine CT with vertebra masks, painted in other grey scales by ctstyle"
 ENDING = ".nii.gz"

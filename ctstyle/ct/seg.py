@@ -6,13 +6,13 @@ import numpy as np
 from pydicom import uid
 from pydicom.pixels import iter_pixels
 
-from ctstyle.ct.decoders import PYDICOM_PLUGIN
 from ctstyle.ct.files import DAMAGE, TruncatedFile, raise_if_of_the_system, tag_name
 from ctstyle.ct.index import DicomFile, Tags
 from ctstyle.ct.labels import LARGEST_NUMBER, Segment, described
 from ctstyle.ct.limits import check_place, check_positions
 from ctstyle.ct.series import FIELDS, PER_FRAME, SHARED, functional_groups
 from ctstyle.ct.volume import Grid, LabelImage
+from ctstyle.ct.words import PYDICOM_PLUGIN
 from ctstyle.errors import CTStyleError, Fact
 
 PARALLEL = 0.999

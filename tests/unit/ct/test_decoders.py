@@ -6,8 +6,8 @@ import pytest
 from pydicom import uid
 from pydicom.encaps import generate_frames
 
-from ctstyle.ct.decoders import decode
 from ctstyle.ct.files import DAMAGE
+from ctstyle.ct.words import decode
 from tests.dicom_series import ct_slice
 
 SHAPE = (48, 40)

@@ -12,11 +12,10 @@ import pytest
 import SimpleITK
 from scipy.spatial.transform import Rotation
 
-from ctstyle.ct.instance import BadSeries
 from ctstyle.ct.mask import read_mask
 from ctstyle.ct.read import read_volume
 from ctstyle.ct.volume import Volume
-from ctstyle.ct.write import write_derived
+from ctstyle.ct.write import BadSeries, write_derived
 
 OBLIQUE = Rotation.from_euler("xyz", [10, 20, -35], degrees=True).as_matrix()
 # row to the back, column down, slices to the patient's right
