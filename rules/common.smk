@@ -12,7 +12,7 @@ from ctstyle.encoders.plan import check_weights
 from ctstyle.errors import CTStyleError
 from ctstyle.provenance.code import code_digest, file_digests, within_checkout, workflow_files
 from ctstyle.run.places import OUTPUT, check_places, mark_run
-from ctstyle.slices.regions import leave_out_lent
+from ctstyle.slices.split import leave_out_lent
 from ctstyle.study import outputs, plan, settings
 from ctstyle.study.arms import arms_with
 from ctstyle.study.cohorts import COLLECTIONS

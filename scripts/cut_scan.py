@@ -5,7 +5,7 @@ from pathlib import Path
 from ctstyle.cohorts.sheet import Scan
 from ctstyle.run.job import job
 from ctstyle.slices.archive import ScanFiles
-from ctstyle.slices.scan import slice_scan
+from ctstyle.slices.cut import slice_scan
 from ctstyle.study.data import SliceSettings
 from ctstyle.study.settings import build
 

@@ -7,7 +7,7 @@ from ctstyle.cohorts.phantom.scanner import beam_of, load_beams, write_scan
 from ctstyle.cohorts.sheet import Scan
 from ctstyle.run.job import job
 from ctstyle.slices.archive import ScanFiles
-from ctstyle.slices.scan import slice_scan
+from ctstyle.slices.cut import slice_scan
 from ctstyle.study.data import PhantomSettings, SliceSettings
 from ctstyle.study.settings import build
 

@@ -31,7 +31,7 @@ from ctstyle.ct.mask import read_mask
 from ctstyle.ct.read import read_volume
 from ctstyle.errors import CTStyleError
 from ctstyle.slices.archive import Archive, ScanFiles
-from ctstyle.slices.scan import slice_scan
+from ctstyle.slices.cut import slice_scan
 from ctstyle.study.analysis import GuardSettings
 from ctstyle.study.data import StylizeSettings
 from tests.bundles import SETTINGS, random_bundle

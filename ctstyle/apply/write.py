@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ctstyle.apply.cases import Case
 from ctstyle.apply.layouts import write_dicom, write_monai, write_nnunet
-from ctstyle.cohorts.packing import pack
+from ctstyle.cohorts.pinned import pack
 
 
 def write_export(path: Path, cases: Sequence[Case], *, layout: str, labels: str, dataset: str) -> None:

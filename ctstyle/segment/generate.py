@@ -11,8 +11,8 @@ import pandas as pd
 
 from ctstyle.segment.guard import refusal
 from ctstyle.slices.archive import Archive
-from ctstyle.slices.regions import LENT
 from ctstyle.slices.run import labelled
+from ctstyle.slices.split import LENT
 from ctstyle.slices.window import Window
 from ctstyle.study.analysis import AugmentSettings
 from ctstyle.transfer.gallery import NothingToPair, pair_slices

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ctstyle.slices.archive import Archive
-from ctstyle.slices.regions import LENT_TO, SCORED_FROM, regions
+from ctstyle.slices.split import LENT_TO, SCORED_FROM, regions
 
 SOURCE = "s1"
 """The style the first U-Net is trained on."""

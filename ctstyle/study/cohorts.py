@@ -73,9 +73,7 @@ class Cohort:
 
 
 COHORTS = {
-    "phantom": Cohort(
-        meaning="virtual patients behind a virtual scanner, made here", module="ctstyle.cohorts.phantom.settings"
-    ),
+    "phantom": Cohort(meaning="virtual patients behind a virtual scanner, made here", module="ctstyle.cohorts.phantom"),
     "lidc0001": Cohort(meaning="one real CT out of the Python package index", module="ctstyle.cohorts.lidc0001"),
     "spine_mets": Cohort(
         meaning="55 real CT with masks, 20 GB",

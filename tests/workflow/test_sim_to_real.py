@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from ctstyle.cohorts.sheet import Scan, write_sheet
+from ctstyle.cohorts.sheet import Scan, sheet_frame
 
 REAL = {
     "siemens": ("siemens_br38f_t11_t12/dicom", "siemens_br38f_t11_t12/vertebrae_mask_on_dicom_grid.nii.gz"),
@@ -27,7 +27,7 @@ def test_phantoms_train_and_real_scans_are_scored(workflow, root, shared_data, t
         )
         for name, (series, mask) in REAL.items()
     ]
-    write_sheet(scans, tmp_path / "scans.tsv")
+    sheet_frame(scans).to_csv(tmp_path / "scans.tsv", sep="\t", index=False)
     own = yaml.safe_load((root / "tests" / "config" / "tiny.yaml").read_text())
     own |= {"pathvars": {"results": "results/real"}, "cohorts": ["phantom", "sheet"]}
     own |= {"sheet": str(tmp_path / "scans.tsv"), "exports": {"formats": []}}

@@ -29,10 +29,6 @@ class UnknownBeam(CTStyleError):
     """A tube voltage whose beam was not measured."""
 
 
-class UnknownKernel(CTStyleError):
-    """A reconstruction kernel that the scanner does not have."""
-
-
 @dataclass(frozen=True)
 class Beam:
     """A beam: its effective energy `kev`, `photons` per cm2 and mAs at 1 m, `attenuation` of `BASIS` there (cm2/g)."""
@@ -139,7 +135,7 @@ def scan_patient(settings: PhantomSettings, patient: Patient, style: str, beam: 
     )
     hu = reconstruct(
         add_noise(paths, photons=photons, rng=rng),
-        kernel=_kernel(chosen.kernel),
+        kernel=KERNELS[chosen.kernel],
         pixel_mm=patient.pixel_mm,
         beam=beam,
     )
@@ -189,14 +185,6 @@ def reconstruct(paths: np.ndarray, *, kernel: Kernel, pixel_mm: float, beam: Bea
         image[outside] = -1000.0
         out[k] = image
     return out
-
-
-def _kernel(name: str) -> Kernel:
-    if name not in KERNELS:
-        raise UnknownKernel(
-            "unknown kernel", where="phantom: styles: kernel", found=name, expected="one of " + ", ".join(KERNELS)
-        )
-    return KERNELS[name]
 
 
 def export(hu: np.ndarray, style: Style) -> np.ndarray:

@@ -7,8 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ctstyle.cohorts import lidc0001, spine_mets, totalsegmentator, verse
-from ctstyle.cohorts.phantom import settings as phantom
+from ctstyle.cohorts import lidc0001, phantom, spine_mets, totalsegmentator, verse
 from ctstyle.measures.columns import MEASURES, MODEL_LABELS
 from ctstyle.paper.document.markup import shown
 from ctstyle.paper.document.printed_table import PrintedTable

@@ -75,7 +75,6 @@ def test_the_sheet_row_says_where_it_comes_from(tmp_path):
     assert scan.series == "results/cohorts/lidc0001/ct.zip" and scan.mask.endswith("labels.nii.gz")
     assert scan.licence == "CC BY 3.0" and scan.split_hint == "test"
     assert scan.source_digest == f"sha256:{lidc0001.CT_WHEEL[1]}"
-    assert "silver" in lidc0001.LABELS_ORIGIN
 
 
 def test_without_the_wheels_nothing_is_left_and_the_way_out_is_named(tmp_path):

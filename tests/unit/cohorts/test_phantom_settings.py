@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ctstyle.cohorts.phantom.settings import scans
+from ctstyle.cohorts.phantom import scans
 from ctstyle.study.data import PhantomSettings
 from ctstyle.study.settings import ConfigError, build, plain
 

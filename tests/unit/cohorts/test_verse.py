@@ -110,7 +110,7 @@ def test_a_subject_is_a_patient_and_stands_on_one_side(listed):
     assert [scan.patient for scan in scans] == ["verse-gl003", "verse-verse004", "verse-verse401", "verse-verse401"]
     assert scans[2].series == "results/cohorts/verse/verse401-verse201/ct.nii.gz" != scans[3].series
     assert {scan.label_map for scan in scans} == {"verse"} and {scan.licence for scan in scans} == {"CC BY-SA 4.0"}
-    sheet.write_sheet(scans, folder / "sheet.tsv")
+    sheet.sheet_frame(scans).to_csv(folder / "sheet.tsv", sep="\t", index=False)
     assert sheet.read_sheet(folder / "sheet.tsv") == scans
     frame = sheet.sheet_frame(scans).assign(group="")
     for seed in range(10):

@@ -18,8 +18,7 @@ from ctstyle.ct.series import MissingTag
 from ctstyle.errors import CTStyleError
 from ctstyle.sheet.__main__ import make_sheet
 from ctstyle.slices.archive import Archive, ScanFiles
-from ctstyle.slices.cut import cut
-from ctstyle.slices.scan import slice_scan
+from ctstyle.slices.cut import cut, slice_scan
 from ctstyle.study.data import SliceSettings
 from tests.dicom_series import ct_series, enhanced, random_hu, segmentation, write
 from tests.mutants import original

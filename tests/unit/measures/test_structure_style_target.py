@@ -17,7 +17,7 @@ from ctstyle.measures.structure import (
     ssim,
     wasserstein1_hu,
 )
-from ctstyle.slices.noise import noise_power
+from ctstyle.slices.features import noise_power
 
 
 def discs(noise: float = 0.0, seed: int = 0) -> np.ndarray:

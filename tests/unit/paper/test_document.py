@@ -10,7 +10,7 @@ import pytest
 import typst
 from PIL import Image
 
-from ctstyle.cohorts.phantom.settings import LICENCE
+from ctstyle.cohorts.phantom import LICENCE
 from ctstyle.errors import CTStyleError
 from ctstyle.paper.document import (
     LAYOUT,

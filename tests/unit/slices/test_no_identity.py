@@ -18,7 +18,7 @@ from pydicom.tag import Tag
 from ctstyle.cohorts.sheet import Scan
 from ctstyle.errors import CTStyleError
 from ctstyle.slices.archive import ScanFiles
-from ctstyle.slices.scan import slice_scan
+from ctstyle.slices.cut import slice_scan
 from ctstyle.study.data import SliceSettings
 from tests.dicom_series import ct_series, segmentation, write
 from tests.dicom_structures import structure_set

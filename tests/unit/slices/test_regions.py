@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ctstyle.slices.regions import NoRegions, bounds, can_lend, regions
+from ctstyle.slices.split import NoRegions, bounds, can_lend, regions
 from ctstyle.study.data import RegionSettings
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from ctstyle.slices.cluster import NoStyles, agreement, choose_k, cluster, standardised
+from ctstyle.slices.find import NoStyles, agreement, cluster, standardised
 from ctstyle.study.data import MEASURED, NUMERIC_TAGS, TEXT_TAGS, ClusterSettings
 
 GROUPS = ("soft", "sharp", "lowdose")
@@ -77,12 +77,6 @@ def test_agreement_is_the_adjusted_rand_index_over_hinted_scans():
     hints = pd.Series({"a": "x", "b": "y", "c": "y", "d": "y", "e": ""})
     assert agreement(style, hints) == pytest.approx(adjusted_rand_score([0, 1, 1, 1], [0, 0, 1, 1]))
     assert np.isnan(agreement(style, pd.Series({"a": "x"})))
-
-
-def test_k_is_chosen_by_the_silhouette():
-    frame, _ = table()
-    assert choose_k(frame, list(frame.index), ClusterSettings()) == 3
-    assert choose_k(frame, ["soft0", "sharp0"], ClusterSettings()) == 1
 
 
 def test_standardising_uses_training_scans_and_survives_constants_and_unknowns():
