@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from ctstyle.slices.find import NoStyles, agreement, cluster, standardised
+from ctstyle.slices.cluster import NoStyles, agreement, cluster, standardised
 from ctstyle.study.data import MEASURED, NUMERIC_TAGS, TEXT_TAGS, ClusterSettings
 
 GROUPS = ("soft", "sharp", "lowdose")
