@@ -86,16 +86,21 @@ class Collection:
         if missing:
             raise UnusableList("columns are missing", where=path, found=list(table), expected=missing, fix=fix)
         chosen = getattr(settings, f"{self.key}s")
-        if chosen is None:
-            return table
-        unknown = sorted(set(map(str, chosen)) - set(table[self.key]))
-        if unknown:
-            where, expected = f"{self.name}: {self.key}s", f"{self.key}s of {path.name}"
-            raise UnusableList(f"unknown {self.key}s", where=where, found=unknown, expected=expected, fix=fix)
-        return table[table[self.key].isin(list(map(str, chosen)))].reset_index(drop=True)
+        if chosen is not None:
+            unknown = sorted(set(map(str, chosen)) - set(table[self.key]))
+            if unknown:
+                where, expected = f"{self.name}: {self.key}s", f"{self.key}s of {path.name}"
+                raise UnusableList(f"unknown {self.key}s", where=where, found=unknown, expected=expected, fix=fix)
+            table = table[table[self.key].isin(list(map(str, chosen)))]
+        if "set" in self.columns:
+            table = table[table["set"].isin(settings.sets)]
+            if table.empty:
+                what, found = "none of its scans takes part", "other sets"
+                raise UnusableList(what, where=path, found=found, expected=settings.sets, fix=fix)
+        return table.reset_index(drop=True)
 
-    def scans(self, table: pd.DataFrame, folder: Path | str) -> list[Scan]:
-        """One scan per row of the table, as `fetch` leaves it in `folder`."""
+    def scans(self, settings: Any, folder: Path | str, root: Path) -> list[Scan]:
+        """One scan per `pinned` row, as `fetch` leaves it in `folder`."""
         own = self.name.replace("_", "-")
         return [
             Scan(
@@ -108,7 +113,7 @@ class Collection:
                 style_hint=row["manufacturer"],
                 licence=self.licence.name,
             )
-            for row in table.to_dict("records")
+            for row in self.pinned(settings, root).to_dict("records")
         ]
 
     def write_list(self, path: Path, rows: Iterable[Mapping[str, str]], *, address: str, layout: str) -> None:

@@ -10,14 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from xml.etree import ElementTree
 
-import pandas as pd
-
 from ctstyle.cohorts import download
 from ctstyle.cohorts.download import Piece, SourceUnavailable
 from ctstyle.cohorts.pinned import Collection, Licence, pack
-from ctstyle.cohorts.sheet import Scan
 from ctstyle.errors import CTStyleError
-from ctstyle.study.cohorts import SpineMetsSettings
 
 ADDRESS = "https://idc-open-data.s3.amazonaws.com"
 COLLECTION = Collection(
@@ -35,18 +31,11 @@ COLLECTION = Collection(
 )
 
 
+pinned, scans = COLLECTION.pinned, COLLECTION.scans
+
+
 class UnexpectedSeries(CTStyleError):
     """What the bucket holds is not what is pinned."""
-
-
-def pinned(settings: SpineMetsSettings, root: Path) -> pd.DataFrame:
-    """The pinned rows of the patients that take part. Raises UnusableList."""
-    return COLLECTION.pinned(settings, root)
-
-
-def scans(settings: SpineMetsSettings, folder: Path | str, root: Path) -> list[Scan]:
-    """One scan per patient, as `fetch` leaves it in `folder`; patients are split by the run, scanner by scanner."""
-    return COLLECTION.scans(pinned(settings, root), folder)
 
 
 def fetch(row: Mapping[str, str], address: str, folder: Path, *, cache: Path | None = None) -> None:

@@ -15,12 +15,10 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 import numpy as np
-import pandas as pd
 
 from ctstyle.cohorts.download import SourceChanged
 from ctstyle.cohorts.pinned import Collection, Licence
 from ctstyle.cohorts.remote_zip import RemoteZip, open_zip
-from ctstyle.cohorts.sheet import Scan
 from ctstyle.ct.anatomy import VERTEBRA_NAMES
 from ctstyle.errors import CTStyleError
 from ctstyle.study.cohorts import TotalSegmentatorSettings
@@ -46,22 +44,13 @@ COLLECTION = Collection(
     case="subject",
     key="subject",
 )
+pinned, scans = COLLECTION.pinned, COLLECTION.scans
 MASKS = {f"{'' if name == 'sacrum' else 'vertebrae_'}{name}.nii.gz": label for label, name in VERTEBRA_NAMES.items()}
 """File of each vertebra, and its id."""
 
 
 class UnequalGrids(CTStyleError):
     """A mask does not lie on the grid of its CT."""
-
-
-def pinned(settings: TotalSegmentatorSettings, root: Path) -> pd.DataFrame:
-    """The pinned rows of the subjects that take part. Raises UnusableList."""
-    return COLLECTION.pinned(settings, root)
-
-
-def scans(settings: TotalSegmentatorSettings, folder: Path | str, root: Path) -> list[Scan]:
-    """One scan per pinned subject, as `fetch` leaves it in `folder`."""
-    return COLLECTION.scans(pinned(settings, root), folder)
 
 
 def fetch(row: Mapping[str, str], address: str, folder: Path, *, cache: Path | None = None) -> None:

@@ -12,11 +12,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-import pandas as pd
-
-from ctstyle.cohorts.pinned import Collection, Licence, UnusableList
+from ctstyle.cohorts.pinned import Collection, Licence
 from ctstyle.cohorts.remote_zip import RemoteZip, open_zip
-from ctstyle.cohorts.sheet import Scan
 from ctstyle.study.cohorts import VerseSettings
 
 log = logging.getLogger(__name__)
@@ -36,27 +33,11 @@ COLLECTION = Collection(
     label_map="verse",
     prefix="sub-",
 )
+pinned, scans = COLLECTION.pinned, COLLECTION.scans
 IMAGE = re.compile(
     r"(?:.*/)?rawdata/(?P<subject>sub-[A-Za-z0-9]+)/(?P=subject)(?P<entities>(?:_[a-z]+-[A-Za-z0-9]+)*)_ct\.nii\.gz"
 )
 """Names as in the Brain Imaging Data Structure: `sub-verse401_split-verse253_ct`, `sub-gl003_dir-ax_ct`."""
-
-
-def pinned(settings: VerseSettings, root: Path) -> pd.DataFrame:
-    """The pinned rows of the scans that take part. Raises UnusableList."""
-    table = COLLECTION.pinned(settings, root)
-    table = table[table["set"].isin(settings.sets)].reset_index(drop=True)
-    if table.empty:
-        where, fix = root / settings.pinned, COLLECTION.how_to_list
-        raise UnusableList(
-            "none of its scans takes part", where=where, found="other sets", expected=settings.sets, fix=fix
-        )
-    return table
-
-
-def scans(settings: VerseSettings, folder: Path | str, root: Path) -> list[Scan]:
-    """Every pinned scan, as `fetch` leaves it in `folder`; a subject is a patient, whatever set its scans are in."""
-    return COLLECTION.scans(pinned(settings, root), folder)
 
 
 def fetch(row: Mapping[str, str], address: str, folder: Path, *, cache: Path | None = None) -> None:

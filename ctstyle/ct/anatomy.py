@@ -70,17 +70,7 @@ SHORT_REGIONS = {"c": "C", "hwk": "C", "t": "T", "th": "T", "d": "T", "bwk": "T"
 """Short forms count only with a number right behind them: "Lung L" and "rib 3 L" tell no level."""
 OWN_NAMES = {"atlas": "C1", "axis": "C2"}
 PLAIN_WORDS = {
-    "vertebra",
-    "vertebrae",
-    "vertebral",
-    "body",
-    "bone",
-    "structure",
-    "spine",
-    "level",
-    "entire",
-    "of",
-    "the",
+    *("vertebra", "vertebrae", "vertebral", "body", "bone", "structure", "spine", "level", "entire", "of", "the"),
+    *("segment", "seg", "label", "mask", "roi", "ct"),
 }
-PLAIN_WORDS |= {"segment", "seg", "label", "mask", "roi", "ct"}
 """Words that may stand beside a level. Others ("disc", "rib", "PTV", "metastasis") make it something else."""

@@ -121,9 +121,13 @@ def display_table(scale: Scale, inverted: bool, window_hu: tuple[float, float]) 
 
     MONOCHROME1 (white is 0) is turned round, `inverted`, because these values are what the screen showed.
     """
-    low, high = window_hu
     shown = np.clip(stored_values(scale.bits, scale.signed), 0, DISPLAY_MAXIMUM)
-    shown = DISPLAY_MAXIMUM - shown if inverted else shown
+    return onto_window(DISPLAY_MAXIMUM - shown if inverted else shown, window_hu)
+
+
+def onto_window(shown: np.ndarray, window_hu: tuple[float, float]) -> np.ndarray:
+    """Display values 0..255 laid linearly onto `window_hu` = (low, high), int16."""
+    low, high = window_hu
     return np.rint(low + shown / DISPLAY_MAXIMUM * (high - low)).astype(np.int16)
 
 
@@ -190,14 +194,22 @@ def is_display_export(words: np.ndarray, scales: Sequence[Scale]) -> bool:
 
 
 def display_export_error(one: Slice) -> DisplayExport:
-    """The error for a display export that the configuration does not accept."""
+    """The error for a series of display exports that the configuration does not accept."""
+    found = (
+        f"{one.text('RescaleType') or 'none'}, ImageType {'/'.join(image_type(one))}, slope 1, intercept 0, "
+        f"WindowCenter {one.get('WindowCenter')}, WindowWidth {one.get('WindowWidth')}"
+    )
+    return display_export(f"; {tag_name('RescaleType')}", where=one.name, found=found, expected="HU")
+
+
+def display_export(field: str, *, where: object, found: object, expected: str) -> DisplayExport:
+    """The error for grey values that the configuration does not accept; `field` is the tag that says so, if any."""
     return DisplayExport(
-        f"a display export, its grey values are no Hounsfield units; {tag_name('RescaleType')}",
-        where=one.name,
-        found=f"{one.text('RescaleType') or 'none'}, ImageType {'/'.join(image_type(one))}, slope 1, intercept 0, "
-        f"WindowCenter {one.get('WindowCenter')}, WindowWidth {one.get('WindowWidth')}",
-        expected="HU",
-        fix="Export the original series, or accept grey values as they are shown with the config key "
+        f"a display export, its grey values are no Hounsfield units{field}",
+        where=where,
+        found=found,
+        expected=expected,
+        fix="Export or convert the original series, or accept grey values as they are shown with the config key "
         "`slices: grey_values: as_display`.",
     )
 

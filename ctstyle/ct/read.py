@@ -130,23 +130,12 @@ def _read_file(source: Path, *, grey_values: str, window_hu: tuple[float, float]
     volume = Volume.from_sitk(image, where=source, acquisition={"modality": "CT"})
     if volume.hu.min() < 0:
         return dataclasses.replace(volume, hu=np.maximum(volume.hu, AIR_HU).astype(np.int16))
+    found, expected = Fact(f"{volume.hu.min()} to {volume.hu.max()}"), "values below 0 (air, fat)"
     if volume.hu.max() > pixels.DISPLAY_MAXIMUM or volume.hu.max() <= 1:
-        raise pixels.NotHounsfield(
-            "the values are no Hounsfield units",
-            where=source,
-            found=Fact(f"{volume.hu.min()} to {volume.hu.max()}"),
-            expected="values below 0 (air, fat)",
-            fix="Convert the original series again without rescaling its values.",
-        )
+        fix = "Convert the original series again without rescaling its values."
+        what = "the values are no Hounsfield units"
+        raise pixels.NotHounsfield(what, where=source, found=found, expected=expected, fix=fix)
     if grey_values == "reject":
-        raise pixels.DisplayExport(
-            "a display export, its grey values are no Hounsfield units",
-            where=source,
-            found=Fact(f"values {volume.hu.min()} to {volume.hu.max()}"),
-            expected="values below 0 (air, fat)",
-            fix="Convert the original series, or accept grey values as they are shown with the config key "
-            "`slices: grey_values: as_display`.",
-        )
-    low, high = window_hu
-    shown = np.rint(low + volume.hu / pixels.DISPLAY_MAXIMUM * (high - low)).astype(np.int16)
+        raise pixels.display_export("", where=source, found=found, expected=expected)
+    shown = pixels.onto_window(volume.hu, window_hu)
     return dataclasses.replace(volume, hu=shown, grey_values="display")

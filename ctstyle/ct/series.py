@@ -44,19 +44,10 @@ FUNCTIONAL_GROUPS = (
 )
 """The functional groups that say something about geometry, values, acquisition or segment of a frame. The last two hold
 what a legacy-converted file keeps of its single-frame original."""
-OF_THE_FILE = frozenset(
-    (
-        "Rows",
-        "Columns",
-        "NumberOfFrames",
-        "SamplesPerPixel",
-        "PhotometricInterpretation",
-        "BitsAllocated",
-        "BitsStored",
-        "HighBit",
-        "PixelRepresentation",
-    )
-)
+OF_THE_FILE = {
+    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
+}
 """Tags that hold for all pixel data of a file, whatever a functional group may say."""
 COSINE_TOLERANCE = 1e-3
 """Direction cosines that differ by less (0.06 degrees) count as one orientation: vendors round them."""

@@ -269,11 +269,8 @@ def _unpacked_bytes(source: Path, most: int) -> int | None:
     if not any(name == "compresseddata" and text[:1] in ("T", "t", "1") for name, text in text_fields(source)):
         return None
     detached = data_file(source)
-    return (
-        _inflated(source, _header_bytes(source, _start(source)), most)
-        if detached is None
-        else _inflated(detached, 0, most)
-    )
+    start = _header_bytes(source, _start(source)) if detached is None else 0
+    return _inflated(detached or source, start, most)
 
 
 def _inflated(path: Path, start: int, most: int) -> int:

@@ -33,17 +33,9 @@ JPEG_2000 = (uid.JPEG2000Lossless, uid.JPEG2000, uid.HTJ2KLossless, uid.HTJ2K)
 JPEG_LOSSLESS = (uid.JPEGLossless, uid.JPEGLosslessSV1)
 JPEG_LS = (uid.JPEGLSLossless, uid.JPEGLSNearLossless)
 PYDICOM_PLUGIN = {
-    uid.RLELossless: "pylibjpeg",
-    uid.JPEG2000Lossless: "pylibjpeg",
-    uid.JPEG2000: "pylibjpeg",
-    uid.JPEGLossless: "gdcm",
-    uid.JPEGLosslessSV1: "gdcm",
-    uid.JPEGBaseline8Bit: "pylibjpeg",
-    uid.JPEGExtended12Bit: "pylibjpeg",
-    uid.JPEGLSLossless: "pyjpegls",
-    uid.JPEGLSNearLossless: "pyjpegls",
-    uid.HTJ2KLossless: "pylibjpeg",
-    uid.HTJ2K: "pylibjpeg",
+    **dict.fromkeys((uid.RLELossless, *JPEG_2000, uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit), "pylibjpeg"),
+    **dict.fromkeys(JPEG_LOSSLESS, "gdcm"),
+    **dict.fromkeys(JPEG_LS, "pyjpegls"),
 }
 """The plugin of pydicom that decodes each, where pydicom does."""
 LARGEST_TILES = 4096

@@ -21,15 +21,8 @@ from ctstyle.ct.series import PER_FRAME, SHARED
 from ctstyle.ct.volume_file import VOLUME_SUFFIXES
 from ctstyle.errors import CTStyleError
 
-CT, SCOUT, SEG, RTSTRUCT, DICOMDIR, OTHER, DAMAGED = (
-    "CT",
-    "scout view",
-    "SEG",
-    "RTSTRUCT",
-    "DICOMDIR",
-    "other",
-    "damaged",
-)
+CT, SCOUT, SEG, RTSTRUCT, DICOMDIR = "CT", "scout view", "SEG", "RTSTRUCT", "DICOMDIR"
+OTHER, DAMAGED = "other", "damaged"
 PACKED_VOLUME, BAD_ZIP = "volume in a zip", "unreadable zip"
 
 KEPT = (

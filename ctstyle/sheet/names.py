@@ -18,21 +18,8 @@ MASK = {
 }
 PLAIN = {
     *("ct", "cts", "scan", "scans", "series", "hu", "volume", "volumes", "vol", "data", "anat", "raw", "rawdata"),
-    *(
-        "image",
-        "images",
-        "imagestr",
-        "imagests",
-        "img",
-        "imgs",
-        "dicom",
-        "dicoms",
-        "dcm",
-        "nifti",
-        "nii",
-        "nrrd",
-        "zip",
-    ),
+    *("image", "images", "imagestr", "imagests", "img", "imgs"),
+    *("dicom", "dicoms", "dcm", "nifti", "nii", "nrrd", "zip"),
     *("orig", "original", "derivatives", "total", "totalsegmentator", "ml", "manual", "ground", "truth"),
     *("all", "full", "final", "pred", "prediction", "desc", "man", "auto", "space", "res", "acq", "rec", "run"),
 }

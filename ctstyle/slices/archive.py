@@ -19,30 +19,13 @@ from ctstyle.errors import CTStyleError
 from ctstyle.slices.resample import area_weights, resample, resample_labels
 
 COLUMNS = (
-    "scan",
-    "patient",
-    "cohort",
-    "index",
-    "orientation",
-    "position_mm",
-    "row0_mm",
-    "column0_mm",
-    "sop_instance_uid",
-    "level",
-    "foreground_px",
-    "sha256",
+    *("scan", "patient", "cohort", "index", "orientation", "position_mm", "row0_mm", "column0_mm"),
+    *("sop_instance_uid", "level", "foreground_px", "sha256"),
 )
 """The columns of a manifest, in order (`cut.cut` says what they mean)."""
 ACQUISITION_KEYS = (
-    "manufacturer",
-    "model",
-    "kvp",
-    "kernel",
-    "exposure_mas",
-    "contrast",
-    "slice_thickness_mm",
-    "image_type",
-    "modality",
+    *("manufacturer", "model", "kvp", "kernel", "exposure_mas", "contrast", "slice_thickness_mm"),
+    *("image_type", "modality"),
 )
 """The acquisition tags that are kept; none identifies a patient."""
 TEXT_COLUMNS = ("scan", "patient", "cohort", "orientation", "sop_instance_uid", "sha256")
@@ -87,49 +70,30 @@ def write_scan(
     grey_values: str,
     spacing_mm: float,
     burned_in: str = "not said",
+    reason: str = "",
 ) -> None:
-    """Write the slices of one scan (`cut.cut`) with `status` ok."""
-    about = {
-        "scan": scan,
-        "patient": patient,
-        "cohort": cohort,
-        "status": "ok",
-        "reason": "",
+    """Write the slices of one scan (`cut.cut`); its `status` is ok, or skipped where there is a `reason`."""
+    names = {"scan": scan, "patient": patient, "cohort": cohort}
+    about = names | {
+        "status": "skipped" if reason else "ok",
+        "reason": reason,
         "grey_values": grey_values,
         "burned_in": burned_in,
         "spacing_mm": spacing_mm,
         "acquisition": {key: acquisition.get(key) for key in ACQUISITION_KEYS},
     }
-    frame = rows.assign(scan=scan, patient=patient, cohort=cohort)
-    _write(files, np.asarray(hu, np.int16), np.asarray(labels, np.uint8), frame, about)
-
-
-def write_skipped(
-    files: ScanFiles, *, scan: str, patient: str, cohort: str, reason: str, size_px: int, spacing_mm: float
-) -> None:
-    """Write the valid, empty archive of a scan that could not be used, with `status` skipped and its reason."""
-    about = {
-        "scan": scan,
-        "patient": patient,
-        "cohort": cohort,
-        "status": "skipped",
-        "reason": reason,
-        "grey_values": "",
-        "burned_in": "",
-        "spacing_mm": spacing_mm,
-        "acquisition": dict.fromkeys(ACQUISITION_KEYS),
-    }
-    shape = (0, size_px, size_px)
-    _write(files, np.zeros(shape, np.int16), np.zeros(shape, np.uint8), pd.DataFrame(columns=list(COLUMNS)), about)
-
-
-def _write(files: ScanFiles, hu: np.ndarray, labels: np.ndarray, rows: pd.DataFrame, about: Mapping[str, Any]) -> None:
     for path in (files.hu, files.labels, files.rows, files.about):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-    np.save(files.hu, hu)
-    np.save(files.labels, labels)
-    rows[list(COLUMNS)].to_csv(files.rows, sep="\t", index=False, lineterminator="\n")
+    np.save(files.hu, np.asarray(hu, np.int16))
+    np.save(files.labels, np.asarray(labels, np.uint8))
+    rows.assign(**names)[list(COLUMNS)].to_csv(files.rows, sep="\t", index=False, lineterminator="\n")
     Path(files.about).write_text(json.dumps(about, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def write_skipped(files: ScanFiles, *, size_px: int, **about: Any) -> None:
+    """Write the valid, empty archive of a scan that could not be used; `about` as of `write_scan`, with a `reason`."""
+    nothing, rows = np.zeros((0, size_px, size_px)), pd.DataFrame(columns=list(COLUMNS))
+    write_scan(files, hu=nothing, labels=nothing, rows=rows, acquisition={}, grey_values="", burned_in="", **about)
 
 
 def gather(hu_paths: Iterable[Path | str], files: ScanFiles) -> None:
