@@ -338,8 +338,10 @@ def decode(frame: bytes, syntax: uid.UID, layout: dict[str, Any]) -> np.ndarray:
     """The words of a grey frame without a `fault`, integers `[rows, columns]` of up to 16 bits.
 
     `layout` are rows, columns, bits_allocated, bits_stored and pixel_representation of the file. Raises what the
-    decoders raise on damage (`files.DAMAGE`), and EOFError for coded pixels of JPEG lossless that end too early.
+    decoders raise on damage (`files.DAMAGE`).
     """
+    if syntax in JPEG_LOSSLESS:
+        return _jpeg_lossless(frame)
     found = get_decoder(syntax).iter_array(
         encapsulate([frame]),
         raw=True,
@@ -350,19 +352,19 @@ def decode(frame: bytes, syntax: uid.UID, layout: dict[str, Any]) -> np.ndarray:
         pixel_keyword="PixelData",
         **layout,
     )
-    words = next(found)[0]
-    if syntax in JPEG_LOSSLESS and _ends_early(frame, words, layout["bits_stored"]):
-        raise EOFError("the coded pixels end too early")
-    return words
+    return next(found)[0]
 
 
-def _ends_early(frame: bytes, words: np.ndarray, bits: int) -> bool:
-    """Whether other bytes behind the coded pixels of JPEG lossless give other words.
+def _jpeg_lossless(frame: bytes) -> np.ndarray:
+    """The pixels of T.81, annex H, as stored, uint8 or uint16. Raises EOFError where they end too early.
 
-    GDCM and libjpeg-turbo alike put zeros for what is missing, and say nothing.
+    Decoders put zeros for what is missing and say nothing (GDCM and libjpeg alike). Of a whole frame, bytes between the
+    coded pixels and the end of the image change nothing.
     """
     import imagecodecs
 
     end = frame.rfind(_END_OF_IMAGE)
-    longer = imagecodecs.jpeg8_decode(frame[:end] + b"\x55" * 64 + frame[end:])
-    return bool(((longer.astype(np.uint16) ^ words.astype(np.uint16)) << (16 - bits)).any())
+    words, longer = (imagecodecs.jpeg8_decode(frame[:end] + more + frame[end:]) for more in (b"", b"\x55" * 64))
+    if end < 0 or not np.array_equal(words, longer):
+        raise EOFError("the coded pixels end too early")
+    return words
