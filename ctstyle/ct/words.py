@@ -44,7 +44,7 @@ _START_OF_JPEG_2000 = b"\xff\x4f\xff\x51"
 _START_OF_JPEG_LS_FRAME = 0xF7
 _START_OF_FRAME = {*range(0xC0, 0xD0), _START_OF_JPEG_LS_FRAME} - {0xC4, 0xC8, 0xCC}
 _MOST_BITS = 16
-"""GDCM does not survive more."""
+"""Of a pixel; GDCM, which reads such frames of segmentations, does not survive more."""
 _HUFFMAN_TABLES = 0xC4
 _START_OF_SCAN = 0xDA
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}

@@ -86,8 +86,8 @@ def write_ct_zip(path: Path, series: CTSeries) -> None:
     A.51) with one segment per vertebra. Times in the files and in the archive are fixed.
     """
     display = series.window is not None
-    place = {"origin_mm": series.origin_mm, "spacing_mm": series.spacing_mm, "direction": np.eye(3)}
-    grid = Grid(shape=series.pixels.shape, **place)
+    shape, axes = series.pixels.shape, np.eye(3)
+    grid = Grid(shape=shape, origin_mm=series.origin_mm, spacing_mm=series.spacing_mm, direction=axes)
     shared = {
         "PatientName": f"{series.patient}^",
         "PatientID": series.patient,
