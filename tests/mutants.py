@@ -61,9 +61,24 @@ def _compressed(syntax: str, plugin: str = "pylibjpeg") -> bytes:
     return _bytes(dataset)
 
 
-def _by_gdcm(syntax: str, kind: int) -> bytes:
+def recode(path: Path, syntax: str) -> None:
+    """Compress a file in its place with GDCM, which has encoders that pydicom lacks."""
     import gdcm
 
+    kinds = {JPEGLosslessSV1: "JPEGLosslessProcess14_1", JPEGBaseline8Bit: "JPEGBaselineProcess1"}
+    reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
+    reader.SetFileName(str(path))
+    assert reader.Read()
+    change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, kinds[syntax])))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer.SetFileName(str(path))
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    assert writer.Write()
+
+
+def _by_gdcm(syntax: str) -> bytes:
     dataset = _slice()
     if syntax == JPEGBaseline8Bit:
         dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 8, 8, 7, 0
@@ -71,32 +86,11 @@ def _by_gdcm(syntax: str, kind: int) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "ct.dcm"
         dataset.save_as(path, enforce_file_format=True)
-        reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
-        reader.SetFileName(str(path))
-        reader.Read()
-        change.SetTransferSyntax(gdcm.TransferSyntax(kind))
-        change.SetInput(reader.GetImage())
-        assert change.Change()
-        writer.SetFileName(str(path))
-        writer.SetFile(reader.GetFile())
-        writer.SetImage(change.GetOutput())
-        assert writer.Write()
+        recode(path, syntax)
         dataset.PixelData = encapsulate([get_frame(pydicom.dcmread(path).PixelData, 0, number_of_frames=1)])
     dataset["PixelData"].is_undefined_length = True
     dataset.file_meta.TransferSyntaxUID = syntax
     return _bytes(dataset)
-
-
-def _lossless_jpeg() -> bytes:
-    import gdcm
-
-    return _by_gdcm(JPEGLosslessSV1, gdcm.TransferSyntax.JPEGLosslessProcess14_1)
-
-
-def _baseline_jpeg() -> bytes:
-    import gdcm
-
-    return _by_gdcm(JPEGBaseline8Bit, gdcm.TransferSyntax.JPEGBaselineProcess1)
 
 
 def _enhanced(syntax: str = "") -> bytes:
@@ -144,8 +138,8 @@ KINDS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "rle": ("ct.dcm", lambda: _compressed(RLELossless)),
     "jpeg 2000": ("ct.dcm", lambda: _compressed(JPEG2000Lossless)),
     "jpeg-ls": ("ct.dcm", lambda: _compressed(JPEGLSLossless, "pyjpegls")),
-    "jpeg lossless": ("ct.dcm", _lossless_jpeg),
-    "jpeg": ("ct.dcm", _baseline_jpeg),
+    "jpeg lossless": ("ct.dcm", lambda: _by_gdcm(JPEGLosslessSV1)),
+    "jpeg": ("ct.dcm", lambda: _by_gdcm(JPEGBaseline8Bit)),
     "enhanced": ("ct.dcm", _enhanced),
     "enhanced rle": ("ct.dcm", lambda: _enhanced(RLELossless)),
     "seg": ("seg.dcm", _segmentation),

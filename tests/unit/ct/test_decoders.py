@@ -44,7 +44,7 @@ def jpeg_lossless(stored, bits, predictor=1):
 
 
 def meant(words, bits, signed):
-    """The lowest bits of words, as `pixels.Scale` takes them and as GDCM gives them."""
+    """The lowest bits of words, as `pixels.Scale` takes them."""
     unused = 16 - bits
     return words.astype(np.uint16).view(np.int16 if signed else np.uint16) << unused >> unused
 
