@@ -79,7 +79,7 @@ def prepare(
     wheel: Path | None = None,
     folder: Path | None = None,
     cache: Path | None = None,
-    file: Mapping[str, str | None] = MappingProxyType({}),
+    file: Mapping[str, Any] = MappingProxyType({}),
     random_seed: int = 0,
 ) -> Weights:
     """The weights of encoder `name` from `source`: hed, imagenet, file or random (`domain` is trained).
@@ -91,8 +91,8 @@ def prepare(
     if source == "hed" and wheel is not None:
         return hed(name, wheel)
     if source == "imagenet" and cache is not None:
-        given = folder is not None and (folder / encoder_spec(name).imagenet).is_file()
-        return imagenet(name, folder=folder if given else cache)
+        given = folder if folder is not None and (folder / encoder_spec(name).imagenet).is_file() else cache
+        return imagenet(name, folder=given)
     if source == "file" and file.get("path") and file.get("sha256"):
         return own(name, Path(file["path"]), sha256=file["sha256"])
     if source == "random":

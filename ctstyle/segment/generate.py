@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -169,7 +169,9 @@ def generate(
     published without a guard, are made with `guarded=False`. All randomness comes from `seed`. Raises NothingToPair.
     """
     pairs = choose_pairs(content.rows, style.rows, settings, seed=seed)
-    hu, labels, rows = [], [], []
+    hu: list[np.ndarray] = []
+    labels: list[np.ndarray] = []
+    rows: list[dict[str, Any]] = []
     for number, start in enumerate(range(0, len(pairs), settings.batch)):
         batch = pairs.iloc[start : start + settings.batch]
         contents, styles = content.hu[batch["content"].to_numpy()], style.hu[batch["style"].to_numpy()]

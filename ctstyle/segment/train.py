@@ -158,7 +158,8 @@ def _check(pools: Sequence[Pool], settings: SegmentSettings) -> None:
             fix="Check the masks of the training scans, and that masks and scans lie on one place.",
         )
     for pool in pools:
-        require_size(*pool.hu.shape[1:], settings.unet)
+        height, width = pool.hu.shape[1:]
+        require_size(height, width, settings.unet)
 
 
 class NoAugmentation(CTStyleError):

@@ -13,6 +13,7 @@ from ctstyle.errors import CTStyleError
 from ctstyle.run.tensors import Kind, filled
 from ctstyle.slices.window import Window
 from ctstyle.study.analysis import UNETS, UNetSettings
+from ctstyle.study.settings import build
 
 CLASSES = 2
 
@@ -71,7 +72,7 @@ def load_unet(path: Path) -> tuple[nn.Module, UNetSettings]:
     """The network (on the CPU, in evaluation mode) and the settings from a file of `save_unet`; raises UNetError."""
     with _FILE.reading(path):
         tensors, about = _FILE.load(path)
-        settings = UNetSettings(**{k: tuple(v) if isinstance(v, list) else v for k, v in about.items()})
+        settings = build(UNetSettings, about)
         return filled(partial(build_unet, settings, seed=0), tensors).eval(), settings
 
 

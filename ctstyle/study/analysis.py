@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from ctstyle.study.arms import ARMS, exported_arms
-from ctstyle.study.settings import Number, Unique, Whole, fault, having, key, one_of, section
+from ctstyle.study.settings import Number, OneOf, Unique, Whole, fault, having, key, section
 
 Seeds = Annotated[tuple[Annotated[Whole, Field(ge=0)], ...], Field(min_length=1), Unique]
 QUICK_ARMS = tuple(arm for arm in ARMS if arm not in ("convolution", "mixstyle", "cyclegan", "ours_intensity"))
@@ -72,7 +72,7 @@ class ExportSettings:
     formats: Annotated[tuple[Literal["nnunet", "monai", "dicom"], ...], Unique] = key(
         (), "Layouts: nnunet, monai, dicom (empty: none)"
     )
-    arms: Annotated[tuple[one_of(exported_arms()), ...], Field(min_length=1), Unique] = key(
+    arms: Annotated[tuple[Annotated[str, OneOf(exported_arms())], ...], Field(min_length=1), Unique] = key(
         ("ours",), "Whose made slices are exported, one archive each"
     )
     originals: bool = key(True, "With the labelled training slices of the source style")
@@ -101,7 +101,7 @@ UNETS = {
 class UNetSettings:
     """The U-Net of every arm. The default halves the slice four times: 1.6 M parameters."""
 
-    variant: one_of(UNETS) = key("residual", "The network: residual (MONAI's U-Net of residual units)")
+    variant: Annotated[str, OneOf(UNETS)] = key("residual", "The network: residual (MONAI's U-Net of residual units)")
 
     channels: Annotated[tuple[Annotated[Whole, Field(ge=1)], ...], Field(min_length=2)] = key(
         (16, 32, 64, 128, 256), "Width of each level"
@@ -217,7 +217,7 @@ class MixStyleSettings:
 class SegmentSection:
     """The U-Nets of Table 2."""
 
-    arms: Annotated[tuple[one_of(ARMS), ...], Field(min_length=1), Unique, having("plain")] = key(
+    arms: Annotated[tuple[Annotated[str, OneOf(ARMS)], ...], Field(min_length=1), Unique, having("plain")] = key(
         QUICK_ARMS,
         "Rows of Table 2, in the order of ctstyle/study/arms.py whatever the order here. plain: no augmentation. "
         "What a user has for nothing: intensity (nnU-Net's augmentation), convolution (random convolutions), "

@@ -1,15 +1,14 @@
 """The cohorts as data: what each is, its section of the config, and the module that lists and fetches its scans."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
-from ctstyle.study.settings import Unique, key, one_of, section
+from ctstyle.study.settings import OneOf, Unique, key, section
 
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
-VERSE_SETS = ("verse19training", "verse19validation", "verse19test")
-VERSE_SETS += ("verse20training", "verse20validation", "verse20test")
+VERSE_SETS = tuple(f"verse{year}{part}" for year in (19, 20) for part in ("training", "validation", "test"))
 
 
 @section
@@ -27,7 +26,7 @@ class SpineMetsSettings:
 class VerseSettings:
     """The cohort verse."""
 
-    sets: Annotated[tuple[one_of(VERSE_SETS), ...], Field(min_length=1), Unique] = key(
+    sets: Annotated[tuple[Annotated[str, OneOf(VERSE_SETS)], ...], Field(min_length=1), Unique] = key(
         VERSE_SETS, "Archives that are listed and take part; a scan in several is taken from the first"
     )
     subjects: Names | None = key(None, "Subjects such as [sub-verse004, sub-gl003] (null: all of the table)")
@@ -67,7 +66,7 @@ class Cohort:
 
     meaning: str
     module: str
-    settings: type | None = None
+    settings: Any = None
     about: str = ""
     volumes: bool = False
 

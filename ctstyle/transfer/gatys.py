@@ -40,9 +40,9 @@ class Gatys:
         """`content` `[B, 1, H, W]` optimised towards `style`; raises CTStyleError for `alpha` other than 1."""
         if alpha != 1:
             raise CTStyleError("an optimisation cannot blend", where="alpha", found=alpha, expected="1")
-        parts = (part.cpu().numpy() for part in (content[:, 0], style[:, 0], content_body, style_body))
+        x, y, x_body, y_body = (one.cpu().numpy() for one in (content[:, 0], style[:, 0], content_body, style_body))
         with torch.enable_grad():
-            made, _ = optimise(self.encoder, *parts, self.settings, scales=self.scales)
+            made, _ = optimise(self.encoder, x, y, x_body, y_body, self.settings, scales=self.scales)
         return torch.from_numpy(made)[:, None].to(content.device)
 
 

@@ -64,7 +64,7 @@ def with_layers(
         )
     if layers == "deep":
         return dataclasses.replace(settings, content_taps=spec.deep_content_taps)
-    if layers == "selected":
+    if layers == "selected" and selected is not None:
         return dataclasses.replace(settings, content_taps=selected.content_taps, style_taps=selected.style_taps)
     return settings
 
@@ -177,7 +177,8 @@ def train(
         maps = contents.maps(x, losses.content_maps)
         wanted = styles.statistics(y, losses.statistics)
         own = masks[x] if in_bodies else None
-        target = restyle(maps[adain_tap], *wanted[adain_tap], own)
+        mean, deviation = wanted[adain_tap]
+        target = restyle(maps[adain_tap], mean, deviation, own)
         with autocast(device):
             made = in_parts(outputs, parts, target, maps[adain_tap])
         found = {
