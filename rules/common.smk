@@ -10,7 +10,7 @@ sys.path.insert(0, str(ROOT))
 from ctstyle.cohorts import catalogue
 from ctstyle.encoders.plan import check_weights
 from ctstyle.errors import CTStyleError
-from ctstyle.provenance.code import code_digest, file_digests, within_checkout, workflow_files
+from ctstyle.provenance.code import code_digest, file_digests, load, within_checkout, workflow_files
 from ctstyle.run.places import OUTPUT, check_places, mark_run
 from ctstyle.slices.split import leave_out_lent
 from ctstyle.study import outputs, plan, settings
@@ -19,15 +19,6 @@ from ctstyle.study.cohorts import COLLECTIONS
 from ctstyle.study.config import Config, checked
 from ctstyle.study.encoders import ENCODERS
 from ctstyle.study.networks import MODELS
-
-
-def asked_stylize():
-    """What `snakemake stylize` is asked for; pydicom and safetensors stay out of the start of all other runs."""
-    if not any(config[key] for key in ("content", "style", "model", "mask")):
-        return None
-    from ctstyle.apply.plan import asked
-
-    return asked(config)
 
 
 def chosen_places():
@@ -46,7 +37,9 @@ try:
     check_weights(config["encoders"])
     SCANS = catalogue.list_scans(config, workflow.pathvars.apply("<cohorts>"), ROOT)
     PINNED = catalogue.pinned(config, ROOT)
-    ASKED = asked_stylize()
+    # only then, as pydicom and safetensors take longer to import than all else
+    stylizing = any(config[key] for key in ("content", "style", "model", "mask"))
+    ASKED = load("ctstyle.apply.plan:asked")(config) if stylizing else None
     PLACES = chosen_places()
     if workflow.is_main_process:
         check_places(
@@ -69,6 +62,11 @@ FIGURES, TABLES = (outputs.plan(some, config) for some in (outputs.FIGURES, outp
 PRODUCTS = plan.products(config, tables=TABLES, figures=FIGURES, described=AXES["described"])
 PUBLIC = settings.public(config, Config)
 ROWS = SCANS.set_index("scan", drop=False).to_dict("index")
+# what an earlier series has there stays until the new one is whole
+STYLIZED = {
+    name: update(path) if Path(workflow.pathvars.apply(path)).exists() else path
+    for name, path in plan.stylized(config["stylize"]["output"], ASKED).items()
+}
 ALL_SLICES = collect("<slices>.{part}", part=["hu.npy", "labels.npy", "tsv", "json"])
 
 
@@ -97,6 +95,19 @@ def patterns(dpath, within):
         return {key: path.format(**dict(wildcards.items())) for key, path in found(wildcards).items()}
 
     return filled
+
+
+def told(place):
+    """An input function that calls a function of the library with the config, and tells its errors as one message."""
+
+    def of_job(wildcards):
+        """The files."""
+        try:
+            return load(place)(config)
+        except CTStyleError as error:
+            raise WorkflowError(str(error)) from None
+
+    return of_job
 
 
 def unlisted(paths):

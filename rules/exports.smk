@@ -28,15 +28,8 @@ rule export_augmented:
         "../scripts/export_augmented.py"
 
 
-def asked_exports(wildcards):
-    """What `snakemake export` makes."""
-    if not plan.exports(config):
-        raise WorkflowError("exports: nothing is asked for. Set `exports: formats` to some of nnunet, monai, dicom.")
-    return plan.exports(config)
-
-
 rule export:
     input:
-        asked_exports,
+        told("ctstyle.study.plan:asked_exports"),
         # so that the audit can follow an export to its sources without the rest of the paper
         sources="<provenance>/sources.json",

@@ -72,6 +72,14 @@ def asked(config: Mapping[str, Any]) -> Asked | None:
     )
 
 
+def files(config: Mapping[str, Any]) -> dict[str, str]:
+    """What the rule stylize reads: content, bundle, and where they are given the CT of the style and the mask."""
+    found = asked(config)
+    if found is None:
+        require(config)
+    return found.files if found else {}
+
+
 def require(config: Mapping[str, Any]) -> None:
     """Raise NotAsked where one of the three keys is missing."""
     missing = [key for key in ("content", "style", "model") if not config[key]]

@@ -8,9 +8,15 @@ from collections.abc import Iterable, Mapping
 from itertools import product
 from typing import Any
 
+from ctstyle.errors import CTStyleError
 from ctstyle.study import ablations
 from ctstyle.study.arms import ARMS, archive_of, arms_with, exported_arms, lending_seed, unet_seeds
 from ctstyle.study.comparison import module_sizes, trainings
+
+
+class NothingAsked(CTStyleError):
+    """A target that makes nothing with this config."""
+
 
 Entries = dict[str, dict[str, Any]]
 
@@ -195,6 +201,31 @@ def exports(config: Mapping[str, Any]) -> list[str]:
         for arm in asked["arms"]
         for seed in config["seeds"]
     ]
+
+
+def asked_exports(config: Mapping[str, Any]) -> list[str]:
+    """What `snakemake export` makes. Raises NothingAsked."""
+    found = exports(config)
+    if not found:
+        raise NothingAsked(
+            "nothing is asked for",
+            where="exports",
+            expected="`exports: formats` with some of nnunet, monai, dicom",
+        )
+    return found
+
+
+def stylized(folder: str, asked: Any) -> dict[str, str]:
+    """The files of a series that `snakemake stylize` makes as `asked` (`apply.plan.Asked`, or None), in its folder.
+
+    The record lies in a folder of results of its own: the audit of a run that this lies in passes it over.
+    """
+    names = {"rows": "slices.tsv", "about": "about.json", "picture": "picture.png"}
+    names["record"] = "provenance/records/stylize.json"
+    if asked is not None and asked.suffix:
+        names["series"] = f"ct{asked.suffix}"
+        names |= {"mask": f"mask{asked.suffix}"} if asked.mask else {}
+    return {name: f"{folder}/{path}" for name, path in names.items()}
 
 
 def products(

@@ -55,7 +55,7 @@ def test_only_its_own_rule_is_planned(workflow, place):
         ({"content": "gone"}, "content: no such file or folder"),
         ({"style": "s9"}, "no such style (found s9, expected s1 (standard) | s2 (sharp))"),
         ({"model": "scan.nii.gz"}, "this file holds no generator bundle that can be used"),
-        ({"stylize": "{alpha: 2}"}, "stylize: alpha: this value cannot be (found 2, expected at most 1)"),
+        ({"stylize": "{alpha: 2}"}, "stylize: alpha: this value cannot be (found '2', expected at most 1)"),
     ],
 )
 def test_a_fault_is_one_message_before_any_job(workflow, place, change, message):
