@@ -135,7 +135,7 @@ def _out_of_memory(name: str, error: torch.OutOfMemoryError) -> GPUMemoryExhaust
         where=name,
         found=f"a peak of {peak:.1f} GiB; {str(error).partition('. ')[0]}",
         expected="a `batch` that fits into the card",
-        fix="Set a smaller `batch` of this training, or `accumulate: 2` or more to run each batch in parts.",
+        fix="Set a smaller `batch` of this training, or `accumulate: 2` or more where its section has it.",
     )
 
 

@@ -73,7 +73,7 @@ def train(
     optimiser = torch.optim.AdamW(
         network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
     )
-    parts = getattr(settings, "accumulate", 1)  # settings: accumulate
+    parts = settings.accumulate
     online = online or Online()
 
     def step(i: int, rng: np.random.Generator) -> dict[str, Tensor | float]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from ctstyle.study.arms import ARMS, exported_arms
-from ctstyle.study.settings import Number, OneOf, Unique, Whole, fault, having, key, section
+from ctstyle.study.settings import ACCUMULATE, Number, OneOf, Unique, Whole, fault, having, key, section
 
 Seeds = Annotated[tuple[Annotated[Whole, Field(ge=0)], ...], Field(min_length=1), Unique]
 QUICK_ARMS = tuple(arm for arm in ARMS if arm not in ("convolution", "mixstyle", "cyclegan", "ours_intensity"))
@@ -148,6 +148,7 @@ class SegmentSettings:
 
     steps: Whole = key(400, "Optimiser steps, the same for every arm", ge=1)
     batch: Whole = key(8, "Slices a step", ge=2)
+    accumulate: Whole = key(1, ACCUMULATE, ge=1)
     learning_rate: Number = key(0.004, "Learning rate of AdamW", gt=0)
     weight_decay: Number = key(0.0001, "Weight decay of AdamW", ge=0)
     schedule: Literal["cosine", "constant"] = key("cosine", "Course of the learning rate")

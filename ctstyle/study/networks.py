@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ctstyle.study.encoders import COMPARED, ENCODERS
-from ctstyle.study.settings import Number, OneOf, Unique, Whole, having, key, section
+from ctstyle.study.settings import ACCUMULATE, Number, OneOf, Unique, Whole, having, key, section
 
 Taps = Annotated[tuple[str, ...], Field(min_length=1)]
 MODELS = ("ours", "adain", "contextual", "cyclegan", "gatys")
@@ -95,6 +95,7 @@ class WarmUpSettings:
     steps: Whole = key(1000, "Optimiser steps", ge=1)
     batch: Whole = key(4, "Slices a step", ge=1)
     window: Whole = key(12, "Side of the piece of each slice's maps that a step sees (0: the whole)", ge=0)
+    accumulate: Whole = key(1, ACCUMULATE, ge=1)
     learning_rate: Number = key(0.002, "Peak learning rate of Adam", gt=0)
     cache_mb: Whole = key(1024, CACHE_MB, ge=0)
 
@@ -105,6 +106,7 @@ class TransferSettings:
 
     steps: Whole = key(200, "Optimiser steps", ge=1)
     batch: Whole = key(4, "Slices a step", ge=1)
+    accumulate: Whole = key(1, ACCUMULATE, ge=1)
     learning_rate: Number = key(0.001, "Learning rate of Adam", gt=0)
     schedule: Literal["cosine", "inverse"] = key(
         "cosine", "Course of the learning rate; inverse, rate / (1 + decay * step), is the reference of AdaIN"
@@ -160,6 +162,7 @@ class ContextualSettings:
     warm_up_steps: Whole = key(150, "Steps of the warm-up that all styles share (L1 to the slice)", ge=1)
     steps: Whole = key(80, "Steps per target style", ge=1)
     batch: Whole = key(2, "Slices a step", ge=1)
+    accumulate: Whole = key(1, ACCUMULATE, ge=1)
     learning_rate: Number = key(0.001, "Learning rate of Adam", gt=0)
     schedule: Literal["cosine", "constant"] = key("cosine", "Course of the learning rate; constant is the reference")
     content_weight: Number = _weight(1.0, "Weight of the contextual content loss")
@@ -203,6 +206,7 @@ class CycleGANSettings:
 
     steps: Whole = key(400, "Steps per target style, of slices of both sides that are no pairs", ge=1)
     batch: Whole = key(1, "Slices of each side a step", ge=1)
+    accumulate: Whole = key(1, ACCUMULATE, ge=1)
     learning_rate: Number = key(0.0002, "Learning rate of Adam", gt=0)
     constant_share: Number = key(
         0.5, "Share of the steps with a constant rate; it then falls linearly to zero", ge=0, le=1

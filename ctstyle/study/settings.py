@@ -86,6 +86,10 @@ else:
             )
 
 
+ACCUMULATE = "Parts that a batch is computed in, for cards whose memory does not hold it whole"
+"""The meaning of the key `accumulate` of each training."""
+
+
 def _no_flag(value: Any) -> Any:
     if isinstance(value, bool):
         raise PydanticCustomError("number", "a whole number")

@@ -152,7 +152,7 @@ def train_contextual(
     stages = [_Stage(start, settings, settings.warm_up_steps)]
     stages += [_Stage(copy.deepcopy(start), settings, settings.steps) for _ in targets]
 
-    parts = getattr(settings, "accumulate", 1)  # settings: accumulate
+    parts = settings.accumulate
 
     def step(i: int, rng: np.random.Generator) -> Mapping[str, Tensor]:
         """One batch of the warm-up or, after it, of the target style whose turn it is."""

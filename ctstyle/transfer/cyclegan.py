@@ -241,7 +241,7 @@ class _Pair:
 
     def __init__(self, settings: CycleGANSettings, device: torch.device):
         self.settings, self.device = settings, device
-        self.accumulate = getattr(settings, "accumulate", 1)  # settings: accumulate
+        self.accumulate = settings.accumulate
         self.networks = nn.ModuleDict(
             {
                 "to_y": ResNetGenerator(settings.generator),

@@ -106,7 +106,7 @@ def warm_up(
     place(decoder, device)
     optimiser = torch.optim.Adam(decoder.parameters(), lr=settings.learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rise_and_fall(step, settings.steps))
-    parts = getattr(settings, "accumulate", 1)  # settings: accumulate
+    parts = settings.accumulate
 
     def step(_: int, rng: np.random.Generator) -> Mapping[str, Tensor]:
         """One batch of slices, or windows of them, to be given back."""
@@ -162,7 +162,7 @@ def train(
     decoder = copy.deepcopy(start.decoder).train()
     optimiser = torch.optim.Adam(decoder.parameters(), lr=settings.learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _rate(settings))
-    parts = getattr(settings, "accumulate", 1)  # settings: accumulate
+    parts = settings.accumulate
     with_identity = settings.identity_weight > 0
 
     def outputs(target: Tensor, maps: Tensor) -> dict[str, Tensor]:

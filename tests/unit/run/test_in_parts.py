@@ -1,11 +1,16 @@
 """Batches in parts: the gradient of the whole batch, whatever the loss; and the message of a card that is too small."""
 
+import numpy as np
 import pytest
 import torch
 from monai.losses import DiceCELoss
 from torch import nn
 
+from ctstyle.encoders.network import build
+from ctstyle.encoders.weights import random
 from ctstyle.run.fit import GPUMemoryExhausted, fit, in_parts
+from ctstyle.study.networks import WarmUpSettings
+from ctstyle.transfer.train import warm_up
 
 
 def network(dropout: float = 0.0) -> nn.Module:
@@ -49,6 +54,17 @@ def test_what_is_drawn_is_the_same_when_activations_are_computed_again():
         forward().square().sum().backward()
         found.append(gradient(model))
     torch.testing.assert_close(*found)
+
+
+@pytest.mark.parametrize("parts", [2, 3])
+def test_a_training_in_parts_takes_the_same_steps(parts):
+    encoder = build("vgg16", random("vgg16", seed=0).state)
+    slices = np.random.default_rng(0).random((4, 32, 32), dtype=np.float32)
+    histories = [
+        warm_up(encoder, slices, WarmUpSettings(steps=3, batch=3, window=0, accumulate=one), seed=0)[1]
+        for one in (1, parts)
+    ]
+    np.testing.assert_allclose(*(history["l1"] for history in histories), rtol=1e-4)
 
 
 def test_a_card_without_memory_gets_one_message_that_says_what_to_set():
