@@ -6,6 +6,7 @@ from typing import Literal
 
 from ctstyle.errors import CTStyleError
 from ctstyle.measures.evaluate import TRANSFER_MEASURES
+from ctstyle.study.encoders import ENCODERS
 
 
 class PaperInputError(CTStyleError):
@@ -90,15 +91,7 @@ MODEL_LABELS = {
     "gatys": "Gatys optimisation",
 }
 LOSS_LABELS = {"adain": "MSE", "ours": "Contextual loss"}
-ENCODER_LABELS = {
-    "vgg19": "VGG19",
-    "vgg16": "VGG16",
-    "resnet50": "ResNet50",
-    "resnet101": "ResNet101",
-    "densenet121": "DenseNet121",
-    "densenet169": "DenseNet169",
-    "densenet201": "DenseNet201",
-}
+ENCODER_LABELS = {name: spec.label for name, spec in ENCODERS.items()}
 
 SILVER_LABELS = {
     "lidc0001": "TotalSegmentator output resampled to the scan",

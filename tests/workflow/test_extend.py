@@ -93,6 +93,55 @@ def test_a_cohort_is_two_files(extended, tmp_path):
     assert "Did you mean `folder`?" in workflow.run("--dry-run", "--configfile", own).stdout
 
 
+MEASURE = """
+import numpy as np, pandas as pd
+from ctstyle.measures.evaluate import transfer_frame
+from ctstyle.paper.tables import table1
+from ctstyle.slices.window import Window
+from ctstyle.study.analysis import Intervals
+
+hu = np.random.default_rng(0).integers(0, 200, (32, 32)).astype(np.int16)
+row = {"index": 0, "content_scan": "a", "content_index": 0, "style_scan": "b", "style_index": 0, "patient": "p"}
+row |= {"source_style": "s1", "target_style": "s2", "target_scan": "", "target_index": -1, "kind": "transfer"}
+lookup = lambda scan, index: (hu, hu > 100)
+window = Window(-250, 750)
+frame = transfer_frame(hu[None] + 7, pd.DataFrame([row]), lookup=lookup, window=window, perceptual=None, segmenter=None)
+table = table1({"ours": [frame]}, {}, {}, Intervals())
+print(frame["hu_change"][0], table.printed.count("hu_change"), table.frame["hu_change"][0])
+"""
+
+
+def test_a_measure_is_two_files(extended):
+    workflow, files = extended("A measure")
+    assert files <= 2
+    assert python(workflow, MEASURE) == [7, 1, 7]
+
+
+ANATOMY = """
+import tempfile
+from pathlib import Path
+import numpy as np, pydicom
+from ctstyle.ct.volume import Volume
+from ctstyle.ct.write import write_derived
+
+hu, labels = np.zeros((4, 16, 16), np.int16), np.zeros((4, 16, 16), np.uint8)
+labels[1:3, 4:9, 4:9] = 255
+place = {"origin_mm": (0, 0, 0), "spacing_mm": (1, 1, 2), "direction": np.eye(3)}
+volume = Volume(hu=hu, sop_instance_uids=(), acquisition={}, **place)
+with tempfile.TemporaryDirectory() as folder:
+    told = {"patient": "p", "name": "n", "description": "d", "synthetic": True}
+    files = write_derived(Path(folder) / "new", volume, labels=labels, **told)
+    segmentations = [one for one in map(pydicom.dcmread, files) if one.Modality == "SEG"]
+    print(segmentations[0].SegmentSequence[0].SegmentedPropertyTypeCodeSequence[0].CodeValue)
+"""
+
+
+def test_another_anatomy_is_one_file(extended):
+    workflow, files = extended("Another anatomy")
+    assert files == 1
+    assert python(workflow, ANATOMY) == [10200004]
+
+
 U_NET = """
 from ctstyle.segment.unet import build_unet
 from ctstyle.study.analysis import UNetSettings
