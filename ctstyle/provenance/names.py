@@ -28,8 +28,8 @@ _NAME = re.compile(f"({RESULTS}/|source:){_PART}(/{_PART})*|code:{_CODE_PART}(/{
 CODE_PARTS = ("ctstyle", "scripts", "rules", "report", "envs", "config", "tests", "Snakefile")
 """What of a checkout is code and config."""
 USER_PATHS = {"sheet", "wheels.folder", "encoders.file.path", "stylize.output", "address"}
-USER_PATHS |= {"settings.address", "settings.pinned"}
-"""Params, and keys of config sections in params, that hold a path of the user's (the whole config is without them)."""
+"""Params, and keys of config sections in params, that hold a path of the user's (the whole config is without them);
+beside them any `address` and `pinned` of a cohort's section."""
 SCAN = {"scan", "cohort", "series", "mask"}
 """Keys of a row of the sheet."""
 
@@ -117,7 +117,7 @@ class Names:
 
     def _told_text(self, text: str, key: str) -> str:
         # an address and a path with a pathvar (<results>/stylized) name nobody
-        asked = key in USER_PATHS and not ("://" in text or "<" in text)
+        asked = (key in USER_PATHS or key.endswith((".address", ".pinned"))) and not ("://" in text or "<" in text)
         elsewhere = text.startswith(("/", "../"))
         if (text and asked) or elsewhere or (self.results is not None and text.startswith(f"{self.results}/")):
             name = f"source:{key.replace('.', '/')}"

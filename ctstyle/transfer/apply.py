@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -44,7 +44,8 @@ class Model(Protocol):
 def load_model(path: Path, encoder: Encoder) -> Model:
     """The trained model of a file, whichever method made it; raises WrongGenerator for another encoder's."""
     with MODEL.reading(path):
-        return PER_STYLE.get(str(MODEL.facts(path).get("kind")), Generator).load(path, encoder)
+        kind: Any = MODEL.facts(path).get("kind")
+        return PER_STYLE.get(kind, Generator).load(path, encoder)
 
 
 class Encodings:
