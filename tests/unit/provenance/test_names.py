@@ -68,6 +68,7 @@ def test_no_folder_or_file_name_of_the_user_is_left_in_params(folder):
         "verse": {"address": path, "pinned": path, "subjects": ["sub-verse004"]},
         "stylize": {"output": path, "alpha": 0.5},
         "address": path,
+        "settings": {"address": path, "pinned": path},
         "model": "ours",
     }
     names = names_of_job("r", params, {}, results="results", root="/code", working_folder="/run")
