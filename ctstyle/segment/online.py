@@ -16,6 +16,7 @@ from ctstyle.study.analysis import Change, ConvolutionSettings, IntensitySetting
 from ctstyle.study.settings import build, section
 
 
+@section
 class Online:
     """Such a change; this one changes nothing. The others are sections of the config that know how to act.
 

@@ -8,7 +8,7 @@ import pytest
 
 from ctstyle.segment.controls import PAINTERS
 from ctstyle.segment.generate import COLUMNS, Generated
-from ctstyle.segment.online import ONLINE
+from ctstyle.segment.online import ONLINE, online_change
 from ctstyle.segment.train import NoAugmentation, arm_pools, arm_settings, pool_sizes
 from ctstyle.slices.run import labelled, open_run
 from ctstyle.study.analysis import SegmentSection, SegmentSettings
@@ -83,3 +83,8 @@ def test_every_arm_names_what_exists():
         replace(SegmentSettings().unet, **arm.unet)
     for column in ("label", "short"):
         assert len({getattr(arm, column) for arm in ARMS.values()}) == len(ARMS)
+
+
+def test_every_change_is_built_from_its_section():
+    for name, kind in ONLINE.items():
+        assert type(online_change(name, {})) is kind
