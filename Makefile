@@ -44,6 +44,7 @@ lint: venv
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/snakefmt --check Snakefile rules
+	$(VENV)/bin/mypy
 	$(VENV)/bin/snakemake --lint
 
 tiny: venv

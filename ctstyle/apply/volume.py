@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -94,7 +95,7 @@ def stylise_volume(
             for name in flicker:
                 flicker[name].add(changes[name][i], body[i])
             change = changes["volume"][i]
-            row = {"index": k, "position_mm": round(float(planes.position_mm[k]), 4)}
+            row: dict[str, Any] = {"index": k, "position_mm": round(float(planes.position_mm[k]), 4)}
             row |= _judge(hu[i], change, body[i], bundle, guard)
             back = row["flagged"] and (put_back or row["reason"] == NOT_FINITE)
             row["written"] = "original" if back else "stylised"

@@ -53,7 +53,7 @@ def check_dependencies(evidence: Evidence) -> Iterator[Finding]:
                     fix="Its record was deleted or never written: run the job that makes it again.",
                 )
                 continue
-            latest = producer.subjects[read.name] if producer is not None else source.sha256
+            latest = producer.subjects[read.name] if producer is not None else source.sha256 if source else ""
             if latest != read.sha256:
                 yield Finding(
                     check="dependencies",
@@ -68,7 +68,6 @@ def check_dependencies(evidence: Evidence) -> Iterator[Finding]:
 def check_sources(evidence: Evidence) -> Iterator[Finding]:
     """Every file that no job made is what it was, as far as it can be reached from here."""
     for source in evidence.sources.values():
-        path = evidence.place.locate(source.name)
         now = evidence.now(source.name)
         if now.sha256 is None and inside(source.name):
             yield Finding(check="sources", file=source.name, what=f"{now.problem}, a source of this run", fix=RUN_AGAIN)
@@ -77,10 +76,11 @@ def check_sources(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(check="sources", file=source.name, what=what, severity=UNVERIFIED)
         elif now.sha256 != source.sha256:
             config = source.kind == "config"
+            what = "edited after the run" if config else f"changed since the run{_what_changed(source, evidence)}"
             yield Finding(
                 check="config" if config else "sources",
                 file=source.name,
-                what="edited after the run" if config else f"changed since the run{_what_changed(source, path)}",
+                what=what,
                 found=short(now.sha256),
                 expected=short(source.sha256),
                 fix="Run the workflow again with it, or restore the file.",
@@ -254,12 +254,12 @@ def _image_change(then: Instance, data: bytes) -> str:
     return "only tags changed, the pixels are the same," if pixels == then.pixel_sha256 else "pixels changed"
 
 
-def _what_changed(source: Source, path: Path) -> str:
+def _what_changed(source: Source, evidence: Evidence) -> str:
     """What is known of a changed source beyond its digest."""
     if not source.instances:
         return ""
     try:
-        difference = dicom_difference(source.instances, path)
+        difference = dicom_difference(source.instances, evidence.at(source.name))
     except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         return f": the archive cannot be read ({error})"
     return ": " + (difference or "every listed image is the same, the rest is not")

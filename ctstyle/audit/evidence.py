@@ -3,12 +3,14 @@
 The files of a folder of results are found whether they are hidden, behind links, or of a run of their own among them.
 """
 
+import errno
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from ctstyle.audit.finding import UNVERIFIED, WARNING, Finding, some
 from ctstyle.audit.records import Place, Record, Source, read_records, read_sources
@@ -48,6 +50,13 @@ class Evidence:
             return Hashed(sha256=None, problem="out of reach")
         return self.hashed.get(path) or hash_file(path)
 
+    def at(self, name: str) -> Path:
+        """Where the file of a name lies. Raises FileNotFoundError for one that is out of reach."""
+        path = self.place.locate(name)
+        if path is None:
+            raise FileNotFoundError(errno.ENOENT, "out of reach")
+        return path
+
     @cached_property
     def subjects(self) -> dict[str, str]:
         """Every file that the jobs in question made, and its recorded SHA-256."""
@@ -62,7 +71,7 @@ def gather(results: Path, paths: Sequence[Path], *, checkout: Path, checkout_ask
     producers = {name: record for record in records for name in record.subjects}
     whole = results in paths
     made_by = {record.path: tuple(record.subjects) for record in records}
-    recorded = {place.locate(name) for name in producers} | set(made_by)
+    recorded = {path for name in producers if (path := place.locate(name)) is not None} | set(made_by)
     searched = [search(path, place, recorded) for path in paths]
     files = {file for found in searched for file in found.files}
     targets = tuple(sorted({name for file in files for name in made_by.get(file, [place.name_of(file)])}))
@@ -183,7 +192,8 @@ def _about_link(link: Path, place: Place, recorded: Collection[Path]) -> Finding
 
 def _unrecorded(link: Path, recorded: Collection[Path], most: int = 5) -> list[Path]:
     """The first files behind a link to a folder that no record names; a folder that cannot be searched is one."""
-    unknown, seen, waiting = [], set(), [link]
+    unknown: list[Path] = []
+    seen, waiting = set(), [link]
     while waiting and len(unknown) < most:
         here = waiting.pop()
         if here in recorded:
@@ -225,7 +235,7 @@ def explain(evidence: Evidence, target: str) -> list[str]:
 
 def _inputs_by_job(evidence: Evidence, record: Record) -> list[tuple[str, str]]:
     """What a job read, one file for each job that made some of it."""
-    inputs = {}
+    inputs: dict[Any, tuple[str, str]] = {}
     for read in record.inputs:
         producer = evidence.producers.get(read.name)
         inputs.setdefault(read.name if producer is None else producer.path, (read.name, read.sha256))

@@ -146,7 +146,9 @@ def parse_record(path: Path, statement: Any) -> Record:
     if build.get("buildType") == OLD:
         raise OldRecord("of an older ctstyle")
     _same(build, "buildType", BUILD_TYPE)
-    inputs, code, commit, dirty = [], [], "", False
+    inputs: list[Dependency] = []
+    code: list[Dependency] = []
+    commit, dirty = "", False
     for number, one in enumerate(_at(build, "resolvedDependencies", list)):
         uri = _name(one, "uri", f"dependency {number}")
         if uri == "git:HEAD":
@@ -193,7 +195,8 @@ def parse_record(path: Path, statement: Any) -> Record:
 
 def _environment(told: dict[str, Any]) -> dict[str, Any]:
     """Versions and hardware, each of its type; what else stands there is left out."""
-    found = {key: _text(told, key, _SHORT, "the job") for key in ("python", "cpu", "gpu", "driver") if key in told}
+    texts = ("python", "cpu", "gpu", "driver")
+    found: dict[str, Any] = {key: _text(told, key, _SHORT, "the job") for key in texts if key in told}
     found |= {"packages": _at(told, "packages", dict, default={})}
     if "device" in told:
         found["device"] = _text(told, "device", _DEVICE, "the job")

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ctstyle.audit.finding import BROKEN, UNVERIFIED, WARNING, Finding, Findings, printable, some
 from ctstyle.audit.records import BadRecord, Place, Record, Source, parse_record, read_records, read_sources
@@ -197,7 +198,7 @@ def _check_inputs(jobs: Sequence[Record], place: Place) -> tuple[list[Finding], 
     usable = list(jobs)
     while stopped := [job for job in usable if _stopped_by(job, bad)]:
         for job in stopped:
-            name = _stopped_by(job, bad)
+            name = str(_stopped_by(job, bad))
             what, fix = f"not made again: {name}, which it is made from, is {bad[name]}", "Restore the input."
             findings += [Finding(check="reproduce", file=one, what=what, fix=fix) for one in sorted(job.subjects)]
             bad |= dict.fromkeys(job.subjects, "not made again")
@@ -220,8 +221,8 @@ def _link_inputs(scratch: Path, jobs: Sequence[Record], records: Iterable[Record
     (scratch / RESULTS / RECORDS).mkdir(parents=True)
     own = {job.path for job in jobs}
     made = {name for job in jobs for name in job.subjects} | {place.name_of(path) for path in own}
-    located = {place.locate(one.name) for job in jobs for one in job.inputs if inside(one.name)}
-    located |= {record.path for record in records if record.path not in own}
+    read = {place.locate(one.name) for job in jobs for one in job.inputs if inside(one.name)}
+    located = {path for path in read if path is not None} | {one.path for one in records if one.path not in own}
     files = {file for path in located for file in (path.rglob("*") if path.is_dir() else [path])}
     for file in sorted(files):
         name = place.name_of(file)
@@ -290,7 +291,7 @@ def _compare(scratch: Path, jobs: Sequence[Record], place: Place) -> list[Findin
     hashed = hash_files(scratch / name for name in recorded)
     made = {name: hashed[scratch / name].sha256 for name in recorded}
     other = {name for name, sha256 in made.items() if sha256 != recorded[name]}
-    findings = []
+    findings: list[Finding] = []
     for job in jobs:
         record = place.name_of(job.path)
         new = _read_record(scratch / record)
@@ -331,11 +332,11 @@ def _differences(then: Record, now: Record | None, different: Sequence[str]) -> 
     if now is None:
         return
     file = min(then.subjects)
-    about = {"check": "reproduce", "file": file, "severity": WARNING}
+    about: dict[str, Any] = {"check": "reproduce", "file": file, "severity": WARNING}
     changed = {}
     for kind in ("inputs", "code"):
-        sides = [{(one.name, one.sha256) for one in getattr(record, kind)} for record in (then, now)]
-        changed[kind] = sorted({name for name, _ in sides[0] ^ sides[1]})
+        before, after = ({(one.name, one.sha256) for one in getattr(record, kind)} for record in (then, now))
+        changed[kind] = sorted({name for name, _ in before ^ after})
         if changed[kind]:
             yield Finding(what=f"made again with other {kind}: {some(changed[kind])}", **about)
     if then.fingerprint != now.fingerprint and not any(changed.values()):

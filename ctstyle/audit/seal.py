@@ -3,7 +3,7 @@
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -66,14 +66,15 @@ def check_seal(evidence: Evidence, *, anchor: str | None, allowed_signers: Path 
     yield from _check_signature(evidence, allowed_signers)
 
 
-def _read_sums(evidence: Evidence, name: str) -> Iterator[Finding]:
+def _read_sums(evidence: Evidence, name: str) -> Generator[Finding, None, dict[str, str]]:
     """Finds damaged lines; returns the digests by name."""
-    sums, damaged = {}, []
+    sums: dict[str, str] = {}
+    damaged: list[tuple[int, str]] = []
     text = yield from _read(evidence, name, LARGEST_SUMS)
     for number, line in enumerate(text.split("\n", MOST_SUMS), start=1):
         match = _LINE.fullmatch(line)
         sealed = named(match[2]) if match is not None else ""
-        if is_safe(sealed) and sealed not in sums:
+        if match is not None and is_safe(sealed) and sealed not in sums:
             sums[sealed] = match[1]
         elif line:
             damaged.append((number, line))
@@ -84,10 +85,10 @@ def _read_sums(evidence: Evidence, name: str) -> Iterator[Finding]:
     return sums
 
 
-def _read(evidence: Evidence, name: str, most: int) -> Iterator[Finding]:
+def _read(evidence: Evidence, name: str, most: int) -> Generator[Finding, None, str]:
     """Finds what keeps a file from being read; returns its text, nothing of such a file."""
     try:
-        return read_whole(evidence.place.locate(name), most=most).decode("utf-8", errors="replace")
+        return read_whole(evidence.at(name), most=most).decode("utf-8", errors="replace")
     except OSError as error:
         yield _broken(file=name, what=f"cannot be read: {error.strerror}")
         return ""
@@ -96,7 +97,7 @@ def _read(evidence: Evidence, name: str, most: int) -> Iterator[Finding]:
 def _check_root(evidence: Evidence, root: str, files: int) -> Iterator[Finding]:
     name = named(ROOT)
     try:
-        written = read_json(evidence.place.locate(name), most=MB)
+        written = read_json(evidence.at(name), most=MB)
         said_root, said_files = written["root"], written["files"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         yield _broken(file=name, what=f"no root of a seal ({type(error).__name__}: {error})")
@@ -140,7 +141,7 @@ def _check_products(evidence: Evidence, sums: dict[str, str]) -> Iterator[Findin
     try:
         if name not in sums:
             raise ValueError("the seal does not list it")
-        products = read_json(evidence.place.locate(name), most=MB)["products"]
+        products = read_json(evidence.at(name), most=MB)["products"]
         if not all(isinstance(one, str) for one in products):
             raise TypeError("not a list of names")
         missing = sorted(one for one in products if one not in evidence.producers or one not in sums)
@@ -161,16 +162,16 @@ def _check_printed(evidence: Evidence, root: str) -> Iterator[Finding]:
     text = yield from _read(evidence, name, LARGEST_PAPER)
     printed = [found[1] for line in text.splitlines() if (found := _PRINTED.fullmatch(line))]
     if printed != [root]:
-        found = ", ".join(map(short, printed)) or "none"
+        roots = ", ".join(map(short, printed)) or "none"
         fix = "Let the workflow print the paper again."
         what = "the paper prints another root than that of the seal"
-        yield _broken(file=name, what=what, found=found, expected=short(root), fix=fix)
+        yield _broken(file=name, what=what, found=roots, expected=short(root), fix=fix)
 
 
 def _check_signature(evidence: Evidence, allowed_signers: Path | None) -> Iterator[Finding]:
     """The signature of SHA256SUMS by one of the allowed signers."""
     name = named(SIGNATURE)
-    signature, sums = evidence.place.locate(name), evidence.place.locate(named(SUMS))
+    signature, sums = evidence.at(name), evidence.at(named(SUMS))
     if allowed_signers is None:
         if signature.is_file():
             what = "a signature, but no --allowed-signers to hold it against"

@@ -6,7 +6,7 @@ import io
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from ctstyle.audit.evidence import Evidence
 from ctstyle.audit.finding import UNVERIFIED, Finding, some
@@ -53,7 +53,7 @@ def check_separation(evidence: Evidence) -> Iterator[Finding]:
 
 def _matching(evidence: Evidence, pattern: str) -> list[str]:
     """The audited files of a pattern relative to the results, sorted."""
-    return sorted(fnmatch.filter(filter(inside, evidence.subjects), named(pattern)))
+    return sorted(fnmatch.filter([name for name in evidence.subjects if inside(name)], named(pattern)))
 
 
 def _check_generated(evidence: Evidence, name: str, side_of: dict[str, str], side: str) -> Iterator[Finding]:
@@ -108,12 +108,12 @@ def _check_lent(evidence: Evidence, name: str, scan: str, lent: set[str | None])
         yield Finding(check="separation", file=name, what=what, fix=REMEDY, **sides)
 
 
-def _read(evidence: Evidence, name: str, columns: set[str]) -> Iterator[Finding]:
+def _read(evidence: Evidence, name: str, columns: set[str]) -> Generator[Finding, None, list[dict[str, str]]]:
     """Finds what keeps a table from being read; returns its rows, none of a table whose file is gone."""
     if evidence.now(name).sha256 is None:
         return []
     try:
-        text = read_whole(evidence.place.locate(name), most=LARGEST_TABLE).decode("utf-8")
+        text = read_whole(evidence.at(name), most=LARGEST_TABLE).decode("utf-8")
         lines = csv.reader(io.StringIO(text, newline=""), delimiter="\t")
         header = next(lines, [])
         rows = [dict(zip(header, line)) for line in itertools.islice(filter(None, lines), MOST_ROWS + 1)]

@@ -21,6 +21,7 @@ from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import remotezip
 
@@ -91,7 +92,7 @@ class RemoteZip:
             return
         log.info("%d members of %s in %d requests, %.1f MB", len(infos), self.url, len(runs), size / 1e6)
         renewal = f"If the archive was corrected on purpose, delete {self.kept}, list it again and pin the new list."
-        about = {"total": self.total, "etag": self.etag, "renewal": renewal}
+        about: dict[str, Any] = {"total": self.total, "etag": self.etag, "renewal": renewal}
         fetched = download.fetch_all(
             (
                 Piece(self.url, end - start, start=start, **about),

@@ -133,11 +133,11 @@ def of_run(
     path in the checkout or absolute, in the order they were laid over each other. Raises BadSource for a config file
     that was edited since.
     """
-    entries = []
+    entries: list[dict[str, Any]] = []
     for scan in scans:
-        for path, name in names.of_scan(scan).items():
+        for series, name in names.of_scan(scan).items():
             about = {"name": name, "cohort": scan["cohort"], "licence": scan["licence"]}
-            entries.append(source_entry(path, kind=_kind(Path(path)), **about))
+            entries.append(source_entry(series, kind=_kind(Path(series)), **about))
     for path in weights:
         told = json.loads(Path(path).read_text())
         file = Path(path).with_suffix(".safetensors")
@@ -155,8 +155,8 @@ def of_run(
                 fix="Run the workflow again; jobs whose settings changed are run anew.",
             )
         entries.append(entry)
-    for path in sheets:
-        entries.append(source_entry(path, name=names.of(path), cohort="sheet", kind="sheet"))
+    for sheet in sheets:
+        entries.append(source_entry(sheet, name=names.of(sheet), cohort="sheet", kind="sheet"))
     return entries
 
 

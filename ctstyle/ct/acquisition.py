@@ -127,5 +127,5 @@ def _known(one: "Tags", keyword: str, joint: str) -> str | None:
     texts = image_type(one) if keyword == "ImageType" else one.texts(keyword)
     if all(known_text(text, LONGEST[keyword]) for text in texts if text):
         return joint.join(texts).strip() or None
-    log.warning("%s: %s is left out, since it is none that is known", one.name, tag_name(keyword))
+    log.warning("%s: %s is left out, since it is none that is known", one.file.member.name, tag_name(keyword))
     return None

@@ -63,8 +63,10 @@ UNSPECIFIC = frozenset(
     | {"85756007", "T-D0050", "91723000", "T-D0005", "123037004", "T-D000A"}
 )
 """Bone, vertebra, spine, tissue, anatomical and body structure: the anatomic region says which one."""
-ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
-ORDINALS += ("eleventh", "twelfth")
+ORDINALS = [
+    *("first", "second", "third", "fourth", "fifth", "sixth"),
+    *("seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth"),
+]
 REGIONS = {"cervical": "C", "thoracic": "T", "dorsal": "T", "lumbar": "L", "sacral": "S"}
 SHORT_REGIONS = {"c": "C", "hwk": "C", "t": "T", "th": "T", "d": "T", "bwk": "T", "l": "L", "lwk": "L", "s": "S"}
 """Short forms count only with a number right behind them: "Lung L" and "rib 3 L" tell no level."""

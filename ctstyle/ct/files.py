@@ -12,8 +12,9 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pydicom
 from pydicom.errors import BytesLengthException, InvalidDicomError
@@ -80,7 +81,7 @@ class Member:
 
     name: str
     size: int
-    open: Callable[[], BinaryIO]
+    open: Callable[[], Any]
 
 
 @contextmanager
@@ -91,7 +92,7 @@ def members(source: Path) -> Iterator[list[Member]]:
     """
     if source.is_dir():
         paths = sorted(path for path in source.rglob("*") if path.is_file())
-        yield [Member(str(path), path.stat().st_size, lambda path=path: path.open("rb")) for path in paths]
+        yield [Member(str(path), path.stat().st_size, partial(path.open, "rb")) for path in paths]
     elif not source.is_file():
         # pipes and devices would never end
         raise SourceMissing("no such file or folder", where=source, fix="Correct the path in the sheet of scans.")
@@ -100,12 +101,9 @@ def members(source: Path) -> Iterator[list[Member]]:
             infos = sorted((info for info in archive.infolist() if not info.is_dir()), key=lambda info: info.filename)
             for info in infos:
                 _check(source, info)
-            yield [
-                Member(f"{source}!{info.filename}", info.file_size, lambda info=info: archive.open(info))
-                for info in infos
-            ]
+            yield [Member(f"{source}!{info.filename}", info.file_size, partial(archive.open, info)) for info in infos]
     else:
-        yield [Member(str(source), source.stat().st_size, lambda: source.open("rb"))]
+        yield [Member(str(source), source.stat().st_size, partial(source.open, "rb"))]
 
 
 def _opened(source: Path) -> zipfile.ZipFile:
@@ -189,8 +187,8 @@ def _parse(member: Member, data: bytes, *, whole: bool) -> tuple[pydicom.Dataset
         if whole:
             raise
         return None
-    place = stream.tell()
-    place = place if data[place : place + 4] in PIXEL_TAGS else None
+    end = stream.tell()
+    place = end if data[end : end + 4] in PIXEL_TAGS else None
     if place is None and not whole:
         return None
     modality = header.get_item("Modality")

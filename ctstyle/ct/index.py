@@ -236,3 +236,9 @@ def index(source: Path | str) -> Iterator[Index]:
 
 def _count(kinds: Counter) -> str:
     return ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()) if number)
+
+
+def as_point(values: np.ndarray) -> tuple[float, float, float]:
+    """Three numbers of an array as a place in mm."""
+    x, y, z = map(float, values)
+    return x, y, z

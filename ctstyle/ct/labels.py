@@ -136,6 +136,7 @@ class LabelMap:
         labels = {number: label for number, label in labels.items() if label}
         if labels:
             return labels
+        found: str = ""
         if self.kind == "id":
             found = Fact(shortened(str(segment.number) for segment in segments))
             fix = "Correct the numbers of label_map in the sheet of scans."

@@ -4,6 +4,7 @@ Whatever a library makes of a file's content leaves the reader as one named erro
 """
 
 import math
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -244,7 +245,5 @@ def reads_files(read: Callable) -> Callable:
 
 def _raised_here(error: BaseException) -> bool:
     """Tell whether the line that raised lies in this package and not in a library."""
-    place = error.__traceback__
-    while place.tb_next is not None:
-        place = place.tb_next
-    return Path(place.tb_frame.f_code.co_filename).resolve().is_relative_to(PACKAGE)
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return Path(frame.f_code.co_filename).resolve().is_relative_to(PACKAGE)

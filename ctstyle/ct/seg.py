@@ -7,7 +7,7 @@ from pydicom import uid
 from pydicom.pixels import iter_pixels
 
 from ctstyle.ct.files import DAMAGE, TruncatedFile, raise_if_of_the_system, tag_name
-from ctstyle.ct.index import DicomFile, Tags
+from ctstyle.ct.index import DicomFile, Tags, as_point
 from ctstyle.ct.labels import LARGEST_NUMBER, Segment, described
 from ctstyle.ct.limits import check_place, check_positions
 from ctstyle.ct.series import FIELDS, PER_FRAME, SHARED, functional_groups
@@ -78,7 +78,7 @@ def read_frames(file: DicomFile, labels: dict[int, int], ct: Grid) -> LabelImage
     plane = np.rint((along - along.min()) / step).astype(int)
     grid = Grid(
         shape=(int(plane.max()) + 1, rows, columns),
-        origin_mm=tuple(float(value) for value in places[along.argmin()]),
+        origin_mm=as_point(places[along.argmin()]),
         spacing_mm=spacing,
         direction=direction,
     )
@@ -123,7 +123,7 @@ def _tables(header: Tags, labels: dict[int, int], frames: Sequence[Tags]) -> lis
     if None in numbers:
         raise _unreadable(header.file, "ReferencedSegmentNumber", Fact("no value for a frame"))
     nothing = np.zeros(1, np.uint8)
-    return [tables.get(number, nothing) for number in numbers]
+    return [tables.get(int(number), nothing) for number in numbers if number is not None]
 
 
 def _decoded(header: Tags, wanted: list[int], shape: tuple[int, int], count: int) -> Iterator[np.ndarray]:

@@ -12,7 +12,7 @@ import pydicom
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from ctstyle.ct.files import TruncatedFile, tag_name
-from ctstyle.ct.index import DicomFile, Tags
+from ctstyle.ct.index import DicomFile, Tags, as_point
 from ctstyle.ct.limits import (
     LARGEST_FRAMES,
     LARGEST_SIDE,
@@ -238,7 +238,7 @@ def stack(slices: Sequence[Slice]) -> Stack:
         _check_tilt(slices, positions, axes, step)
     found = Stack(
         shape=(len(slices), *size),
-        origin_mm=tuple(float(value) for value in positions[0]),
+        origin_mm=as_point(positions[0]),
         spacing_mm=(float(spacing[1]), float(spacing[0]), step),
         direction=np.stack([row, column, normal], axis=1),
         slices=tuple(slices),
@@ -271,7 +271,8 @@ def _common_plane(slices: Sequence[Slice]) -> tuple[tuple[int, int], np.ndarray,
                 found=int(first[keyword][0]),
                 expected=f"at most {LARGEST_SIDE}",
             )
-    size = tuple(slices[0].needed_whole(keyword, 1, LARGEST_SIDE) for keyword in ("Rows", "Columns"))
+    rows, columns = (slices[0].needed_whole(keyword, 1, LARGEST_SIDE) for keyword in ("Rows", "Columns"))
+    size = (rows, columns)
     check_voxels((len(slices), *size), where=slices[0].name)
     cosines = first["ImageOrientationPatient"].reshape(2, 3)
     lengths = np.linalg.norm(cosines, axis=1)

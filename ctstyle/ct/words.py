@@ -10,7 +10,7 @@ import struct
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from typing import Any, Literal
 
 import numpy as np
 from pydicom import uid
@@ -150,8 +150,8 @@ def _syntax(one: Slice) -> uid.UID:
 
 def _shape(one: Slice) -> tuple[int, int, int]:
     """Frames, rows and columns of a file."""
-    frames = one.frames(LARGEST_FRAMES)
-    return frames, *(one.needed_whole(keyword, 1, LARGEST_SIDE) for keyword in ("Rows", "Columns"))
+    rows, columns = (one.needed_whole(keyword, 1, LARGEST_SIDE) for keyword in ("Rows", "Columns"))
+    return one.frames(LARGEST_FRAMES), rows, columns
 
 
 def _read_uncompressed(one: Slice, syntax: uid.UID, out: Sequence[np.ndarray]) -> None:
@@ -173,13 +173,13 @@ def _read_uncompressed(one: Slice, syntax: uid.UID, out: Sequence[np.ndarray]) -
 
 
 @contextmanager
-def _pixel_data(one: Slice, syntax: uid.UID) -> Iterator[tuple[BinaryIO, bytes, int]]:
+def _pixel_data(one: Slice, syntax: uid.UID) -> Iterator[tuple[Any, bytes, int]]:
     """PixelData: a file at its first byte, its VR (empty where implicit) and its length, 2^32 - 1 where undefined."""
     if one.file.pixels_at is None:
         data = one.file.dataset().get("PixelData") or b""  # deflated: its size was checked when it was indexed
         yield io.BytesIO(data), b"", len(data)
         return
-    order = "little" if syntax.is_little_endian else "big"
+    order: Literal["little", "big"] = "little" if syntax.is_little_endian else "big"
     with one.file.member.open() as stream:
         stream.read(one.file.pixels_at)  # no seek: a zip would stop checking its sum
         start = stream.read(8)

@@ -123,7 +123,7 @@ def write_ct_zip(path: Path, series: CTSeries) -> None:
             # the images go head first and the labels feet first
             series.labels[::-1],
             algorithm=("anatomy of the virtual patient", "SIMULATION", "Simulated anatomy"),
-            uids=tuple(uid(series.name, part) for part in ("seg series", "seg", "dimensions")),
+            uids=[uid(series.name, part) for part in ("seg series", "seg", "dimensions")],
         )
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, dataset in members.items():
@@ -192,7 +192,7 @@ def write_derived(
             images,
             labels,
             algorithm=("labels of the source images", "CARRIED", "Labels carried over from the source images"),
-            uids=tuple(uid(name, content, part) for part in ("seg series", "seg", "dimensions")),
+            uids=[uid(name, content, part) for part in ("seg series", "seg", "dimensions")],
         )
     (folder / "ct").mkdir(parents=True)
     for path, dataset in files.items():
@@ -226,8 +226,8 @@ def _check(folder: Path, volume: Volume, labels: np.ndarray, patient: str, name:
         expected = "an orthonormal direction"
         raise BadSeries("axes that are not at right angles", where=name, found=found, expected=expected, fix=fix)
     if len(volume.sop_instance_uids) not in (0, len(volume.hu)):
-        found, expected = len(volume.sop_instance_uids), f"{len(volume.hu)}, or none"
-        raise BadSeries("source images for another number of slices", where=name, found=found, expected=expected)
+        count, expected = len(volume.sop_instance_uids), f"{len(volume.hu)}, or none"
+        raise BadSeries("source images for another number of slices", where=name, found=count, expected=expected)
     if not 0 < len(patient) < _LONG_STRING or any(sign in patient + name for sign in "\\^="):
         what, expected = "a pseudonym that DICOM cannot hold", f"1 to {_LONG_STRING - 1} characters, none of \\ ^ ="
         fix = "Choose another name in the sheet of scans."
@@ -332,7 +332,7 @@ def _segmentation(
     labels: np.ndarray,
     *,
     algorithm: tuple[str, str, str],
-    uids: tuple[str, str, str],
+    uids: Sequence[str],
 ) -> "pydicom.Dataset":
     """Labels uint8 `[z, y, x]` as a binary DICOM-SEG (PS3.3, A.51), one segment per label, on `images` in their order.
 

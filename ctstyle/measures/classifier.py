@@ -334,7 +334,7 @@ def _classes(training: StyledSlices, heldout: StyledSlices) -> tuple[str, ...]:
     return classes
 
 
-def _score(classifier: Classifier, heldout: StyledSlices) -> dict[str, float]:
+def _score(classifier: Classifier, heldout: StyledSlices) -> dict[str, Any]:
     probabilities = classifier.probabilities(heldout.slices)
     truth = np.searchsorted(classifier.classes, heldout.styles)
     predicted = probabilities.argmax(axis=1)

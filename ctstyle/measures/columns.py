@@ -1,6 +1,7 @@
 """The columns of the tables: what each is called, which direction is better, and how many digits are printed."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -104,7 +105,7 @@ def loss_label(model: str, smoothing: str = "none") -> str:
     return LOSS_LABELS.get(model, model) + ("" if smoothing == "none" else f", {smoothing} smoothing")
 
 
-def in_order(names: set[str], labels: dict[str, str]) -> list[str]:
+def in_order(names: set[str], labels: Mapping[str, str]) -> list[str]:
     """`names` in the order of `labels`, names without a label behind them by the alphabet."""
     known = [name for name in labels if name in names]
     return known + sorted(names - set(labels))

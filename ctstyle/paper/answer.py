@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -71,10 +71,8 @@ def decide(candidates: Sequence[Candidate]) -> Decision:
         return Decision(outcome="harm", excluded=excluded)
     cheap = max((one for one in safe if one.cheap), key=lambda one: one.gain, default=None)
     costly = max((one for one in safe if not one.cheap), key=lambda one: one.gain, default=None)
-    if cheap is None:
-        return Decision(outcome="use", arm=costly.arm, excluded=excluded)
-    if costly is not None and costly.lead[1] > 0:
-        return Decision(outcome="use", arm=costly.arm, excluded=excluded)
+    if cheap is None or (costly is not None and costly.lead[1] > 0):
+        return Decision(outcome="use", arm=costly.arm if costly else "", excluded=excluded)
     runner_up = costly.arm if costly else ""
     return Decision(outcome="cheap", arm=cheap.arm, runner_up=runner_up, excluded=excluded)
 
@@ -221,7 +219,7 @@ def sim_to_real(table2: pd.DataFrame, rival: str) -> list[str]:
     return said
 
 
-def worth(table2: pd.DataFrame, facts: Mapping[str, object]) -> list[str]:
+def worth(table2: pd.DataFrame, facts: Mapping[str, Any]) -> list[str]:
     """What stands behind the answer, and what it cannot say."""
     outside = table2[table2["domain"].str.startswith("Out of style")]
     size = outside if len(outside) else table2

@@ -276,8 +276,9 @@ def figure3(unet: UNetSettings, *, size_px: int, look: Look) -> Figure:
             _level_lines(
                 page, lefts[i] + wide / 2, here, level.down, f"down by {level.down.stride}", level.down_parameters
             )
-            page.box(back, here, wide, tall, TRAINED)
-            _level_lines(page, back + wide / 2, here, level.up, f"up by {level.up.stride}", level.up_parameters)
+            if (up := level.up) is not None:
+                page.box(back, here, wide, tall, TRAINED)
+                _level_lines(page, back + wide / 2, here, up, f"up by {up.stride}", level.up_parameters)
             page.arrow((lefts[i] + wide + 0.3, here + tall / 2), (back - 0.3, here + tall / 2))
             page.arrow((downs[i], here + tall + 0.3), (downs[i], here + pitch - 0.3))
             page.arrow((page.width - downs[i], here + pitch - 0.3), (page.width - downs[i], here + tall + 0.3))
@@ -323,7 +324,7 @@ class BoxPage:
         self.figure.set_size_inches(self.width / 25.4, height_mm / 25.4)
         self.canvas.set(xlim=(0, self.width), ylim=(height_mm, 0))
 
-    def box(self, left: float, top: float, width: float, height: float, look: dict[str, object]) -> None:
+    def box(self, left: float, top: float, width: float, height: float, look: Mapping[str, Any]) -> None:
         """A box; its text is laid on it by `lines`."""
         self.canvas.add_patch(Rectangle((left, top), width, height, linewidth=0.8, **look))
 
@@ -367,7 +368,7 @@ class BoxPage:
                 x, middle + 0.05, mark, fontsize=PRINT, weight="bold", color="white", ha="center", va="center_baseline"
             )
 
-    def key(self, left: float, top: float, entries: Sequence[tuple[str, dict[str, object]]]) -> float:
+    def key(self, left: float, top: float, entries: Sequence[tuple[str, Mapping[str, Any]]]) -> float:
         """What the boxes mean, in one line; returns where it ends."""
         for label, look in entries:
             self.box(left, top, 5, 2.6, look)

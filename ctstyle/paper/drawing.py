@@ -221,7 +221,7 @@ def look_of(slices: Mapping[str, Any]) -> Look:
 def require_slices(where: str, **slices: np.ndarray | None) -> tuple[int, int]:
     """Check that all given slices are 2-D and of one shape, and return it; None stands for one that is not there."""
     shapes = {name: np.shape(array) for name, array in slices.items() if array is not None}
-    first = next(iter(shapes.values()), ())
+    first: tuple[int, ...] = next(iter(shapes.values()), ())
     wrong = {name: shape for name, shape in shapes.items() if len(shape) != 2 or shape != first}
     if wrong or not shapes:
         raise PaperInputError(
@@ -230,7 +230,8 @@ def require_slices(where: str, **slices: np.ndarray | None) -> tuple[int, int]:
             found=wrong or "no slice",
             expected=f"2-D slices of one shape, as {next(iter(shapes), 'the first')} {first}",
         )
-    return first
+    height, width = first
+    return height, width
 
 
 def require_some(where: str, rows: Sequence[object], of: str) -> None:
@@ -247,8 +248,8 @@ def _bare(axes: Axes) -> None:
 
 
 def _mark(axes: Axes, marks: tuple[str, str, str, str]) -> None:
-    places = ((0.5, 0.985, "center", "top"), (0.5, 0.015, "center", "bottom"))
-    places += ((0.02, 0.5, "left", "center"), (0.98, 0.5, "right", "center"))
+    places = [(0.5, 0.985, "center", "top"), (0.5, 0.015, "center", "bottom")]
+    places += [(0.02, 0.5, "left", "center"), (0.98, 0.5, "right", "center")]
     for mark, (x, y, ha, va) in zip(marks, places):
         text = axes.text(x, y, mark, transform=axes.transAxes, ha=ha, va=va, fontsize=6, color="white", weight="bold")
         text.set_path_effects([patheffects.withStroke(linewidth=1.2, foreground="black")])

@@ -88,7 +88,7 @@ def table1(
             chosen = slices[slices["kind"] == kind]
             if chosen.empty:
                 continue
-            row = {"check": check, "method": MODEL_LABELS.get(model, model), "model": model}
+            row: dict[str, Any] = {"check": check, "method": MODEL_LABELS.get(model, model), "model": model}
             row |= {"seeds": len(transfer[model]), "patients": chosen["patient"].nunique()}
             row["slices"] = int(chosen["lpips_content"].notna().sum() // len(transfer[model]))
             row["withheld"] = withheld(seeds=row["seeds"], patients=row["patients"])
@@ -169,7 +169,8 @@ def table2(scored: Sequence[Domain], intervals: Intervals) -> Table:
     rows = []
     for domain in scored:
         for arm in domain.counts:
-            row = {"domain": domain.label, "method": ARM_LABELS.get(arm, arm), "arm": arm} | domain.size()
+            row: dict[str, Any] = {"domain": domain.label, "method": ARM_LABELS.get(arm, arm), "arm": arm}
+            row |= domain.size()
             row["added_slices"] = domain.added[arm]
             for measure in SEGMENTATION_MEASURES:
                 value, values = domain.score(arm, measure), domain.pseudo(arm, measure)

@@ -247,5 +247,5 @@ def _made_of(
     return made
 
 
-def _slice(archive: Archive, scan: str, index: object) -> np.ndarray:
+def _slice(archive: Archive, scan: str, index: int | str) -> np.ndarray:
     return archive.select(scan=scan, index=int(index)).hu()[0]

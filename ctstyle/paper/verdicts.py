@@ -8,7 +8,7 @@ the table.
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -18,12 +18,8 @@ from ctstyle.paper.printed import CLAIMED_GAIN, claimed_gain, printed_table2
 from ctstyle.study.arms import ARMS
 
 Verdict = Literal["reproduced", "mixed", "not reproduced", "not testable here"]
-REPRODUCED, MIXED, NOT_REPRODUCED, NOT_TESTABLE = VERDICTS = (
-    "reproduced",
-    "mixed",
-    "not reproduced",
-    "not testable here",
-)
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+REPRODUCED, MIXED, NOT_REPRODUCED, NOT_TESTABLE = VERDICTS
 
 KEPT, REACHED, ERROR = "gradient_ssim", "wasserstein_generated_hu", "hu_error_target"
 CONTENT_MARGIN = 0.01

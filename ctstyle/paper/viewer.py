@@ -112,7 +112,9 @@ def _segmentation_row(example: SegmentationExample, arms: Sequence[str], look: L
 def _png(hu: np.ndarray, look: Look, masks: Mapping[str, np.ndarray] | None = None) -> str:
     """A slice in the one grey window, enlarged by SHOWN_PX, with the outlines of masks by colour, as base64."""
     grey = np.rint(255 * np.clip(Window(*look.window_hu).to_unit(hu), 0, 1)).astype(np.uint8)
-    image = np.asarray(Image.fromarray(grey).resize([SHOWN_PX * side for side in grey.shape[::-1]], Image.BICUBIC))
+    image = np.asarray(
+        Image.fromarray(grey).resize([SHOWN_PX * side for side in grey.shape[::-1]], Image.Resampling.BICUBIC)
+    )
     image = np.repeat(image[..., None], 3, axis=2) if masks else image
     for colour, mask in (masks or {}).items():
         large = np.kron(mask, np.ones((SHOWN_PX, SHOWN_PX), bool))

@@ -133,8 +133,8 @@ def to_csv(table: Table | TextTable) -> str:
 
 def to_markdown(table: Table, notes: Notes) -> str:
     """A pipe table under its title, the notes as a list below."""
-    header, body = printed_cells(table)
-    body = [row for _, rows in body for row in rows]
+    header, groups = printed_cells(table)
+    body = [row for _, rows in groups for row in rows]
     lines = [f"**{full_title(notes)}**", "", _pipe(header), _pipe(["---"] * len(header))]
     lines += [_pipe([f"**{cell.text}**" if cell.best else cell.text for cell in row]) for row in body]
     lines += ["", *(f"- {sentence}" for sentence in (*notes.sentences, _legend(table)))]

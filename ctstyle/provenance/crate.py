@@ -238,7 +238,7 @@ def _add(crate: ROCrate, identifier: str, kind: str, **properties: Any) -> Entit
 def _add_workflow(crate: ROCrate, files: Mapping[str, Path], licence: Entity) -> Entity:
     """The files of the workflow, of which the Snakefile is the main one."""
     for path, file in sorted(files.items()):
-        about = {"@type": ["File", "SoftwareSourceCode"], "name": path, "sha256": sha256_file(file)}
+        about: dict[str, Any] = {"@type": ["File", "SoftwareSourceCode"], "name": path, "sha256": sha256_file(file)}
         about |= {"contentSize": str(file.stat().st_size), "encodingFormat": "text/plain", "license": {"@id": MIT}}
         if path != "Snakefile":
             crate.add_file(dest_path=f"{WORKFLOW_FOLDER}/{path}", properties=about)

@@ -127,7 +127,7 @@ def touched(
     return sorted({names[path] for path in same})
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> Any:
     """Open a file for reading, without ever waiting. Raises OSError for pipes, devices, sockets and folders."""
     _check_regular(path.stat())  # a device may act on being opened, so it is looked at first
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -231,7 +231,7 @@ def _state(file: Path) -> tuple[int, ...]:
 
 def _written(files: Mapping[Path, tuple[int, ...]] | None) -> dict[Path, tuple[int, ...]] | None:
     """The states without the change time, which a new link, owner or mode sets too."""
-    return files and {file: state[:3] for file, state in files.items()}
+    return {file: state[:3] for file, state in files.items()} if files is not None else None
 
 
 def _keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

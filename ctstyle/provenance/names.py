@@ -149,11 +149,11 @@ def names_of_job(
     order, and any other input by the rule and its key. `params` and `inputs` are those of the rule.
     """
     names = Names(None if results is None else Path(results), Path(root), Path(working_folder))
-    private: dict[Path | str, str] = {}
+    private: dict[Any, str] = {}
     for key, paths in inputs.items():
         for number, path in enumerate(paths, start=1):
             private[path] = f"source:{rule}/{key}" + (f"-{number}" if len(paths) > 1 else "")
-    private |= {params[key]: f"source:{key}" for key in USER_PATHS & params.keys() if params[key]}
+    private |= {Path(params[key]): f"source:{key}" for key in USER_PATHS & params.keys() if params[key]}
     for row in (params.get("scan"), *params.get("scans", [])):
         private |= names.of_scan(row) if isinstance(row, Mapping) else {}
     for order, path in enumerate(params.get("configs", {})):

@@ -131,7 +131,7 @@ def statement(
                 "metadata": {
                     "invocationId": job_fingerprint(job, input_digests, private=private),
                     "startedOn": timestamp(job.started),
-                    "finishedOn": timestamp(job.finished),
+                    "finishedOn": timestamp(job.finished or job.started),
                 },
                 "byproducts": [
                     *({"name": "segment", "annotations": scrub(plain(one), **private)} for one in job.segments),

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +140,7 @@ def _remove(path: Path) -> None:
         log.warning("%s could not be deleted: %s", path.name, error)
 
 
-def _write(state: Mapping[str, Any], file: BinaryIO) -> None:
+def _write(state: Mapping[str, Any], file: Any) -> None:
     """Write the state behind its head, and wait until the disk has it: a renamed file must not be an empty one."""
     import torch
 

@@ -110,7 +110,8 @@ def _lock(folder: Path, card: str) -> int | None:
             raise OSError(errno.EINVAL, "this is no plain file")
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        os.close(descriptor)
+        if descriptor is not None:
+            os.close(descriptor)
         return None
     except OSError as error:
         if descriptor is not None:

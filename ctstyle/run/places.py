@@ -248,13 +248,13 @@ def inputs_of(
     `scans` are rows of the sheet, `cohorts` is the folder that fetched and made scans go to, `root` the checkout.
     """
     made = tuple(f"{cohorts}/{name}/" for name in MADE_COHORTS)
-    read = [("a config file", path) for path in configs]
+    read: list[tuple[str, Path | str]] = [("a config file", path) for path in configs]
     read += [("the sheet", config["sheet"]), ("the weights file", config["encoders"]["file"]["path"])]
     pinned = {name: (config.get(name) or {}).get("pinned") for name in MADE_COHORTS}
     read += [(f"the pinned table of {name}", root / path) for name, path in pinned.items() if path]
     for scan in scans:
-        files = [(f"the {part} of scan {scan['scan']}", scan[part]) for part in ("series", "mask")]
-        read += [(label, path) for label, path in files if not path.startswith(made)]
+        parts = [(f"the {part} of scan {scan['scan']}", scan[part]) for part in ("series", "mask")]
+        read += [(label, path) for label, path in parts if not path.startswith(made)]
     read += [("the workflow's code", root / part) for part in ("ctstyle", "rules", "scripts", "Snakefile")]
     return [(label, Path(path)) for label, path in read if path]
 

@@ -3,9 +3,10 @@
 import hashlib
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ class Entry:
     container: Path
     path: str
     kind: str
-    header: Mapping[str, Any] | pydicom.Dataset | None = None
+    header: Any = None
     pixels_at: int | None = None
     size: int = 0
     reason: str = ""
@@ -65,7 +66,7 @@ class Entry:
 
     def dicom_file(self) -> DicomFile:
         """As `ctstyle.ct.series` takes it; only its name and header serve."""
-        return DicomFile(Member(self.path, self.size, Path(self.path).open), self.header, self.pixels_at)
+        return DicomFile(Member(self.path, self.size, partial(Path(self.path).open, "rb")), self.header, self.pixels_at)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ctstyle.ct.anatomy import SPINE, VERSE_IDS, VERTEBRA_NAMES
 from ctstyle.ct.labels import Segment
@@ -44,7 +45,7 @@ def pair(scans: Sequence[CTScan], entries: Sequence[Entry], labels: Sequence[Lab
     """
     candidates: dict[int, list[Mask]] = defaultdict(list)
     unused: dict[str, str] = {}
-    packed = defaultdict(int)
+    packed: dict[Any, int] = defaultdict(int)
     for entry in entries:
         packed[entry.container] += entry.packed
     for entry in entries:
@@ -175,15 +176,15 @@ def guess(file: LabelFile) -> Mask:
     if (low >= min(VERTEBRA_NAMES) and high <= max(VERTEBRA_NAMES)) or (
         high > max(VERSE_IDS) and set(file.values) & set(VERTEBRA_NAMES)
     ):
-        label_map, known, doubt = "totalsegmentator", VERTEBRA_NAMES, ""
+        label_map, known, doubt = "totalsegmentator", {*VERTEBRA_NAMES}, ""
     elif high <= max(VERSE_IDS) and run:
-        label_map, known = "verse", VERSE_IDS
+        label_map, known = "verse", {*VERSE_IDS}
         doubt = (
             "" if low > 7 or names.is_verse(file.path) else f"labels {low} to {high} taken as VerSe's, from C{low} on"
         )
     else:
         said = ", ".join(str(value) for value in file.values[:6])
         doubt = f"labels {said} name no level; label_map vertebrae takes all it marks as bone of vertebrae"
-        label_map, known = "vertebrae", {}
-    levels = len(set(file.values) & set(known))
+        label_map, known = "vertebrae", set()
+    levels = len(set(file.values) & known)
     return Mask(path=str(file.path), label_map=label_map, levels=levels, doubt=doubt)

@@ -241,10 +241,10 @@ class Archive:
 
     def _reduction(self, shape: tuple[int, int]) -> list[np.ndarray]:
         """The area weights from slices of `shape` to the wanted size, one matrix per axis."""
-        weights = []
+        weights, size_px = [], self._size_px or shape[0]
         for count in shape:
-            step = count / self._size_px
-            lattice = (np.arange(self._size_px) + 0.5) * step - 0.5
+            step = count / size_px
+            lattice = (np.arange(size_px) + 0.5) * step - 0.5
             weights.append(area_weights(np.arange(count, dtype=np.float64), lattice, step))
         return weights
 

@@ -149,7 +149,8 @@ def straighten(volume: Volume, labels: np.ndarray | None) -> Straight:
 
 def _axes(direction: np.ndarray) -> tuple[int, int, int]:
     """Which grid axis runs along the patient's x, y and z."""
-    return max(permutations(range(3)), key=lambda axes: sum(abs(direction[a, axis]) for a, axis in enumerate(axes)))
+    x, y, z = max(permutations(range(3)), key=lambda axes: sum(abs(direction[a, axis]) for a, axis in enumerate(axes)))
+    return x, y, z
 
 
 def _chosen(count: int, step_mm: float, every_mm: float) -> np.ndarray:

@@ -1,6 +1,8 @@
 """From the slices of all scans to their grey-scale styles and the split of their patients."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -119,7 +121,7 @@ def _bounds(archive: Archive, split: pd.DataFrame, lending: RegionSettings) -> d
     return columns
 
 
-def _acquisition_group(about: dict) -> str:
+def _acquisition_group(about: Mapping[str, Any]) -> str:
     tags = about["acquisition"]
     names = ("manufacturer", "model", "kernel", "kvp")
     return "|".join([str(tags.get(name) or "") for name in names] + [about["grey_values"]])

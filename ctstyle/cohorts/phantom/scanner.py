@@ -57,7 +57,8 @@ def measure(kvp: float) -> Beam:
     water = mass_attenuations("water", kev)
     mu = float((fluence * kev * water).sum() / (fluence * kev).sum())
     effective = float(np.interp(-mu, -water, kev))
-    return Beam(effective, photons, tuple(mass_attenuation(material, effective) for material in BASIS))
+    first, second, third = (mass_attenuation(material, effective) for material in BASIS)
+    return Beam(effective, photons, (first, second, third))
 
 
 def save_beams(path: Path, kvps: Iterable[float]) -> None:

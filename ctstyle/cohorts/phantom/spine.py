@@ -130,9 +130,7 @@ def draw_spine(
             Vertebra(
                 level,
                 thoracic,
-                *values[:2],
-                height,
-                *values[3:],
+                *(*values[:2], height, *values[3:]),  # type: ignore[misc]
                 centre=np.array([x, y, z]),
                 rotation=rotation,
                 osteophyte_mm=spurs,

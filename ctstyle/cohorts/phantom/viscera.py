@@ -71,8 +71,9 @@ def paint_chest(
         38.0,
     )
     canvas.paint((coverage(slant, edge) * frame.between(3.9, 4.9)).astype(np.float32), "blood", uptake=1.0)
-    for x, y, a in ((-16, -34, 6.0), (8, -38, 4.5), (18, -28, 5.0), (-30, -44, 7.0), (28, -46, 6.0)):
-        vessel(x + wander[6], front + y + wander[7], a, a, 0, 3.9, uptake=bolus if x < -20 else 0.95)
+    for x, y, radius in ((-16, -34, 6.0), (8, -38, 4.5), (18, -28, 5.0), (-30, -44, 7.0), (28, -46, 6.0)):
+        uptake = bolus if x < -20 else 0.95
+        vessel(x + wander[6], front + y + wander[7], radius, radius, 0, 3.9, uptake=uptake)
     vessel(wander[8] * 0.6, front - 24, 10.5, 10, -1, 5.0, tissue="muscle")
     vessel(wander[8] * 0.6, front - 24, 8.6, 8, -1, 5.0, tissue="air")
     for sign in (-1, 1):

@@ -119,9 +119,9 @@ def scanner_table(styles: Mapping[str, Mapping[str, Any] | None]) -> PrintedTabl
     """The scanner settings of the simulated grey scales as they stand in the config, one row per grey scale that is
     not left out (None).
     """
-    styles = {name: style for name, style in styles.items() if style is not None}
-    keys = list(dict.fromkeys(key for style in styles.values() for key in style))
-    rows = [(Cell(name), *(Cell(_setting(key, style.get(key))) for key in keys)) for name, style in styles.items()]
+    shown = {name: style for name, style in styles.items() if style is not None}
+    keys = list(dict.fromkeys(key for style in shown.values() for key in style))
+    rows = [(Cell(name), *(Cell(_setting(key, style.get(key))) for key in keys)) for name, style in shown.items()]
     return PrintedTable(
         number="",
         title="The simulated grey scales and the scanner settings behind them",
