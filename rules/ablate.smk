@@ -40,9 +40,8 @@ use rule train_transfer as train_ablated with:
     params:
         place=lookup("models/{model}/place", within=PLAN),
         settings=lookup("points/{point}/training", within=PLAN),
-        layers=lookup("points/{point}/layers", within=PLAN),
+        told=lookup("points/{point}/told", within=PLAN),
         script="train_transfer.py",
-        size_px=lookup("ablations/size_px", within=config),
         window_hu=lookup("slices/window_hu", within=config),
         compute=lookup("compute", within=config),
         code=fingerprint("train_transfer", lookup("models/{model}/place", within=PLAN)),

@@ -51,8 +51,7 @@ rule train_transfer:
     params:
         place=lookup("models/{model}/place", within=PLAN),
         settings=lookup("models/{model}/settings", within=PLAN),
-        layers=lookup("transfer/layers", within=config),
-        size_px=lookup("slices/size_px", within=config),
+        told=lookup("models/{model}/told", within=PLAN),
         window_hu=lookup("slices/window_hu", within=config),
         compute=lookup("compute", within=config),
         code=fingerprint("train_transfer", lookup("models/{model}/place", within=PLAN)),

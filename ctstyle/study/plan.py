@@ -78,12 +78,20 @@ def main_decoder(config: Mapping[str, Any]) -> str:
 
 
 def models(config: Mapping[str, Any]) -> Entries:
-    """By model: the `place` of its training, its `settings`, and the files it reads beside slices and split."""
+    """By model: the `place` of its training, its `settings`, what else it is `told`, and the files it reads (`inputs`)
+    beside slices and split.
+    """
     transfer, weights = config["transfer"], {"weights": main_weights(config)}
     start = {**weights, "decoder": main_decoder(config), **main_taps(config)}
     reads = {"ours": start, "adain": start, "contextual": weights, "cyclegan": {}}
+    told = {"layers": transfer["layers"], "size_px": config["slices"]["size_px"]}
     return {
-        model: {"place": place, "settings": transfer.get(model, transfer["training"]), "inputs": reads[model]}
+        model: {
+            "place": place,
+            "settings": transfer.get(model, transfer["training"]),
+            "told": told if reads[model] is start else {},
+            "inputs": reads[model],
+        }
         for model, place in TRAININGS.items()
     }
 
@@ -153,7 +161,7 @@ def _archive(arm: str, seed: int) -> dict[str, str]:
 
 
 def points(config: Mapping[str, Any], chains: ablations.Plan) -> Entries:
-    """By point of the ablations: the `stride` and settings of its generator (`training`, `layers`, `decoder`), and by
+    """By point of the ablations: how its generator is made (`training`, `told`, `inputs`), and by
     arm how its slices are made (`augment`) and from which files (`inputs`); the plain U-Net adds none.
     """
     size_px, found = config["ablations"]["size_px"], {}
@@ -161,7 +169,7 @@ def points(config: Mapping[str, Any], chains: ablations.Plan) -> Entries:
         generator = f"<ablations>/{ablations.ARM}/{point.generator}/seed{{seed}}/generator.safetensors"
         found[name] = {
             "training": point.training,
-            "layers": point.layers,
+            "told": {"layers": point.layers, "size_px": size_px},
             "inputs": {
                 "weights": main_weights(config),
                 "decoder": f"<ablations>/warmup/{size_px}px-stride{point.stride}/seed{{seed}}.safetensors",

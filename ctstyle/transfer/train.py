@@ -322,8 +322,8 @@ def train_model(run: Run) -> tuple[Generator, dict[str, Any], pd.DataFrame]:
     generator, history = train(
         Generator.load(Path(run.input.decoder), encoder),
         model,
-        with_layers(build(TransferSettings, run.params.settings), run.params.layers, encoder.spec, selected),
-        Material.of(open_run(run.input.slices, run.input.split).at_size(run.params.size_px), window),
+        with_layers(build(TransferSettings, run.params.settings), run.params.told["layers"], encoder.spec, selected),
+        Material.of(open_run(run.input.slices, run.input.split).at_size(run.params.told["size_px"]), window),
         seed=run.seed,
         checkpoint=run.checkpoint,
     )
