@@ -131,7 +131,7 @@ def statement(
                 "metadata": {
                     "invocationId": job_fingerprint(job, input_digests, private=private),
                     "startedOn": timestamp(job.started),
-                    "finishedOn": timestamp(job.finished or job.started),
+                    "finishedOn": timestamp(job.finished),
                 },
                 "byproducts": [
                     *({"name": "segment", "annotations": scrub(plain(one), **private)} for one in job.segments),
@@ -243,7 +243,7 @@ def private_words() -> dict[str, str]:
     return {"home": str(Path.home()), "user": user, "host": socket.gethostname()}
 
 
-def timestamp(time: datetime) -> str:
+def timestamp(time: datetime | None) -> str:
     """A time as ISO 8601 in UTC, to the second. Raises NotRecordable for one without a time zone."""
     if time is None or time.tzinfo is None:
         raise NotRecordable("a time without a zone", found=time, expected="a time like datetime.now(UTC)")
