@@ -40,7 +40,7 @@ def virtual_patients(folder: Path) -> None:
     settings = PhantomSettings(
         train=dict.fromkeys(SCANNERS, 4),
         val={},
-        test_patients=0,
+        test_patients=1,
         slices=4,
         thickness_mm=10.0,
         grid_px=128,

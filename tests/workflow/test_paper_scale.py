@@ -57,7 +57,7 @@ def collection(tmp_path_factory):
     settings = PhantomSettings(
         train={name: 2 for name in SCANNERS.values()},
         val={},
-        test_patients=0,
+        test_patients=1,
         slices=6,
         thickness_mm=10.0,
         grid_px=128,
