@@ -9,5 +9,5 @@ from ctstyle.study.settings import build
 
 if __name__ == "__main__":
     with job(snakemake) as run:
-        styles = build(PhantomSettings, run.params.phantom).styles
-        save_beams(Path(run.output.beams), (style.kvp for style in styles.values()))
+        scanners = build(PhantomSettings, run.params.phantom).scanners
+        save_beams(Path(run.output.beams), (style.kvp for style in scanners.values()))
